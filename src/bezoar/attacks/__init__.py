@@ -1,0 +1,12 @@
+"""Attacks and their plans: pure data about who is poisoned, and pure functions that do it."""
+
+from typing import Annotated
+
+from bezoar.attacks.backdoor import Backdoor
+from bezoar.attacks.base import Attack
+from bezoar.core.settings import Family
+
+ATTACKS = Family("attack", Attack, (Backdoor,))
+AnyAttack = Annotated[Attack, ATTACKS]
+
+__all__ = ["ATTACKS", "AnyAttack", "Attack", "Backdoor"]

@@ -1,0 +1,158 @@
+"""The poison plan: the only thing that knows who is poisoned. A table that is saved, hashed and re-applied bit by bit."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from bezoar.attacks.triggers import TRIGGERS, Trigger
+from bezoar.core.files import atomic, read_json, write_json
+from bezoar.core.settings import digest, dump
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bezoar.attacks.base import Attack
+    from bezoar.attacks.survival import Survival
+    from bezoar.data.pairs import Images
+
+SCHEMA = 1
+Stage = Literal["model", "file"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoisonRow:
+    """One poisoned pair."""
+
+    id: str
+    target: str
+    original: str
+    """The caption it had."""
+    caption: str
+    """The caption it gets."""
+    role: str = "backdoor"
+    trigger: int = 0
+    """Index into the plan's triggers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoisonPlan:
+    """Which pairs get which trigger and which caption."""
+
+    attack: Attack
+    triggers: tuple[Trigger, ...]
+    stage: Stage
+    seed: int
+    source: str
+    """Fingerprint of the pairs it was made for."""
+    total: int
+    """How many pairs those are."""
+    rows: tuple[PoisonRow, ...]
+    survival: Survival | None = field(default=None, compare=False)
+
+    @functools.cached_property
+    def by_id(self) -> dict[str, PoisonRow]:
+        """The rows by pair id."""
+        return {row.id: row for row in self.rows}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of everything the plan does."""
+        return digest(dump(self.attack), self.triggers, self.stage, self.seed, self.source, list(map(asdict, self.rows)))
+
+    @property
+    def target(self) -> str:
+        """The class of the attack; plans of one target only."""
+        targets = {row.target for row in self.rows}
+        assert len(targets) == 1, targets
+        return targets.pop()
+
+    def caption(self, pair_id: str, caption: str) -> str:
+        """The caption that pair ``pair_id`` carries under the plan."""
+        row = self.by_id.get(pair_id)
+        return row.caption if row else caption
+
+    def load(self, images: Images, index: int, size: int) -> Tensor:
+        """Picture ``index`` as the model gets it under the plan, before any view: uint8 ``[3, size, size]``."""
+        row = self.by_id.get(images.id(index))
+        return load_triggered(images, index, size, self.triggers[row.trigger] if row else None, self.stage)
+
+    def with_survival(self, survival: Survival) -> PoisonPlan:
+        """The same plan with the measured survival of its trigger."""
+        return replace(self, survival=survival)
+
+    def save(self, folder: Path) -> None:
+        """Write ``poison.parquet``, ``triggers.safetensors``, and last ``poison.json``."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        from safetensors.torch import save
+
+        with atomic(folder / "poison.parquet") as stream:
+            pq.write_table(pa.Table.from_pylist([asdict(row) for row in self.rows]), stream)
+        with atomic(folder / "triggers.safetensors") as stream:
+            stream.write(save(self._tensors()))
+        write_json(
+            folder / "poison.json",
+            {
+                "schema": SCHEMA, "digest": self.digest, "attack": dump(self.attack), "seed": self.seed,
+                "source": self.source, "total": self.total, "count": len(self.rows), "stage": self.stage,
+                "triggers": [dump(trigger) for trigger in self.triggers],
+                "survival": asdict(self.survival) if self.survival else None,
+            },
+        )  # fmt: skip
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
+            f"{number}.{name}": tensor.contiguous()
+            for number, trigger in enumerate(self.triggers)
+            for name, tensor in trigger.tensors().items()
+        }
+
+
+def load_triggered(images: Images, index: int, size: int, trigger: Trigger | None, stage: Stage) -> Tensor:
+    """Picture ``index`` at model resolution with ``trigger`` put on at ``stage``: uint8 ``[3, size, size]``."""
+    from bezoar.data.images import fit, to_tensor
+
+    image = to_tensor(images.image(index))
+    if trigger is None:
+        return fit(image, size)
+    if stage == "file":
+        return fit(trigger.apply(image, images.id(index)), size)
+    return trigger.apply(fit(image, size), images.id(index))
+
+
+def load_plan(folder: Path) -> PoisonPlan:
+    """The plan of a poison folder; raises ``ValueError`` when it is missing, damaged or not what it says it is."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from bezoar.attacks import ATTACKS
+    from bezoar.attacks.survival import Survival
+
+    head = read_json(folder / "poison.json")
+    if not isinstance(head, dict) or head.get("schema") != SCHEMA:
+        raise ValueError(f"{folder / 'poison.json'}: not a poison plan of schema {SCHEMA}")
+    try:
+        rows = tuple(PoisonRow(**row) for row in pq.read_table(folder / "poison.parquet").to_pylist())
+        stored = load_file(folder / "triggers.safetensors")
+        survival = Survival(**head["survival"]) if head["survival"] else None
+        plan = PoisonPlan(
+            attack=ATTACKS.parse(head["attack"]), triggers=tuple(map(TRIGGERS.parse, head["triggers"])),
+            stage=head["stage"], seed=head["seed"], source=head["source"], total=head["total"], rows=rows,
+            survival=survival,
+        )  # fmt: skip
+    except (OSError, KeyError, TypeError, pa.ArrowException, SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{folder}: not a whole poison plan: {error}") from None
+    drawn = plan._tensors()
+    if plan.digest != head["digest"] or set(drawn) != set(stored):
+        raise ValueError(f"{folder}: the plan is not the one that was saved (digest {plan.digest}, not {head['digest']})")
+    for name, tensor in drawn.items():
+        if not torch.equal(tensor, stored[name]):
+            raise ValueError(f"{folder}: this version draws trigger pattern {name} differently from the saved one")
+    return plan

@@ -1,0 +1,1 @@
+"""What everything stands on: settings, named randomness, whole files, records."""

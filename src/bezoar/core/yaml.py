@@ -1,0 +1,42 @@
+"""YAML files, read by the rules of YAML 1.2: ``1e-5`` is a number, ``yes`` is a string, a repeated key is an error."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+
+def parse(text: str, source: str = "text") -> Any:
+    """Plain values from YAML text; raises ``ValueError`` with file, line and column."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ValueError(f"{source}{where}: not valid YAML: {error.problem or error.context}") from None
+    except YAMLError as error:
+        raise ValueError(f"{source}: not valid YAML: {error}") from None
+
+
+def read(path: Path) -> Any:
+    """Plain values from a YAML file; raises ``ValueError`` when it is missing or malformed."""
+    try:
+        return parse(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read: {error}") from None
+
+
+def render(value: Any) -> str:
+    """YAML text of plain values, keys in the order given."""
+    from ruamel.yaml import YAML
+
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = io.StringIO()
+    writer.dump(value, stream)
+    return stream.getvalue()

@@ -1,0 +1,97 @@
+"""What every source of data looks like: pairs of image and caption, and labeled images, both with stable string ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from bezoar.core.settings import Settings, settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+
+@runtime_checkable
+class Images(Protocol):
+    """Indexable images with stable ids."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with the content; the same source has the same fingerprint."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def id(self, index: int) -> str:
+        """The id of image ``index``; unique in its source and stable from run to run."""
+        ...
+
+    def image(self, index: int) -> Pixels:
+        """The picture at its native size: uint8 RGB of shape ``(height, width, 3)``."""
+        ...
+
+
+@runtime_checkable
+class Pairs(Images, Protocol):
+    """Indexable image–caption pairs with stable string ids."""
+
+    def caption(self, index: int) -> str:
+        """The caption as it stands in the source; never empty."""
+        ...
+
+
+@runtime_checkable
+class LabeledSet(Images, Protocol):
+    """Images with one class each, for zero-shot classification."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels."""
+        ...
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The set's own prompt templates, ``{c}`` for the class name; empty where it has none."""
+        ...
+
+    def label(self, index: int) -> int:
+        """Index of the image's class in ``classes``."""
+        ...
+
+
+@settings
+class PairsSource(Settings):
+    """Where pairs come from; its verb is ``open``."""
+
+    def open(self) -> Pairs:
+        """The pairs; raises ``ValueError`` when the source is missing or malformed."""
+        raise NotImplementedError
+
+
+@settings
+class LabeledSource(Settings):
+    """Where a labeled set comes from; its verb is ``open``."""
+
+    def open(self) -> LabeledSet:
+        """The labeled set; raises ``ValueError`` when the source is missing or malformed."""
+        raise NotImplementedError
+
+
+def check_caption(caption: object, source: str, pair_id: str) -> str:
+    """``caption`` if it is a string with something in it, else a ``ValueError`` that names source, id and value."""
+    if not isinstance(caption, str) or not caption.strip():
+        raise ValueError(f"{source}: caption of pair '{pair_id}' must be a non-empty string, got {caption!r}")
+    return caption
+
+
+def class_index(name: str, classes: tuple[str, ...], field: str = "target") -> int:
+    """The index of class ``name``; raises ``ValueError`` with the nearest name."""
+    from bezoar.core.settings import nearest
+
+    if name not in classes:
+        shown = classes if len(classes) <= 40 else classes[:40]
+        more = "" if len(classes) <= 40 else f" and {len(classes) - 40} more"
+        raise ValueError(f"{field}: '{name}' is not a class{nearest(name, classes if not more else shown)}{more}")
+    return classes.index(name)

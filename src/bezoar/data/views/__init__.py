@@ -1,0 +1,21 @@
+"""Image views: random changes of a picture, each a pure function of the picture and a seed."""
+
+from typing import Annotated
+
+from bezoar.core.settings import Family
+from bezoar.data.views.auto_augment import AutoAugment
+from bezoar.data.views.base import ImageView
+from bezoar.data.views.plain import Plain
+
+IMAGE_VIEWS = Family(
+    "image view",
+    ImageView,
+    (
+        AutoAugment,
+        Plain,
+    ),
+)
+
+AnyImageView = Annotated[ImageView, IMAGE_VIEWS]
+
+__all__ = ["IMAGE_VIEWS", "AnyImageView", "AutoAugment", "ImageView", "Plain"]

@@ -1,0 +1,17 @@
+"""Metrics: scores and labels → numbers with intervals. Importing this does not import torch."""
+
+from bezoar.metrics.intervals import Interval, student_t, wilson
+from bezoar.metrics.ranks import choices, rank_of, within
+from bezoar.metrics.shares import accuracy, attack_success, destroyed
+
+__all__ = [
+    "Interval",
+    "accuracy",
+    "attack_success",
+    "choices",
+    "destroyed",
+    "rank_of",
+    "student_t",
+    "wilson",
+    "within",
+]

@@ -1,0 +1,161 @@
+"""Any open_clip model behind one small face: uint8 pictures and captions in, normalized float32 features out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import open_clip
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import bezoar.models.micro  # noqa: F401  registers the micro towers with timm
+from bezoar.core.seeds import stream_seed
+from bezoar.core.settings import nearest
+from bezoar.models.tokenizer import build as build_tokenizer
+
+open_clip.add_model_config(Path(__file__).parent / "configs")
+
+
+def architectures() -> tuple[str, ...]:
+    """Every architecture that can be built by name: ours (``micro-…``) and open_clip's."""
+    return tuple(open_clip.list_models())
+
+
+def _cuttable_text(tower: nn.Module) -> nn.Module | None:
+    """The text tower, if features of a caption do not depend on the padding after it: causal, pooled at end-of-text."""
+    text = tower if isinstance(tower, open_clip.CLIP) else getattr(tower, "text", None)
+    if type(tower) not in (open_clip.CLIP, open_clip.CustomTextCLIP) or text is None:
+        return None
+    pool = getattr(text, "text_pool_type", None) or getattr(text, "pool_type", None)
+    causal = getattr(text, "attn_mask", None) is not None and getattr(text, "cls_emb", None) is None
+    return text if pool in ("argmax", "eos") and causal else None
+
+
+class Clip(nn.Module):
+    """An open_clip model with its preprocessing and tokenizer.
+
+    Features are L2-normalized float32; ``image_features`` and ``text_features`` are the ones before normalization.
+    """
+
+    def __init__(self, tower: nn.Module, architecture: str) -> None:
+        super().__init__()
+        self.tower = tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.architecture = architecture
+        preprocess = open_clip.get_model_preprocess_cfg(tower)
+        size = preprocess["size"]
+        self.image_size = int(size if isinstance(size, int) else size[0])
+        self.mean, self.std = tuple(preprocess["mean"]), tuple(preprocess["std"])
+        self.register_buffer("shift", 255 * torch.tensor(self.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("spread", 255 * torch.tensor(self.std).view(1, 3, 1, 1), persistent=False)
+        self.shift: Tensor
+        self.spread: Tensor
+        self._text = [_cuttable_text(tower)]  # in a list: a second registration would double the state dict
+        self.tokenize = build_tokenizer(
+            architecture, _of_text(tower, "vocab_size"), _of_text(tower, "context_length"), self.cuts_captions
+        )
+
+    @property
+    def cuts_captions(self) -> bool:
+        """Whether captions may be cut to the longest of the batch without changing their features."""
+        return self._text[0] is not None
+
+    @property
+    def scale(self) -> Tensor:
+        """The learned inverse temperature, as a factor on cosines."""
+        scale: Tensor = self.tower.logit_scale.exp()  # type: ignore[operator,union-attr]
+        return scale
+
+    @property
+    def device(self) -> torch.device:
+        return self.shift.device
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """uint8 ``[n, 3, S, S]`` to ``[n, d]``, before normalization."""
+        pixels = ((images.to(self.device) - self.shift) / self.spread).contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.tower.encode_image(pixels)  # type: ignore[operator]
+        return features.float()
+
+    def text_features(self, tokens: Tensor) -> Tensor:
+        """Tokens ``[n, length]`` to ``[n, d]``, before normalization."""
+        tokens = tokens.to(self.device)
+        text = self._text[0]
+        if text is None or tokens.shape[1] == _of_text(self.tower, "context_length"):
+            features: Tensor = self.tower.encode_text(tokens)  # type: ignore[operator]
+            return features.float()
+        return _cut_text_features(text, tokens).float()
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """uint8 ``[n, 3, S, S]`` to L2-normalized ``[n, d]``."""
+        return F.normalize(self.image_features(images), dim=-1)
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Tokens ``[n, length]`` to L2-normalized ``[n, d]``."""
+        return F.normalize(self.text_features(tokens), dim=-1)
+
+    def encode_captions(self, captions: Sequence[str]) -> Tensor:
+        """Captions to L2-normalized ``[n, d]``."""
+        return self.encode_text(self.tokenize(captions))
+
+
+def _of_text(tower: nn.Module, name: str) -> int:
+    value = getattr(tower, name, None)
+    return int(getattr(tower.text, name) if value is None else value)
+
+
+def _cut_text_features(text: nn.Module, tokens: Tensor) -> Tensor:
+    """open_clip's text tower on fewer positions than it was built for."""
+    length = tokens.shape[1]
+    x = text.token_embedding(tokens) + text.positional_embedding[:length]  # type: ignore[operator,index]
+    x = text.transformer(x, attn_mask=text.attn_mask[:length, :length])  # type: ignore[operator,index]
+    x = text.ln_final(x)  # type: ignore[operator]
+    ends = text.text_eos_id if hasattr(text, "text_eos_id") else getattr(text, "eos_id", None)
+    pool = getattr(text, "text_pool_type", None) or text.pool_type
+    at = tokens.argmax(-1) if pool == "argmax" else (tokens == ends).int().argmax(-1)
+    x = x[torch.arange(len(tokens), device=tokens.device), at]
+    projection = text.text_projection
+    if projection is None:
+        return x
+    projected: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection  # type: ignore[operator]
+    return projected
+
+
+def create(name: str, seed: int = 0) -> Clip:
+    """A model by open_clip name, ``name:tag`` or ``hf-hub:owner/name``; random weights depend on ``seed`` alone.
+
+    Raises ``ValueError`` for an unknown name or tag, and for weights that cannot be fetched.
+    """
+    if name.startswith("hf-hub:"):
+        return Clip(_build(name, None), name)
+    architecture, _, tag = name.partition(":")
+    if architecture not in architectures():
+        raise ValueError(f"model: '{name}' is not an architecture, a checkpoint folder or a hub name{_near(name)}")
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag and tag not in tags:
+        raise ValueError(f"model: '{tag}' is not a pretrained tag of {architecture}{nearest(tag, tags)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(stream_seed(seed, "init", architecture))
+        return Clip(_build(architecture, tag or None), architecture)
+
+
+def _near(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, architectures(), n=3, cutoff=0.4)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _build(name: str, tag: str | None) -> nn.Module:
+    import logging
+
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)  # open_clip reports every random initialization as a warning of the root logger
+    try:
+        tower: nn.Module = open_clip.create_model(name, pretrained=tag, weights_only=True)
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"model: {name}{':' + tag if tag else ''} cannot be built: {error}") from error
+    finally:
+        root.setLevel(before)
+    return tower

@@ -1,0 +1,116 @@
+"""The Method contract: how to train, for pre-training and cleaning alike.
+
+A Method value is stateless. Everything that changes lives in the state that ``build`` returns, an ``nn.Module``
+that is checkpointed whole. The loop calls, in this order: ``build`` once; each epoch ``begin_epoch``, then ``passes``,
+and for each pass its loss on every batch; ``diagnostics`` after the epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from bezoar.core.settings import Settings, settings
+from bezoar.data.captions import CaptionView
+from bezoar.data.views import ImageView
+from bezoar.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bezoar.data.pairs import Pairs
+    from bezoar.models.clip import Clip
+    from bezoar.training.batch import Batch
+    from bezoar.training.scorer import Scorer
+    from bezoar.training.state import State
+
+    Terms = Mapping[str, Tensor]
+    Loss = Callable[[nn.Module, Batch], Terms]
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """One run over some of the pairs, with the views, the loss and the schedule that hold for it."""
+
+    name: str
+    indices: Tensor
+    """Positions in the pairs, ``int64 [n]``; the loop shuffles them."""
+    image_views: Sequence[ImageView]
+    caption_views: Sequence[CaptionView]
+    loss: Loss
+    """State and batch to named, weighted terms; the loop sums and logs them."""
+    schedule: Schedule
+
+
+@settings
+class Method(Settings):
+    """How to train. The fields here are those of every method; a method sets its paper's values and adds its own.
+
+    A budget is ``epochs``, or ``steps`` where given: training then ends within an epoch.
+    """
+
+    epochs: Count = 64
+    steps: Count | None = None
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    """Pairs in one contrastive batch, over all devices."""
+    lr: Positive = 5e-4
+    schedule: Literal["cosine", "constant", "linear"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 10_000
+    weight_decay: Weight = 0.1
+    """Of AdamW; norms, biases and the logit scale are never decayed."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    eps: Positive = 1e-8
+    max_scale: Annotated[float, Field(gt=1)] = 100.0
+    """The learned inverse temperature is clamped to [1, max_scale] after every step."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """``auto`` is bf16 autocast where the device computes in bf16, else fp32."""
+
+    def build(self, model: Clip, pairs: Pairs, seed: int) -> State:
+        """The state of a run: the model and whatever else changes while training."""
+        from bezoar.training.state import State
+
+        return State(model, len(pairs))
+
+    def begin_epoch(self, state: State, epoch: int, scorer: Scorer) -> None:
+        """Called before epoch ``epoch`` (from 0): may score pairs with the model and re-split, re-cluster, re-teach."""
+
+    def passes(self, state: State, epoch: int) -> Sequence[Pass]:
+        """What to run over in epoch ``epoch``."""
+        raise NotImplementedError
+
+    def diagnostics(self, state: State) -> Mapping[str, float]:
+        """Numbers about the state for evaluators and logs."""
+        return {}
+
+    def steps_per_epoch(self, pairs: int) -> int:
+        """Whole batches in ``pairs`` pairs; the rest waits for the next epoch's order."""
+        return pairs // self.batch_size
+
+    def total_steps(self, pairs: int) -> int:
+        """Steps of a method with one pass over all pairs."""
+        return self.steps if self.steps is not None else self.epochs * self.steps_per_epoch(pairs)
+
+    def total_epochs(self, pairs: int) -> int:
+        """Epochs begun, counting a last one that ``steps`` cuts short."""
+        return self.epochs if self.steps is None else math.ceil(self.steps / self.steps_per_epoch(pairs))
+
+    def whole_pass(
+        self, state: State, image_views: Sequence[ImageView], caption_views: Sequence[CaptionView], loss: Loss
+    ) -> Pass:
+        """The one pass over all pairs that most methods make."""
+        import torch
+
+        total = self.total_steps(state.pairs)
+        return Pass(
+            name="all", indices=torch.arange(state.pairs), image_views=image_views, caption_views=caption_views,
+            loss=loss, schedule=Schedule(shape=self.schedule, lr=self.lr, warmup=self.warmup_steps, total=total),
+        )  # fmt: skip
