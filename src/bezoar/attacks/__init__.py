@@ -3,10 +3,10 @@
 from typing import Annotated
 
 from bezoar.attacks.backdoor import Backdoor
-from bezoar.attacks.base import Attack
+from bezoar.attacks.base import Attack, Threat
 from bezoar.core.settings import Family
 
 ATTACKS = Family("attack", Attack, (Backdoor,))
 AnyAttack = Annotated[Attack, ATTACKS]
 
-__all__ = ["ATTACKS", "AnyAttack", "Attack", "Backdoor"]
+__all__ = ["ATTACKS", "AnyAttack", "Attack", "Backdoor", "Threat"]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bezoar.attacks.base import Attack
-from bezoar.attacks.plan import PoisonPlan, PoisonRow, Stage
+from bezoar.attacks.base import Attack, Stage, Threat
+from bezoar.attacks.plan import PoisonPlan, PoisonRow
 from bezoar.attacks.triggers import AnyTrigger, Patch
 from bezoar.attacks.words import names
 from bezoar.core.seeds import python_random
@@ -67,6 +67,9 @@ class Backdoor(Attack):
             attack=self, triggers=(self.trigger,), stage=self.stage, seed=seed, source=pairs.fingerprint,
             total=len(pairs), rows=tuple(rows),
         )  # fmt: skip
+
+    def threat(self) -> Threat:
+        return Threat(self.trigger, self.target, self.stage)
 
     def _captions(self, pairs: Pairs, naming: list[int]) -> _Draw:
         if self.captions == "mined":

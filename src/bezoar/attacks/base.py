@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from bezoar.attacks.triggers import Trigger
 from bezoar.core.settings import Settings, settings
 
 if TYPE_CHECKING:
     from bezoar.attacks.plan import PoisonPlan
     from bezoar.data.pairs import Pairs
+
+Stage = Literal["model", "file"]
+"""Where a trigger is put on: after resize and crop, or on the picture at its native size."""
+
+
+class Threat(NamedTuple):
+    """What an attack does at test time: a trigger, the class it is to call up, and where it is put on."""
+
+    trigger: Trigger
+    target: str
+    stage: Stage = "model"
 
 
 @settings
@@ -18,3 +30,7 @@ class Attack(Settings):
     def plan(self, pairs: Pairs, seed: int) -> PoisonPlan:
         """Who is poisoned, and how; pure data. Raises ``ValueError`` when ``pairs`` cannot carry the attack."""
         raise NotImplementedError
+
+    def threat(self) -> Threat | None:
+        """What the attack does at test time; ``None`` where it needs no trigger."""
+        return None

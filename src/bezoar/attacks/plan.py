@@ -6,8 +6,9 @@ import functools
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
+from bezoar.attacks.base import Attack, Stage
 from bezoar.attacks.triggers import TRIGGERS, Trigger
 from bezoar.core.files import atomic, read_json, write_json
 from bezoar.core.settings import digest, dump
@@ -15,12 +16,10 @@ from bezoar.core.settings import digest, dump
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bezoar.attacks.base import Attack
     from bezoar.attacks.survival import Survival
     from bezoar.data.pairs import Images
 
 SCHEMA = 1
-Stage = Literal["model", "file"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +62,9 @@ class PoisonPlan:
         """Sixteen hexadecimal digits of everything the plan does."""
         return digest(dump(self.attack), self.triggers, self.stage, self.seed, self.source, list(map(asdict, self.rows)))
 
-    @property
-    def target(self) -> str:
-        """The class of the attack; plans of one target only."""
-        targets = {row.target for row in self.rows}
-        assert len(targets) == 1, targets
-        return targets.pop()
+    def mark(self) -> dict[str, Any]:
+        """What a model trained under the plan says of it, and hands on to every model that starts from it."""
+        return {"attack": dump(self.attack), "plan": self.digest, "count": len(self.rows), "total": self.total}
 
     def caption(self, pair_id: str, caption: str) -> str:
         """The caption that pair ``pair_id`` carries under the plan."""

@@ -8,9 +8,12 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+_held: set[IO[str]] = set()
 
 
 @contextlib.contextmanager
@@ -78,32 +81,56 @@ def free_bytes(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process; raises ``ValueError`` when another one has it. Freed by the system on death."""
+def exclusive(folder: Path, patience: float = 0) -> Iterator[None]:
+    """Hold ``folder`` for this process; freed by the system on death.
+
+    Raises ``ValueError`` when another process has it and does not let go within ``patience`` seconds.
+    """
     writable_folder(folder)
     stream = (folder / ".lock").open("a+")
     try:
         try:
             _lock(stream)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             stream.seek(0)
-            raise ValueError(f"out: {folder} is in use by another run (process {stream.read().strip() or '?'})") from None
+            owner = stream.read().strip() or "?"
+            raise ValueError(f"out: {folder} is in use by another run (process {owner})") from None
+        except OSError as error:
+            raise ValueError(f"out: {folder} is on a disk that cannot lock files: {error.strerror}") from None
+        _held.add(stream)
         stream.seek(0)
         stream.truncate()
         stream.write(str(os.getpid()))
         stream.flush()
         yield
     finally:
+        _held.discard(stream)
         stream.close()
 
 
-def _lock(stream: IO[str]) -> None:
+def _lock(stream: IO[str]) -> bool:
+    """Whether the lock could be had."""
     try:
         import fcntl
     except ImportError:  # Windows
         import msvcrt
 
         stream.seek(1 << 20)
-        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        with contextlib.suppress(OSError):
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            return True
     else:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError):
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
+def _let_go() -> None:
+    """A lock lives while any process has its file open, and forked loader workers outlive a killed run by seconds."""
+    while _held:
+        _held.pop().close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

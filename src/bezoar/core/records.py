@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NoReturn
 
 from bezoar.core.files import write_text
 
@@ -61,27 +60,54 @@ def now() -> str:
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Append one JSON line with a single write, so that a kill tears at most the last line."""
-    line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    """Append one JSON line with a single write, so that a kill tears at most the last line; a torn one is cut off."""
+    line = (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    with path.open("ab+", buffering=0) as stream:
+        _mend(stream)
+        while line:  # once, unless the disk is full
+            line = line[stream.write(line) :]
+
+
+def _mend(stream: BinaryIO) -> None:
+    """Make the file end with a whole line."""
+    size = stream.seek(0, 2)
+    stream.seek(max(size - 1, 0))
+    if stream.read() in (b"", b"\n"):
+        return
+    stream.seek(0)
+    content = stream.read()
+    start = content.rfind(b"\n") + 1
     try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)
+        _object(content[start:])
+    except ValueError:
+        stream.truncate(start)
+    else:
+        stream.write(b"\n")
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSON-lines file; a torn last line is passed over, any other fault is a ``ValueError``."""
-    text = path.read_text("utf-8") if path.exists() else ""
-    lines = text.splitlines()
+    # Split bytes: a tear may cut a character in two, and text lines also end at U+2028, which JSON leaves as it is.
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError:
-            if number == len(lines) and not text.endswith("\n"):
+            value = _object(line)
+        except ValueError:
+            if number == len(lines):
                 return
             raise ValueError(f"{path}, line {number}: not a JSON object") from None
         yield value
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    value = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

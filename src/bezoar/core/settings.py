@@ -12,7 +12,9 @@ import difflib
 import hashlib
 import importlib
 import json
-from collections.abc import Iterable, Mapping
+import operator
+import os
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
 
@@ -40,19 +42,22 @@ def _tuples(data: Any) -> Any:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field, Field))
 def settings(cls: type[T]) -> type[T]:
-    """Make ``cls`` a settings value: frozen, keyword-only, strictly typed, unknown keys refused with the nearest name."""
+    """Make ``cls`` a settings value: frozen, keyword-only, strict, unknown keys refused with the nearest name."""
 
-    def refuse_unknown_keys(owner: type, data: Any) -> Any:
+    def refuse_unknown_keys(owner: type[Settings], data: Any) -> Any:
+        if isinstance(data, Mapping) and owner.kind and data.get("kind") == _kind(owner):
+            data = {key: item for key, item in data.items() if key != "kind"}
         given = data.kwargs or {} if isinstance(data, ArgsKwargs) else data
         if isinstance(given, Mapping):
             fields = [f.name for f in dataclasses.fields(owner)]
             for key in given:
                 if key not in fields:
-                    tail = nearest(str(key), fields).replace("{", "{{").replace("}", "}}")
+                    tail = nearest(str(key), fields)
                     raise PydanticCustomError("unknown_key", f"unknown key '{{key}}'{tail}", {"key": str(key)})
         return _tuples(data) if isinstance(data, Mapping) else data
 
-    setattr(cls, "_refuse_unknown_keys", model_validator(mode="before")(classmethod(refuse_unknown_keys)))  # noqa: B010
+    validator: Any = classmethod(refuse_unknown_keys)
+    setattr(cls, "_refuse_unknown_keys", model_validator(mode="before")(validator))  # noqa: B010
     return dataclass(kw_only=True, frozen=True, config=ConfigDict(extra="forbid", strict=True))(cls)  # type: ignore[return-value]
 
 
@@ -73,30 +78,38 @@ class Family(Generic[V]):
     def __init__(self, name: str, base: type[V], members: Iterable[type[V]]) -> None:
         self.name = name
         self.base = base
-        self.members: dict[str, type[V]] = {member.kind: member for member in members}
+        self.members: dict[str, type[V]] = {}
+        for member in members:
+            assert member.kind not in ("", *self.members), f"{member} needs a kind of its own"
+            self.members[member.kind] = member
 
     def resolve(self, kind: str) -> type[V]:
         """The class that ``kind`` names: a member, an entry point of group ``bezoar.<family>``, or ``module:Class``."""
         if kind in self.members:
             return self.members[kind]
-        plugins = {point.name: point for point in entry_points(group=f"bezoar.{self.name}")}
-        if kind in plugins:
-            found = plugins[kind].load()
-        elif ":" in kind:
-            module, _, attribute = kind.partition(":")
-            try:
-                found = getattr(importlib.import_module(module), attribute)
-            except (ImportError, AttributeError) as error:
-                raise ValueError(f"kind: cannot import '{kind}' as a {self.name}: {error}") from error
-        else:
+        plugins = {point.name: point for point in entry_points(group=f"bezoar.{self.name.replace(' ', '_')}")}
+        if kind not in plugins and ":" not in kind:
             raise ValueError(f"kind: '{kind}' is not a {self.name}{nearest(kind, [*self.members, *plugins])}")
+        try:
+            found = plugins[kind].load() if kind in plugins else _imported(kind)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"kind: cannot import '{kind}' as a {self.name}: {error}") from error
+        return self._checked(found, kind)
+
+    def _checked(self, found: object, kind: str) -> type[V]:
+        """``found`` as a member; what would not survive being written to a file and read again is refused here."""
         if not (isinstance(found, type) and issubclass(found, self.base)):
             raise ValueError(f"kind: '{kind}' is not a {self.name}: it must derive from {self.base.__qualname__}")
+        if "__dataclass_fields__" not in vars(found):
+            raise ValueError(f"kind: '{kind}' is not a {self.name}: it must be decorated with @settings")
+        if not found.kind:
+            raise ValueError(f"kind: '{kind}' is not a {self.name}: it must set the class variable 'kind'")
         return found
 
     def parse(self, data: object) -> V:
         """A value from a mapping with ``kind``, from a bare kind, or the value itself; raises ``ValueError``."""
         if isinstance(data, self.base):
+            self._checked(type(data), _kind(type(data)))
             return data
         if isinstance(data, str):
             data = {"kind": data}
@@ -104,15 +117,25 @@ class Family(Generic[V]):
             raise ValueError(f"kind: a {self.name} needs one{nearest('', self.members)}, got {data!r}")
         member = self.resolve(data["kind"])
         rest = {key: value for key, value in data.items() if key != "kind"}
-        return TypeAdapter(member).validate_json(json.dumps(rest))
+        return TypeAdapter(member).validate_json(_json(rest))
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.parse)
 
 
+def _imported(kind: str) -> object:
+    module, _, attribute = kind.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+        raise ImportError("not of the form package.module:Class")
+    return operator.attrgetter(attribute)(importlib.import_module(module))
+
+
 def kind_of(value: Settings) -> str:
     """The kind that names this value in a file; values from outside a family are named ``module:Class``."""
-    cls = type(value)
+    return _kind(type(value))
+
+
+def _kind(cls: type[Settings]) -> str:
     if cls.kind and cls.__module__.partition(".")[0] == "bezoar":
         return cls.kind
     return f"{cls.__module__}:{cls.__qualname__}" if cls.kind or cls.__module__ != Settings.__module__ else ""
@@ -120,32 +143,25 @@ def kind_of(value: Settings) -> str:
 
 def dump(value: object) -> Any:
     """``value`` as plain dicts, lists and scalars, every default spelled out; ``kind`` first where a value has one."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {field.name: dump(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"kind": kind_of(value), **plain} if isinstance(value, Settings) and type(value).kind else plain
-    if isinstance(value, Mapping):
-        return {str(key): dump(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [dump(item) for item in value]
-    return value
+    return _plain(value, lambda one: {"kind": kind_of(one)} if type(one).kind else {})
 
 
-def _with_revisions(value: object) -> Any:
+def _plain(value: object, head: Callable[[Settings], dict[str, Any]]) -> Any:
+    """``value`` as plain values, with the keys of ``head`` before those of each settings value."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {field.name: _with_revisions(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        if isinstance(value, Settings):
-            plain |= {"kind": kind_of(value), "revision": type(value).revision}
-        return plain
+        plain = {field.name: _plain(getattr(value, field.name), head) for field in dataclasses.fields(value)}
+        return {**head(value), **plain} if isinstance(value, Settings) else plain
     if isinstance(value, Mapping):
-        return {str(key): _with_revisions(item) for key, item in value.items()}
+        return {str(key): _plain(item, head) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_with_revisions(item) for item in value]
-    return value
+        return [_plain(item, head) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def digest(*values: object) -> str:
     """Sixteen hexadecimal digits that change with any setting, default or code revision in ``values``."""
-    text = json.dumps(_with_revisions(values), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    plain = _plain(values, lambda one: {"kind": kind_of(one), "revision": type(one).revision})
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -161,11 +177,18 @@ def explain(error: ValidationError, root: str = "") -> str:
 
 
 def validate(cls: type[T], data: object, root: str = "") -> T:
-    """Plain ``data`` (of YAML or JSON) as a ``cls``; raises ``ValueError`` naming path, value and choices, a line a fault.
+    """Plain ``data`` (of YAML or JSON) as a ``cls``; raises ``ValueError`` naming path, value, choices, a line a fault.
 
     Validation is strict, by JSON's rules: ``true`` is not 1, ``"3"`` is not 3, an integer may stand for a float.
     """
     try:
-        return TypeAdapter(cls).validate_json(json.dumps(data))
+        return TypeAdapter(cls).validate_json(_json(data))
     except ValidationError as error:
         raise ValueError(explain(error, root)) from None
+
+
+def _json(data: object) -> str:
+    try:
+        return json.dumps(data)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"not plain values, as of YAML or JSON: {error}") from None

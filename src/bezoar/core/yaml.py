@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
 
 
 def parse(text: str, source: str = "text") -> Any:
     """Plain values from YAML text; raises ``ValueError`` with file, line and column."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        return _reader().load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ValueError(f"{source}{where}: not valid YAML: {error.problem or error.context}") from None
     except YAMLError as error:
         raise ValueError(f"{source}: not valid YAML: {error}") from None
+
+
+def _reader() -> YAML:
+    """A reader of the core schema alone: ``2026-01-01`` is a string, and a set or other typed value is refused."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import SafeConstructor
+
+    class Core(SafeConstructor):
+        pass
+
+    for name in ("timestamp", "value"):
+        Core.add_constructor(f"tag:yaml.org,2002:{name}", SafeConstructor.construct_yaml_str)
+    for name in ("binary", "omap", "pairs", "set"):
+        Core.add_constructor(f"tag:yaml.org,2002:{name}", SafeConstructor.construct_undefined)
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = Core
+    return reader
 
 
 def read(path: Path) -> Any:

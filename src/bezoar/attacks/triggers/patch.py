@@ -29,8 +29,8 @@ class Patch(Trigger):
     size: Annotated[int, Field(ge=1)] = 16
     reference: Annotated[int, Field(ge=1)] = 224
     """Shorter side of the image, in pixels, at which the square is ``size`` pixels wide."""
-    pattern: Literal["noise", "solid", "checkerboard"] = "noise"
-    """Fixed random bytes, one color, or a checkerboard of ``color`` and black."""
+    pattern: Literal["noise", "binary", "solid", "checkerboard"] = "noise"
+    """Fixed random bytes, fixed random bytes of 0 and 255 only, one color, or a checkerboard of ``color`` and black."""
     color: tuple[_Byte, _Byte, _Byte] = (255, 255, 255)
     cell: Annotated[int, Field(ge=1)] = 1
     """Width of one square of the checkerboard, or one grain of the noise, in pixels at reference resolution."""
@@ -73,6 +73,8 @@ class Patch(Trigger):
         count = int(cells[-1]) + 1
         raw = hashlib.shake_256(f"bezoar patch {self.seed}".encode()).digest(3 * count * count)
         noise = torch.tensor(list(raw), dtype=torch.uint8).view(3, count, count)
+        if self.pattern == "binary":
+            noise = (noise >> 7) * 255
         return noise[:, cells][:, :, cells]
 
     def _corner(self, rows: int, columns: int, margin: int, image_id: str) -> tuple[int, int]:

@@ -1,8 +1,9 @@
 """EDA: a caption with some words replaced by synonyms, inserted, swapped or deleted.
 
 Wei & Zou 2019, "EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks",
-section 2. CleanCLIP, RoCLIP and SafeCLIP make their second view of a caption so: one of the four operations per draw,
-each equally likely, on ``n = max(1, int(alpha * words))`` words.
+section 2. CleanCLIP and its relatives make their second view of a caption so: one of the four operations per draw, each
+equally likely, on ``n = max(1, int(alpha * words))`` words. (They draw once per caption, for the whole run; here a draw
+is as fresh as its seed.)
 
 The text is first reduced to words of the letters a to z, as in these systems: lower case, apostrophes dropped,
 everything else a space. So even an operation that finds nothing to change returns the reduced text. A caption without
@@ -32,21 +33,20 @@ OF_SYNONYMS: tuple[Operation, ...] = ("synonym", "insert")
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
-STOP_WORDS = frozenset(
-    # articles and pronouns
-    "a an the this that these those i me my we us our you your he him his she her hers it its they them their "
-    "who whom whose which what "
-    # prepositions and conjunctions
-    "about above across after against along among around as at before behind below beside between beyond but by "
-    "down during for from if in into near nor of off on onto or out over since so than through till to toward under "
-    "until up upon while with within without and because although though whether "
-    # auxiliaries
-    "am is are was were be been being do does did done has have had having can could may might must shall should "
-    "will would isnt arent wasnt werent dont doesnt didnt cant couldnt wont wouldnt "
-    # small adverbs and quantities
-    "not no only very too also just there here then when where why how all any both each every few more most much "
-    "many other some such own same".split()
-)
+# Articles and pronouns; prepositions and conjunctions; auxiliaries; small adverbs and quantities.
+_FUNCTION_WORDS = """
+    a an the this that these those i me my we us our you your he him his she her hers it its they them their
+    who whom whose which what
+    about above across after against along among around as at before behind below beside between beyond but by
+    down during for from if in into near nor of off on onto or out over since so than through till to toward under
+    until up upon while with within without and because although though whether
+    am is are was were be been being do does did done has have had having can could may might must shall should
+    will would isnt arent wasnt werent dont doesnt didnt cant couldnt wont wouldnt
+    not no only very too also just there here then when where why how all any both each every few more most much
+    many other some such own same
+"""
+
+STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 """Function words, which synonym replacement leaves alone; the other operations take them like any word."""
 
 _WORDS = re.compile("[a-z]+")
@@ -159,7 +159,7 @@ class Eda(CaptionView):
     @classmethod
     def _check_wordnet(cls, wordnet: str) -> str:
         if wordnet not in ("auto", "none") and not holds_wordnet(Path(wordnet).expanduser()):
-            raise ValueError(f"'{wordnet}' is not a folder with WordNet's files (choices: auto, none, such a folder)")
+            raise ValueError(f"'{wordnet}' does not hold WordNet's files (choices: auto, none, a folder that does)")
         return wordnet
 
     @model_validator(mode="after")

@@ -135,7 +135,7 @@ class WordNet:
     def _offsets(self, lemma: str, part: str) -> list[bytes]:
         """Where the senses of ``lemma`` stand in the data file; empty for a word that is not in the index."""
         index, wanted = self._index[part], lemma.encode()
-        low, high = 0, len(index)
+        low, high = 0, len(index) if lemma else 0
         while low < high:
             middle = (low + high) // 2
             start = index.rfind(b"\n", low, middle) + 1 or low

@@ -1,7 +1,7 @@
 """AutoAugment: one of a learned policy's pairs of operations, drawn per picture.
 
-Cubuk et al. 2019, "AutoAugment: Learning Augmentation Strategies from Data", tables 7-9 of its appendix. CyCLIP and
-CleanCLIP make their second view of a picture with the ImageNet policy.
+Cubuk et al. 2019, "AutoAugment: Learning Augmentation Strategies from Data"; the policies are in its appendix. CyCLIP
+and CleanCLIP make their second view of a picture with the one for ImageNet.
 """
 
 from __future__ import annotations

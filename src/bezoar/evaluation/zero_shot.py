@@ -1,0 +1,55 @@
+"""Clean accuracy: zero-shot classification of untouched images (Radford et al. 2021, §3.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from bezoar.core.settings import settings
+from bezoar.data.prompts import templates
+from bezoar.evaluation.base import Evaluation, Evaluator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from bezoar.attacks import Threat
+    from bezoar.core.records import Measure
+    from bezoar.data.pairs import LabeledSet
+    from bezoar.evaluation.base import Context
+    from bezoar.models.clip import Clip
+
+
+@settings
+class ZeroShot(Evaluator):
+    """``accuracy_topK``: share of images whose class is among the K nearest prompts' classes; Wilson interval."""
+
+    kind: ClassVar[str] = "zero_shot"
+    top: tuple[int, ...] = (1, 3, 5, 10)
+    """K at or above half the classes is not printed."""
+    templates: str | tuple[str, ...] = "openai"
+    """A template set by name, ``own`` for the labeled set's, or a list with ``{c}`` for the class."""
+
+    def evaluate(self, model: Clip, context: Context) -> Evaluation:
+        from bezoar.evaluation.tables import labels_of, table
+        from bezoar.metrics import rank_of
+
+        scores = {}
+        for name, images in context.sets.items():
+            labels = labels_of(images.labeled)
+            cosines = context.cosines(model, images.clean(), context.head(model, name, self.templates))
+            scores[name] = table(images.labeled, labels, cosines.argmax(1), rank_of(cosines, labels))
+        return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
+
+    def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
+        from bezoar.evaluation.tables import column, fact, to_measure
+        from bezoar.metrics import accuracy, choices
+
+        ranks = column(scores, "rank")
+        return tuple(
+            to_measure(f"accuracy_top{k}", accuracy(ranks, k), data) for k in choices(self.top, fact(scores, "classes"))
+        )
+
+    def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None) -> None:
+        if self.templates != "own":
+            templates(self.templates)

@@ -1,0 +1,141 @@
+"""The experiment: one value that names data, model, attack, stages, evaluators and seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from bezoar.attacks import AnyAttack
+from bezoar.cleaning import METHODS as CLEANING
+from bezoar.core.settings import Family, Settings, dump, nearest, settings, validate
+from bezoar.data import AnyLabeledSource, AnyPairsSource
+from bezoar.evaluation import AnyEvaluator
+from bezoar.pretraining import METHODS as PRETRAINING
+from bezoar.training.method import Method
+
+METHODS = Family("method", Method, (*PRETRAINING, *CLEANING))
+AnyMethod = Annotated[Method, METHODS]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._=+-]*$", max_length=80)]
+
+
+@settings
+class Stage(Settings):
+    """One training run: a method, the pairs it sees, and the stage whose model it starts from."""
+
+    name: Name
+    method: AnyMethod
+    pairs: str
+    """Name of one of the experiment's sets of pairs."""
+    start: str | None = None
+    """Name of an earlier stage; without it, the experiment's model."""
+    poison: bool = False
+    """Whether the attack's plan is laid over the pairs."""
+    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    """Fields of the method and the values each takes; the stage stands for all their combinations."""
+    evaluate_every: Annotated[int, Field(ge=1)] = 1
+    """Epochs between evaluations; the last epoch is always evaluated."""
+
+    def expand(self) -> Iterator[Stage]:
+        """The stage itself, or one stage per point of its grid, named ``stage field=value …``."""
+        if not self.grid:
+            yield self
+            return
+        for values in itertools.product(*self.grid.values()):
+            point = dict(zip(self.grid, values, strict=True))
+            name = " ".join([self.name, *(f"{key}={value}" for key, value in point.items())])
+            method = METHODS.parse(json.loads(json.dumps(dump(self.method) | point)))
+            yield dataclasses.replace(self, name=name, method=method, grid={})
+
+
+@settings
+class Experiment(Settings):
+    """Everything a run depends on. ``bezoar run`` takes it as a YAML file."""
+
+    name: Name
+    about: str = ""
+    """What it shows, its cost and what to expect; for people."""
+    model: str = "RN50"
+    """Architecture, ``name:tag``, ``hf-hub:owner/name`` or a model folder."""
+    pairs: dict[str, AnyPairsSource]
+    labeled: dict[str, AnyLabeledSource]
+    attack: AnyAttack | None = None
+    allow_dead_trigger: bool = False
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    evaluators: tuple[AnyEvaluator, ...] = ()
+    select_on: str = "validation"
+    """The labeled set on which settings are chosen."""
+    report_on: str = "test"
+    """The labeled set whose numbers are reported."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Computing threads of one stage; on the CPU weights depend on it, so it is part of the experiment."""
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Experiment:
+        before: list[str] = []
+        for number, stage in enumerate(self.stages):
+            where = f"stages.{number}"
+            if stage.name in before:
+                raise ValueError(f"{where}.name: '{stage.name}' is the name of an earlier stage")
+            if stage.pairs not in self.pairs:
+                raise ValueError(f"{where}.pairs: no pairs are called '{stage.pairs}'{nearest(stage.pairs, self.pairs)}")
+            if stage.start is not None and stage.start not in before:
+                raise ValueError(f"{where}.start: no earlier stage '{stage.start}'{nearest(stage.start, before)}")
+            if stage.poison and self.attack is None:
+                raise ValueError(f"{where}.poison: is true, but the experiment has no attack")
+            for field in stage.grid:
+                fields = [f.name for f in dataclasses.fields(stage.method)]
+                if field not in fields:
+                    raise ValueError(f"{where}.grid: {stage.method.kind} has no field '{field}'{nearest(field, fields)}")
+            if not stage.grid:
+                before.append(stage.name)
+            list(stage.expand())
+        for field in ("select_on", "report_on"):
+            value = getattr(self, field)
+            if value not in self.labeled:
+                raise ValueError(f"{field}: no labeled set is called '{value}'{nearest(value, self.labeled)}")
+        return self
+
+    def expanded(self) -> tuple[Stage, ...]:
+        """All stages, every grid spelt out, in the order given."""
+        return tuple(point for stage in self.stages for point in stage.expand())
+
+
+def parse(data: Any, source: str = "") -> Experiment:
+    """An experiment from plain values; raises ``ValueError``, a line a fault, each with its path."""
+    if not isinstance(data, dict):
+        raise ValueError(f"{source or 'experiment'}: must be a mapping of settings, got {type(data).__name__}")
+    return validate(Experiment, data)
+
+
+def override(data: Any, path: str, value: Any) -> None:
+    """Set ``path.to.key`` in plain experiment data; entries of lists go by their ``name`` or their number.
+
+    Raises ``ValueError`` when a step of the path before the last does not exist.
+    """
+    steps = path.split(".")
+    at = data
+    for depth, step in enumerate(steps):
+        where = ".".join(steps[: depth + 1])
+        if isinstance(at, list):
+            names = [str(entry.get("name", number)) for number, entry in enumerate(at)]
+            number = names.index(step) if step in names else int(step) if step.isdigit() else -1
+            if not 0 <= number < len(at):
+                raise ValueError(f"{where}: no such entry{nearest(step, names)}")
+            key: Any = number
+        elif isinstance(at, dict):
+            key = step
+            if key not in at and depth < len(steps) - 1:
+                raise ValueError(f"{where}: no such key{nearest(step, map(str, at))}")
+        else:
+            raise ValueError(f"{'.'.join(steps[:depth])}: is {at!r}, it has no '{step}'")
+        if depth == len(steps) - 1:
+            at[key] = value
+        else:
+            at = at[key]

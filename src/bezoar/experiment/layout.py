@@ -1,0 +1,88 @@
+"""Where a run keeps what, and the digests by which finished work is found again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bezoar.core.settings import digest
+
+if TYPE_CHECKING:
+    from bezoar.experiment.experiment import Experiment, Stage
+
+REVISION = 1
+"""Counts changes of the loop and the stages that change their results."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of a run.
+
+    ``experiment.yaml`` and ``environment.json`` say what it is; ``records.jsonl`` and ``steps.jsonl`` gather what the
+    stages left in ``stages/NAME-DIGEST/``; ``poison/`` holds the plans, ``prepared/`` pictures at model resolution.
+    """
+
+    root: Path
+
+    @property
+    def prepared(self) -> Path:
+        return self.root / "prepared"
+
+    def poison(self, experiment: Experiment, pairs: str, seed: int) -> Path:
+        """The plan's folder for one set of pairs and seed."""
+        return self.root / "poison" / f"{_slug(pairs)}-seed{seed}-{plan_digest(experiment, pairs, seed)[:8]}"
+
+    def stage(self, experiment: Experiment, stage: Stage, seed: int) -> Path:
+        """The folder of a stage; another digest is another folder."""
+        name = f"{_slug(stage.name)}-seed{seed}-{stage_digest(experiment, stage, seed)[:8]}"
+        return self.root / "stages" / name
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
+
+
+def plan_digest(experiment: Experiment, pairs: str, seed: int) -> str:
+    """What a plan depends on."""
+    return digest(experiment.attack, experiment.pairs[pairs], seed, experiment.model)
+
+
+def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
+    """What a stage's weights depend on, back to the first stage: settings, code revisions, words found on the machine."""
+    start = next((s for s in experiment.stages if s.name == stage.start), None)
+    return digest(
+        REVISION,
+        training_digest(experiment, start, seed) if start else experiment.model,
+        stage.method,
+        _resources(stage),
+        experiment.pairs[stage.pairs],
+        plan_digest(experiment, stage.pairs, seed) if stage.poison else None,
+        experiment.threads,
+        seed,
+    )
+
+
+def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
+    """What a stage leaves behind depends on: its training and what is measured after its epochs."""
+    return digest(
+        training_digest(experiment, stage, seed),
+        experiment.attack,
+        experiment.labeled,
+        experiment.evaluators,
+        stage.evaluate_every,
+    )
+
+
+def _resources(stage: Stage) -> dict[str, str | None]:
+    from dataclasses import fields
+
+    from bezoar.data.captions import CaptionView
+
+    found: dict[str, str | None] = {}
+    for field in fields(stage.method):
+        value = getattr(stage.method, field.name)
+        if isinstance(value, CaptionView):
+            found |= {name: resource and resource.digest for name, resource in value.resources().items()}
+    return found

@@ -1,0 +1,170 @@
+"""One stage, from its start to its records: load, train, measure after each epoch, save."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bezoar.core.files import exclusive, write_json
+from bezoar.core.progress import Listener, silent
+from bezoar.core.records import Record, now, read_records, write_records
+from bezoar.core.settings import dump, kind_of
+from bezoar.experiment.environment import revision
+from bezoar.experiment.layout import Layout, stage_digest
+
+if TYPE_CHECKING:
+    from bezoar.evaluation import LabeledImages
+    from bezoar.experiment.experiment import Experiment, Stage
+    from bezoar.models.clip import Clip
+    from bezoar.training.loader import TrainingPairs
+    from bezoar.training.state import State
+
+DONE = "stage.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage of one seed in one run folder."""
+
+    experiment: Experiment
+    stage: Stage
+    seed: int
+    root: Path
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.root)
+
+    @property
+    def folder(self) -> Path:
+        return self.layout.stage(self.experiment, self.stage, self.seed)
+
+    @property
+    def label(self) -> str:
+        """How the stage is called in progress and messages."""
+        return self.stage.name if len(self.experiment.seeds) == 1 else f"{self.stage.name}, seed {self.seed}"
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage has finished before."""
+        return (self.folder / DONE).exists()
+
+    @property
+    def start(self) -> Job | None:
+        """The stage this one starts from."""
+        found = next((s for s in self.experiment.stages if s.name == self.stage.start), None)
+        return Job(self.experiment, found, self.seed, self.root) if found else None
+
+    def records(self) -> list[Record]:
+        """What was measured, epoch by epoch."""
+        paths = sorted((self.folder / "records").glob("epoch-*.jsonl"))
+        return [record for path in paths for record in read_records(path)]
+
+
+def run_stage(job: Job, listen: Listener = silent) -> None:
+    """Run one stage, or continue it from its last whole epoch; a finished stage is left alone."""
+    import torch
+
+    from bezoar.training.loop import train
+
+    if job.done:
+        return
+    torch.set_num_threads(job.experiment.threads)
+    with exclusive(job.folder, patience=5):
+        began = time.time()
+        model, data = _open(job)
+        sets = _labeled(job, model.image_size)
+        stage, epochs = job.stage, job.stage.method.total_epochs(len(data))
+
+        def on_epoch(epoch: int, state: State) -> None:
+            if epoch % stage.evaluate_every == 0 or epoch == epochs:
+                _measure(job, state, sets, epoch)
+
+        state = train(
+            stage.method, model, data, seed=job.seed, folder=job.folder, on_epoch=on_epoch, listen=listen,
+            task=job.label,
+        )  # fmt: skip
+        weights = _save(job, state.model, data)
+        write_json(
+            job.folder / DONE,
+            {
+                "stage": stage.name, "seed": job.seed, "digest": stage_digest(job.experiment, stage, job.seed),
+                "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": len(data),
+                "threads": torch.get_num_threads(), "seconds": round(time.time() - began, 1), "git": revision(),
+            },
+        )  # fmt: skip
+        (job.folder / "training_state").unlink(missing_ok=True)
+
+
+def _open(job: Job) -> tuple[Clip, TrainingPairs]:
+    """The model the stage starts from, and its pairs as the attacker left them."""
+    from bezoar.attacks.plan import load_plan
+    from bezoar.data.prepared import Prepared
+    from bezoar.models.checkpoint import load
+    from bezoar.training.loader import TrainingPairs
+
+    model = load(str(job.start.folder / "model") if job.start else job.experiment.model, job.seed)
+    pairs = job.experiment.pairs[job.stage.pairs].open()
+    plan = load_plan(job.layout.poison(job.experiment, job.stage.pairs, job.seed)) if job.stage.poison else None
+    return model, TrainingPairs(pairs, Prepared(pairs, model.image_size, job.layout.prepared), plan)
+
+
+def _labeled(job: Job, size: int) -> dict[str, LabeledImages]:
+    from bezoar.data.prepared import Prepared
+    from bezoar.evaluation import LabeledImages
+
+    opened = {name: source.open() for name, source in job.experiment.labeled.items()}
+    return {name: LabeledImages(found, Prepared(found, size, job.layout.prepared)) for name, found in opened.items()}
+
+
+def _measure(job: Job, state: State, sets: dict[str, LabeledImages], epoch: int) -> None:
+    """Run every evaluator and write records and per-sample tables; doing it again writes the same."""
+    import pyarrow.parquet as pq
+
+    from bezoar.core.files import atomic
+    from bezoar.evaluation import Context
+    from bezoar.training.precision import autocast_for
+
+    attack, method = job.experiment.attack, job.stage.method
+    context = Context(
+        sets=sets,
+        threat=attack.threat() if attack else None,
+        autocast=autocast_for(method.precision, state.model.device),
+        diagnostics=method.diagnostics(state),
+    )
+    records = []
+    for evaluator in job.experiment.evaluators:
+        found = evaluator.evaluate(state.model, context)
+        for data, rows in found.scores.items():
+            with atomic(job.folder / "scores" / f"epoch-{epoch:03d}.{evaluator.kind}.{data}.parquet") as stream:
+                pq.write_table(rows, stream)
+        for measure in found.measures:
+            records.append(
+                Record(
+                    run=job.experiment.name, stage=job.stage.name, after=kind_of(method), epoch=epoch,
+                    evaluator=kind_of(evaluator), data=measure.data, metric=measure.metric, value=measure.value,
+                    low=measure.low, high=measure.high, n=measure.n, seed=job.seed, git=revision(), at=now(),
+                )  # fmt: skip
+            )
+    write_records(job.folder / "records" / f"epoch-{epoch:03d}.jsonl", records)
+
+
+def _save(job: Job, model: Clip, data: TrainingPairs) -> str:
+    """Write the model with where it comes from; a mark of poison is handed on. Returns the digest of its weights."""
+    import torch
+
+    from bezoar.models.checkpoint import read_card, save
+
+    parent = read_card(job.start.folder / "model") if job.start else None
+    card = save(
+        model,
+        job.folder / "model",
+        method=dump(job.stage.method),
+        parent=parent.weights if parent else None,
+        data=data.pairs.fingerprint,
+        poison=data.plan.mark() if data.plan else parent.poison if parent else None,
+        training={"seed": job.seed, "threads": torch.get_num_threads(), "stage": job.stage.name},
+    )
+    return card.weights

@@ -1,0 +1,1 @@
+"""Training: the Method contract, the loader and the one loop."""

@@ -1,0 +1,28 @@
+"""Mixed precision where it pays: bf16 autocast on devices that compute in bf16."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+
+def resolve(precision: Literal["auto", "bf16", "fp32"], device: torch.device) -> Literal["bf16", "fp32"]:
+    """``auto`` is bf16 on a GPU that has it and on a CPU with bf16 units (AVX-512 BF16 or AMX), else fp32."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu":
+        units = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
+        return "bf16" if any(has() for has in units) else "fp32"
+    return "fp32"
+
+
+def autocast_for(
+    precision: Literal["auto", "bf16", "fp32"], device: torch.device
+) -> Callable[[], torch.autocast]:
+    """A function that opens the autocast region of a forward pass."""
+    on = resolve(precision, device) == "bf16"
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=on)

@@ -1,0 +1,149 @@
+"""Intervals against printed tables, brute force and their own promises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bezoar.metrics import Interval, student_t, wilson
+from bezoar.metrics.intervals import t_quantile
+
+relaxed = hypothesis.settings(deadline=None)
+counts = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+def root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where ``function``, of opposite signs at the ends, is zero."""
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (function(middle) > 0) == (function(low) > 0) else (low, middle)
+    return (low + high) / 2
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_the_printed_values(successes: int, n: int, low: float, high: float) -> None:
+    """Newcombe (1998), table I, method 3 (score, without continuity correction)."""
+    found = wilson(successes, n)
+    assert found.value == successes / n
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+    assert found.n == n
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
+@pytest.mark.parametrize(("successes", "n"), [(1, 3), (2, 5), (7, 50), (499, 500), (25_000, 50_000)])
+def test_wilson_ends_solve_the_score_equation(successes: int, n: int, level: float) -> None:
+    z, share = NormalDist().inv_cdf(0.5 + level / 2), successes / n
+
+    def score(p: float) -> float:
+        return (share - p) ** 2 - z**2 * p * (1 - p) / n
+
+    found = wilson(successes, n, level)
+    assert found.low == pytest.approx(root(score, 0.0, share), abs=1e-12)
+    assert found.high == pytest.approx(root(score, share, 1.0), abs=1e-12)
+
+
+@relaxed
+@given(counts, st.floats(0.01, 0.9999))
+def test_wilson_contains_the_share_and_stays_a_share(count: tuple[int, int], level: float) -> None:
+    found = wilson(*count, level)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert (found.low == 0) == (count[0] == 0)
+    assert (found.high == 1) == (count[0] == count[1])
+
+
+@relaxed
+@given(counts, st.integers(2, 50))
+def test_wilson_shrinks_with_n(count: tuple[int, int], more: int) -> None:
+    few, many = wilson(*count), wilson(count[0] * more, count[1] * more)
+    assert many.high - many.low < few.high - few.low
+
+
+@relaxed
+@given(counts)
+def test_wilson_mirrors_and_grows_with_the_level(count: tuple[int, int]) -> None:
+    successes, n = count
+    found, mirrored, wider = wilson(successes, n), wilson(n - successes, n), wilson(successes, n, 0.99)
+    assert (found.low, found.high) == pytest.approx((1 - mirrored.high, 1 - mirrored.low))
+    assert wider.low <= found.low <= found.high <= wider.high
+    assert wider.high - wider.low > found.high - found.low
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "level", "named"),
+    [(0, 0, 0.95, "n:"), (0, -1, 0.95, "n:"), (3, 2, 0.95, "successes:"), (-1, 2, 0.95, "successes:")]
+    + [(1, 2, level, "level:") for level in (0.0, 1.0, 95.0, math.nan)],
+)
+def test_wilson_refuses_what_is_no_share(successes: int, n: int, level: float, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        wilson(successes, n, level)
+
+
+@pytest.mark.parametrize(
+    ("level", "printed"),
+    [
+        (0.90, {1: 6.314, 2: 2.920, 6: 1.943}),
+        (0.95, {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.228, 30: 2.042, 120: 1.980}),
+        (0.99, {1: 63.657, 2: 9.925, 7: 3.499}),
+        (0.999, {3: 12.924}),
+    ],
+)
+def test_t_quantile_gives_the_printed_table(level: float, printed: dict[int, float]) -> None:
+    assert {freedom: t_quantile(level, freedom) for freedom in printed} == pytest.approx(printed, abs=5e-4)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 8, 17, 40])
+@pytest.mark.parametrize("level", [0.3, 0.8, 0.95, 0.99])
+def test_t_quantile_cuts_off_the_level_from_the_density(level: float, freedom: int) -> None:
+    t = np.linspace(0, t_quantile(level, freedom), 20_001)
+    log_constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(math.pi * freedom) / 2
+    density = math.exp(log_constant) * (1 + t**2 / freedom) ** (-(freedom + 1) / 2)
+    assert 2 * np.trapezoid(density, t) == pytest.approx(level, abs=1e-6)
+
+
+def test_t_quantile_equals_scipy_where_there_is_one() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for freedom in (1, 2, 3, 4, 9, 30, 101):
+        for level in (0.1, 0.5, 0.9, 0.95, 0.99, 0.9999):
+            assert t_quantile(level, freedom) == pytest.approx(stats.t.ppf((1 + level) / 2, freedom), rel=1e-9)
+
+
+def test_t_quantile_approaches_the_normal() -> None:
+    assert t_quantile(0.95, 20_000) == pytest.approx(NormalDist().inv_cdf(0.975), abs=2e-4)
+
+
+def test_student_t_of_five_seeds_by_hand() -> None:
+    found = student_t([1.0, 2.0, 3.0, 4.0, 5.0])
+    half = 2.776445 * math.sqrt(2.5) / math.sqrt(5)
+    assert found == pytest.approx(Interval(3.0, 3 - half, 3 + half, 5), abs=1e-6)
+
+
+@relaxed
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12))
+def test_student_t_contains_the_mean(values: list[float]) -> None:
+    found = student_t(values)
+    assert found.low <= found.value <= found.high
+    assert found.value == pytest.approx(sum(values) / len(values), abs=1e-6)
+    assert found.n == len(values)
+
+
+def test_student_t_of_equal_seeds_has_no_width() -> None:
+    assert student_t([0.5, 0.5, 0.5]) == (0.5, 0.5, 0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "named"),
+    [([], 0.95, "values:"), ([1.0], 0.95, "values:"), ([1.0, math.nan], 0.95, "values:"), ([1.0, 2.0], 1.0, "level:")],
+)
+def test_student_t_refuses_what_has_no_spread(values: list[float], level: float, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        student_t(values, level)
