@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -205,21 +205,20 @@ def test_a_worker_that_outlives_its_run_does_not_hold_the_folder(tmp_path: Path)
             process.kill()
             process.wait()
             os.kill(int(worker), 0)
-            enter_soon(tmp_path)
+            with exclusive(tmp_path, patience=5):  # a worker forked just now may need a moment to let go
+                pass
             os.kill(int(worker), 0)
         finally:
             os.kill(int(worker), signal.SIGKILL)
 
 
-def enter_soon(folder: Path) -> None:
-    """Hold ``folder`` for a moment; a worker forked just now may need a moment to let go."""
-    for _ in range(50):
-        try:
-            with exclusive(folder):
-                return
-        except ValueError:
-            time.sleep(0.05)
-    raise AssertionError("still held")
+def test_patience_waits_for_the_folder(tmp_path: Path) -> None:
+    with running(HOLD, tmp_path) as (process, _):
+        with pytest.raises(ValueError, match="in use"), exclusive(tmp_path, patience=0.06):
+            pass
+        threading.Timer(0.2, process.kill).start()
+        with exclusive(tmp_path, patience=60):
+            assert process.wait() == -signal.SIGKILL
 
 
 def test_a_disk_without_locks_is_not_called_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

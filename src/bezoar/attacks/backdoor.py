@@ -74,7 +74,9 @@ class Backdoor(Attack):
     def _captions(self, pairs: Pairs, naming: list[int]) -> _Draw:
         if self.captions == "mined":
             if not naming:
-                raise ValueError(f"attack.captions: 'mined' finds no caption with the word '{self.target}' in the pairs")
+                raise ValueError(
+                    f"attack.captions: 'mined' finds no caption with the word '{self.target}' in the pairs"
+                )
             return lambda rng: pairs.caption(rng.choice(naming))
         choices = templates(self.templates)
         return lambda rng: fill(rng.choice(choices), self.target)

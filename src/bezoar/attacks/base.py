@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from bezoar.attacks.triggers import Trigger
+from bezoar.attacks.trigger import Trigger
 from bezoar.core.settings import Settings, settings
 
 if TYPE_CHECKING:

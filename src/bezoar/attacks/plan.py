@@ -1,4 +1,4 @@
-"""The poison plan: the only thing that knows who is poisoned. A table that is saved, hashed and re-applied bit by bit."""
+"""The poison plan: the one thing that knows who is poisoned; a table saved, hashed and re-applied bit by bit."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ class PoisonPlan:
     @functools.cached_property
     def digest(self) -> str:
         """Sixteen hexadecimal digits of everything the plan does."""
-        return digest(dump(self.attack), self.triggers, self.stage, self.seed, self.source, list(map(asdict, self.rows)))
+        return digest(
+            dump(self.attack), self.triggers, self.stage, self.seed, self.source, list(map(asdict, self.rows))
+        )
 
     def mark(self) -> dict[str, Any]:
         """What a model trained under the plan says of it, and hands on to every model that starts from it."""
@@ -147,7 +149,9 @@ def load_plan(folder: Path) -> PoisonPlan:
         raise ValueError(f"{folder}: not a whole poison plan: {error}") from None
     drawn = plan._tensors()
     if plan.digest != head["digest"] or set(drawn) != set(stored):
-        raise ValueError(f"{folder}: the plan is not the one that was saved (digest {plan.digest}, not {head['digest']})")
+        raise ValueError(
+            f"{folder}: the plan is not the one that was saved (digest {plan.digest}, not {head['digest']})"
+        )
     for name, tensor in drawn.items():
         if not torch.equal(tensor, stored[name]):
             raise ValueError(f"{folder}: this version draws trigger pattern {name} differently from the saved one")

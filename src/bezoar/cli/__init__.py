@@ -1,1 +1,1 @@
-"""."""
+"""The command line: every verb a thin face over a function of the library."""

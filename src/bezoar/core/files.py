@@ -90,11 +90,7 @@ def exclusive(folder: Path, patience: float = 0) -> Iterator[None]:
     stream = (folder / ".lock").open("a+")
     try:
         try:
-            _lock(stream)
-        except (BlockingIOError, PermissionError):
-            stream.seek(0)
-            owner = stream.read().strip() or "?"
-            raise ValueError(f"out: {folder} is in use by another run (process {owner})") from None
+            _wait_for(stream, folder, patience)
         except OSError as error:
             raise ValueError(f"out: {folder} is on a disk that cannot lock files: {error.strerror}") from None
         _held.add(stream)
@@ -108,21 +104,29 @@ def exclusive(folder: Path, patience: float = 0) -> Iterator[None]:
         stream.close()
 
 
-def _lock(stream: IO[str]) -> bool:
-    """Whether the lock could be had."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
+def _wait_for(stream: IO[str], folder: Path, patience: float) -> None:
+    until = time.monotonic() + patience
+    while not _lock(stream):
+        if time.monotonic() >= until:
+            stream.seek(0)
+            owner = stream.read().strip() or "?"
+            raise ValueError(f"out: {folder} is in use by another run (process {owner})")
+        time.sleep(0.05)
 
-        stream.seek(1 << 20)
-        with contextlib.suppress(OSError):
+
+def _lock(stream: IO[str]) -> bool:
+    """Whether the lock could be had; another ``OSError`` than that somebody has it is passed on."""
+    with contextlib.suppress(BlockingIOError, PermissionError):
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            import msvcrt
+
+            stream.seek(1 << 20)
             msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-            return True
-    else:
-        with contextlib.suppress(OSError):
+        else:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
+        return True
     return False
 
 

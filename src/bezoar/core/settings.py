@@ -63,10 +63,15 @@ def settings(cls: type[T]) -> type[T]:
 
 @settings
 class Settings:
-    """The root of all settings values. ``kind`` names it in its family; ``revision`` counts changes of its behavior."""
+    """The root of all settings values.
+
+    ``kind`` names it in its family; ``revision`` counts changes of its behavior; ``shorthand`` is the field that the
+    word after ``kind:`` fills on the command line, as in ``scenes:clean``.
+    """
 
     kind: ClassVar[str] = ""
     revision: ClassVar[int] = 1
+    shorthand: ClassVar[str] = ""
 
 
 V = TypeVar("V", bound=Settings)
@@ -118,6 +123,20 @@ class Family(Generic[V]):
         member = self.resolve(data["kind"])
         rest = {key: value for key, value in data.items() if key != "kind"}
         return TypeAdapter(member).validate_json(_json(rest))
+
+    def parse_text(self, text: str) -> V:
+        """A value from the command line: ``kind``, ``kind:word``, or YAML in braces; raises ``ValueError``."""
+        from bezoar.core.yaml import parse
+
+        if text.lstrip().startswith("{"):
+            return self.parse(parse(text, self.name))
+        kind, _, word = text.partition(":")
+        member = self.members.get(kind)
+        if word and member is not None:
+            if not member.shorthand:
+                raise ValueError(f"{self.name}: '{kind}' takes no word after it, got '{text}'")
+            return self.parse({"kind": kind, member.shorthand: word})
+        return self.parse(text)
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.parse)
@@ -182,13 +201,14 @@ def validate(cls: type[T], data: object, root: str = "") -> T:
     Validation is strict, by JSON's rules: ``true`` is not 1, ``"3"`` is not 3, an integer may stand for a float.
     """
     try:
-        return TypeAdapter(cls).validate_json(_json(data))
+        return TypeAdapter(cls).validate_json(_json(data, root))
     except ValidationError as error:
         raise ValueError(explain(error, root)) from None
 
 
-def _json(data: object) -> str:
+def _json(data: object, root: str = "") -> str:
     try:
         return json.dumps(data)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"not plain values, as of YAML or JSON: {error}") from None
+        where = f"{root}: " if root else ""
+        raise ValueError(f"{where}not plain values, as of YAML or JSON: {error}") from None

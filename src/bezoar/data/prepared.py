@@ -20,7 +20,7 @@ class Prepared:
     def __init__(self, images: Images, size: int, folder: Path | None = None) -> None:
         self.images = images
         self.size = size
-        self._pixels: np.ndarray | None = None  # type: ignore[type-arg]
+        self._pixels: np.ndarray | None = None
         if folder is not None and _whole(folder, images, size).exists():
             self._pixels = np.load(_pixels(folder, images, size), mmap_mode="r")
 

@@ -50,8 +50,10 @@ class AttackSuccess(Evaluator):
         from bezoar.metrics import rank_of
 
         threat = self.threat(context.threat)
+        if threat is None:
+            return Evaluation((), {})
         scores = {}
-        for name, images in context.sets.items() if threat else ():
+        for name, images in context.sets.items():
             labels, target = labels_of(images.labeled), class_index(threat.target, images.labeled.classes)
             cosines = context.cosines(model, images.triggered(threat), context.head(model, name, self.templates))
             ranks = rank_of(cosines, labels.new_full(labels.shape, target))
@@ -70,5 +72,6 @@ class AttackSuccess(Evaluator):
 
     def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None) -> None:
         measured = self.threat(threat)
-        for labeled in sets.values() if measured else ():
-            class_index(measured.target, labeled.classes)
+        for labeled in sets.values():
+            if measured is not None:
+                class_index(measured.target, labeled.classes)

@@ -54,6 +54,7 @@ class LabeledImages:
 
         key = digest(threat.trigger, threat.stage)
         if key not in self._triggered:
+
             def put(index: int) -> Tensor:
                 if threat.stage == "model":
                     return threat.trigger.apply(self.prepared[index], self.labeled.id(index))

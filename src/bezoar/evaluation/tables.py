@@ -45,6 +45,4 @@ def labels_of(labeled: LabeledSet) -> Tensor:
 
 def to_measure(metric: str, interval: Interval, data: str) -> Measure:
     """A measure from a share with its interval."""
-    return Measure(
-        metric=metric, value=interval.value, low=interval.low, high=interval.high, n=interval.n, data=data
-    )
+    return Measure(metric=metric, value=interval.value, low=interval.low, high=interval.high, n=interval.n, data=data)

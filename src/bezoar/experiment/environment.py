@@ -15,7 +15,7 @@ PACKAGES = ("bezoar", "torch", "torchvision", "open_clip_torch", "timm", "numpy"
 
 @functools.cache
 def revision() -> str:
-    """Git revision of the code, with ``+`` after it where the tree differs; the version where there is no repository."""
+    """Git revision of the code, with ``+`` where the tree differs; the version where there is no repository."""
     here = Path(__file__).parent
     try:
         if git_of(here, "rev-parse", "--show-toplevel") != str(here.parents[2]):

@@ -63,7 +63,7 @@ class Experiment(Settings):
     model: str = "RN50"
     """Architecture, ``name:tag``, ``hf-hub:owner/name`` or a model folder."""
     pairs: dict[str, AnyPairsSource]
-    labeled: dict[str, AnyLabeledSource]
+    labeled: dict[str, AnyLabeledSource] = Field(default_factory=dict)
     attack: AnyAttack | None = None
     allow_dead_trigger: bool = False
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
@@ -84,7 +84,9 @@ class Experiment(Settings):
             if stage.name in before:
                 raise ValueError(f"{where}.name: '{stage.name}' is the name of an earlier stage")
             if stage.pairs not in self.pairs:
-                raise ValueError(f"{where}.pairs: no pairs are called '{stage.pairs}'{nearest(stage.pairs, self.pairs)}")
+                raise ValueError(
+                    f"{where}.pairs: no pairs are called '{stage.pairs}'{nearest(stage.pairs, self.pairs)}"
+                )
             if stage.start is not None and stage.start not in before:
                 raise ValueError(f"{where}.start: no earlier stage '{stage.start}'{nearest(stage.start, before)}")
             if stage.poison and self.attack is None:
@@ -92,11 +94,13 @@ class Experiment(Settings):
             for field in stage.grid:
                 fields = [f.name for f in dataclasses.fields(stage.method)]
                 if field not in fields:
-                    raise ValueError(f"{where}.grid: {stage.method.kind} has no field '{field}'{nearest(field, fields)}")
+                    raise ValueError(
+                        f"{where}.grid: {stage.method.kind} has no field '{field}'{nearest(field, fields)}"
+                    )
             if not stage.grid:
                 before.append(stage.name)
             list(stage.expand())
-        for field in ("select_on", "report_on"):
+        for field in ("select_on", "report_on") if self.labeled else ():
             value = getattr(self, field)
             if value not in self.labeled:
                 raise ValueError(f"{field}: no labeled set is called '{value}'{nearest(value, self.labeled)}")

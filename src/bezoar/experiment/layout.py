@@ -46,18 +46,19 @@ def _slug(name: str) -> str:
 
 def plan_digest(experiment: Experiment, pairs: str, seed: int) -> str:
     """What a plan depends on."""
-    return digest(experiment.attack, experiment.pairs[pairs], seed, experiment.model)
+    fingerprint = experiment.pairs[pairs].open().fingerprint
+    return digest(experiment.attack, fingerprint, seed, experiment.model, experiment.allow_dead_trigger)
 
 
 def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
-    """What a stage's weights depend on, back to the first stage: settings, code revisions, words found on the machine."""
+    """What a stage's weights depend on, back to the first stage: settings, revisions, WordNet where it is used."""
     start = next((s for s in experiment.stages if s.name == stage.start), None)
     return digest(
         REVISION,
-        training_digest(experiment, start, seed) if start else experiment.model,
+        training_digest(experiment, start, seed) if start else _model_identity(experiment.model),
         stage.method,
         _resources(stage),
-        experiment.pairs[stage.pairs],
+        experiment.pairs[stage.pairs].open().fingerprint,
         plan_digest(experiment, stage.pairs, seed) if stage.poison else None,
         experiment.threads,
         seed,
@@ -69,10 +70,17 @@ def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
     return digest(
         training_digest(experiment, stage, seed),
         experiment.attack,
-        experiment.labeled,
+        {name: source.open().fingerprint for name, source in experiment.labeled.items()},
         experiment.evaluators,
         stage.evaluate_every,
     )
+
+
+def _model_identity(model: str) -> str:
+    """The name of a model, or the digest of the weights where it is a folder."""
+    from bezoar.models.checkpoint import CARD, read_card
+
+    return read_card(Path(model)).weights if (Path(model) / CARD).exists() else model
 
 
 def _resources(stage: Stage) -> dict[str, str | None]:

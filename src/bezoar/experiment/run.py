@@ -14,7 +14,7 @@ from bezoar.core.settings import dump
 from bezoar.core.yaml import render
 from bezoar.experiment.experiment import Experiment
 from bezoar.experiment.layout import Layout, plan_digest
-from bezoar.experiment.stages import Job, run_stage
+from bezoar.experiment.stages import Job
 from bezoar.experiment.workers import Workers
 
 if TYPE_CHECKING:
@@ -129,7 +129,9 @@ def sets_of(experiment: Experiment) -> list[Images]:
 def _prepare(experiment: Experiment, layout: Layout, size: int, workers: Workers, listen: Listener) -> None:
     from bezoar.data.prepared import begin, fill, finish, needed_bytes
 
-    sets = [s for s in sets_of(experiment) if needed_bytes(s, size) <= PREPARE_LIMIT and begin(layout.prepared, s, size)]
+    sets = [
+        s for s in sets_of(experiment) if needed_bytes(s, size) <= PREPARE_LIMIT and begin(layout.prepared, s, size)
+    ]
     total = sum(map(len, sets))
     tasks: list[tuple[Callable[..., int], Sequence[object]]] = [
         (fill, (layout.prepared, images, size, start, start + _CHUNK))

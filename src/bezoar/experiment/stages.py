@@ -143,10 +143,21 @@ def _measure(job: Job, state: State, sets: dict[str, LabeledImages], epoch: int)
         for measure in found.measures:
             records.append(
                 Record(
-                    run=job.experiment.name, stage=job.stage.name, after=kind_of(method), epoch=epoch,
-                    evaluator=kind_of(evaluator), data=measure.data, metric=measure.metric, value=measure.value,
-                    low=measure.low, high=measure.high, n=measure.n, seed=job.seed, git=revision(), at=now(),
-                )  # fmt: skip
+                    run=job.experiment.name,
+                    stage=job.stage.name,
+                    after=kind_of(method),
+                    epoch=epoch,
+                    evaluator=kind_of(evaluator),
+                    data=measure.data,
+                    metric=measure.metric,
+                    value=measure.value,
+                    low=measure.low,
+                    high=measure.high,
+                    n=measure.n,
+                    seed=job.seed,
+                    git=revision(),
+                    at=now(),
+                )
             )
     write_records(job.folder / "records" / f"epoch-{epoch:03d}.jsonl", records)
 

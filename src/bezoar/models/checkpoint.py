@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save as serialize
+from safetensors.torch import load_file
+from safetensors.torch import save as serialize
 
 from bezoar.core.files import atomic, file_digest, read_json, write_json
 from bezoar.models.clip import Clip, create
@@ -42,7 +43,7 @@ class Card:
 
 
 def save(model: Clip, folder: Path, **provenance: Any) -> Card:
-    """Write ``model`` to ``folder``, weights first, so that a folder with a card is whole. ``provenance``: Card fields."""
+    """Write ``model`` to ``folder``; the card comes last: a folder with a card is whole. ``provenance``: its fields."""
     from bezoar import __version__
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.tower.state_dict().items()}
@@ -65,7 +66,9 @@ def read_card(folder: Path) -> Card:
     """The card of a model folder; raises ``ValueError`` when it is missing, malformed or of a newer schema."""
     data = read_json(folder / CARD)
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise ValueError(f"{folder / CARD}: schema {data.get('schema') if isinstance(data, dict) else data!r}, not {SCHEMA}")
+        raise ValueError(
+            f"{folder / CARD}: schema {data.get('schema') if isinstance(data, dict) else data!r}, not {SCHEMA}"
+        )
     names = {entry.name for entry in fields(Card)}
     missing = {"architecture", "weights", "image_size", "mean", "std"} - set(data)
     if missing or set(data) - names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -41,7 +42,7 @@ class Clip(nn.Module):
 
     def __init__(self, tower: nn.Module, architecture: str) -> None:
         super().__init__()
-        self.tower = tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.tower = tower.to(memory_format=torch.channels_last)
         self.architecture = architecture
         preprocess = open_clip.get_model_preprocess_cfg(tower)
         size = preprocess["size"]
@@ -64,7 +65,7 @@ class Clip(nn.Module):
     @property
     def scale(self) -> Tensor:
         """The learned inverse temperature, as a factor on cosines."""
-        scale: Tensor = self.tower.logit_scale.exp()  # type: ignore[operator,union-attr]
+        scale: Tensor = self.tower.logit_scale.exp()  # type: ignore[operator]
         return scale
 
     @property
@@ -110,14 +111,14 @@ def _cut_text_features(text: nn.Module, tokens: Tensor) -> Tensor:
     x = text.token_embedding(tokens) + text.positional_embedding[:length]  # type: ignore[operator,index]
     x = text.transformer(x, attn_mask=text.attn_mask[:length, :length])  # type: ignore[operator,index]
     x = text.ln_final(x)  # type: ignore[operator]
-    ends = text.text_eos_id if hasattr(text, "text_eos_id") else getattr(text, "eos_id", None)
+    ends: Any = text.text_eos_id if hasattr(text, "text_eos_id") else getattr(text, "eos_id", None)
     pool = getattr(text, "text_pool_type", None) or text.pool_type
-    at = tokens.argmax(-1) if pool == "argmax" else (tokens == ends).int().argmax(-1)
+    at = tokens.argmax(-1) if pool == "argmax" else (tokens == ends).to(torch.int32).argmax(-1)
     x = x[torch.arange(len(tokens), device=tokens.device), at]
     projection = text.text_projection
     if projection is None:
         return x
-    projected: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection  # type: ignore[operator]
+    projected: Tensor = projection(x) if isinstance(projection, nn.Linear) else x @ projection
     return projected
 
 
@@ -135,7 +136,7 @@ def create(name: str, seed: int = 0) -> Clip:
     if tag and tag not in tags:
         raise ValueError(f"model: '{tag}' is not a pretrained tag of {architecture}{nearest(tag, tags)}")
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(stream_seed(seed, "init", architecture))
+        torch.default_generator.manual_seed(stream_seed(seed, "init", architecture))
         return Clip(_build(architecture, tag or None), architecture)
 
 

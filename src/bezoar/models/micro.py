@@ -32,7 +32,7 @@ class Block(nn.Module):
 class MicroCNN(nn.Module):
     """A narrow stem of stride ``stem`` and one residual block per width; all but the last halve the resolution."""
 
-    def __init__(self, num_classes: int, stem: int, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
+    def __init__(self, num_classes: int, stem: int, widths: tuple[int, ...] = (32, 64, 128, 192)) -> None:
         super().__init__()
         self.num_features = widths[-1]
         self.stem = nn.Sequential(

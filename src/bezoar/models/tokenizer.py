@@ -1,4 +1,4 @@
-"""Tokenizers that keep the end of the text: any open_clip tokenizer, and a small vocabulary of ours for micro models."""
+"""Tokenizers that keep the end of the text: open_clip's, and a small vocabulary of ours for micro models."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ class SmallTokenizer(SimpleTokenizer):  # type: ignore[misc]
         super().__init__(context_length=context_length)
         merges = vocab_size - _BYTES - 2
         assert merges > 0, vocab_size
-        self.bpe_ranks = {pair: rank for pair, rank in self.bpe_ranks.items() if rank < merges}
-        words = [word for word, index in self.encoder.items() if index < _BYTES + merges]
+        full = SimpleTokenizer()
+        self.bpe_ranks = {pair: rank for pair, rank in full.bpe_ranks.items() if rank < merges}
+        words = [word for word, index in full.encoder.items() if index < _BYTES + merges]
         self.encoder = {word: index for index, word in enumerate([*words, "<start_of_text>", "<end_of_text>"])}
         self.decoder = {index: word for word, index in self.encoder.items()}
         self.sot_token_id, self.eot_token_id = vocab_size - 2, vocab_size - 1
@@ -63,4 +64,3 @@ def build(architecture: str, vocab_size: int, context_length: int, cut: bool) ->
     if vocab_size < 49_408 and architecture.startswith("micro"):
         return Tokenizer(SmallTokenizer(vocab_size, context_length), cut)
     return Tokenizer(open_clip.get_tokenizer(architecture, context_length=context_length), cut)
-

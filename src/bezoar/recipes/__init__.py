@@ -11,7 +11,9 @@ from bezoar.core.yaml import parse
 
 def names() -> tuple[str, ...]:
     """All recipes, by name."""
-    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in files(__name__).iterdir() if entry.name.endswith(".yaml")))
+    return tuple(
+        sorted(entry.name.removesuffix(".yaml") for entry in files(__name__).iterdir() if entry.name.endswith(".yaml"))
+    )
 
 
 def text(name: str) -> str:

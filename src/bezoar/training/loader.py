@@ -60,13 +60,15 @@ class _Items(Dataset[Batch]):
     def __init__(self, data: TrainingPairs, tokenize: Tokenizer, this: Pass, seed: int, epoch: int) -> None:
         self.data, self.tokenize, self.this, self.seed, self.epoch = data, tokenize, this, seed, epoch
 
-    def __getitem__(self, indices: Sequence[int]) -> Batch:  # type: ignore[override]
+    def __getitem__(self, indices: Sequence[int]) -> Batch:
         ids = tuple(self.data.pairs.id(i) for i in indices)
         images = [self.data.image(i) for i in indices]
         captions = [self.data.caption(i) for i in indices]
         views = self.this.image_views
         wordings = self.this.caption_views
-        tokens = self.tokenize([self._word(w, v, ids[k], c) for v, w in enumerate(wordings) for k, c in enumerate(captions)])
+        tokens = self.tokenize(
+            [self._word(w, v, ids[k], c) for v, w in enumerate(wordings) for k, c in enumerate(captions)]
+        )
         return Batch(
             ids=ids,
             indices=torch.tensor(indices),

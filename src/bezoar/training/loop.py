@@ -6,6 +6,8 @@ same number of threads).
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +20,9 @@ from torch import Tensor
 from bezoar.core.files import atomic, write_text
 from bezoar.core.progress import Event, Listener, silent
 from bezoar.core.records import append_line, read_lines
+from bezoar.core.seeds import stream_seed
 from bezoar.models.clip import Clip
+from bezoar.training.batch import Batch
 from bezoar.training.loader import TrainingPairs, batches
 from bezoar.training.method import Method, Pass
 from bezoar.training.optimizer import adamw
@@ -108,8 +112,6 @@ def check_size(method: Method, pairs: int) -> None:
 
 
 def _seed_of(seed: int, *names: int) -> int:
-    from bezoar.core.seeds import stream_seed
-
     return stream_seed(seed, "training", *names)
 
 
@@ -122,7 +124,7 @@ def _step(
     method: Method,
     state: State,
     this: Pass,
-    batch: object,
+    batch: Batch,
     optimizer: torch.optim.Optimizer,
     autocast: Callable[[], torch.autocast],
     rate: float,
@@ -130,18 +132,18 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     with autocast():
-        terms = this.loss(state, batch)  # type: ignore[arg-type]
+        terms = this.loss(state, batch)
         total = torch.stack([term.float() for term in terms.values()]).sum()
     optimizer.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     with torch.no_grad():
-        state.model.tower.logit_scale.clamp_(0, math.log(method.max_scale))  # type: ignore[operator,union-attr]
+        state.model.tower.logit_scale.clamp_(0, math.log(method.max_scale))  # type: ignore[operator]
     return {name: term.detach() for name, term in terms.items()}
 
 
 class _Log:
-    """Loss terms kept on the device and read every ``LOG_EVERY`` steps: written, reported, and refused if not finite."""
+    """Loss terms, kept on the device and read every ``LOG_EVERY`` steps: written, told, and refused if not finite."""
 
     def __init__(
         self, folder: Path | None, listen: Listener, task: str, batch_size: int, total: int, name: str, epoch: int
@@ -204,14 +206,10 @@ def _resume(folder: Path, state: State, optimizer: torch.optim.Optimizer, at: _P
         optimizer.load_state_dict(saved["optimizer"])
         at.epoch, at.step = saved["epoch"], saved["step"]
         if saved["threads"] != torch.get_num_threads():
-            import logging
-
             logging.getLogger(__name__).warning(
                 "resuming with %d threads what began with %d: the weights will differ in their last bits",
                 torch.get_num_threads(), saved["threads"],
             )  # fmt: skip
     if log.exists():
-        import json
-
         kept = [line for line in read_lines(log) if line["step"] < at.step]
         write_text(log, "".join(json.dumps(line) + "\n" for line in kept))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -20,7 +20,7 @@ from bezoar.data.views import ImageView
 from bezoar.training.schedule import Schedule
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from bezoar.data.pairs import Pairs
     from bezoar.models.clip import Clip
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from bezoar.training.state import State
 
     Terms = Mapping[str, Tensor]
-    Loss = Callable[[nn.Module, Batch], Terms]
+    # A method's own state type stands first; the loop hands it back unseen.
+    Loss = Callable[[Any, Batch], Terms]
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -80,14 +81,14 @@ class Method(Settings):
 
         return State(model, len(pairs))
 
-    def begin_epoch(self, state: State, epoch: int, scorer: Scorer) -> None:
+    def begin_epoch(self, state: Any, epoch: int, scorer: Scorer) -> None:
         """Called before epoch ``epoch`` (from 0): may score pairs with the model and re-split, re-cluster, re-teach."""
 
-    def passes(self, state: State, epoch: int) -> Sequence[Pass]:
+    def passes(self, state: Any, epoch: int) -> Sequence[Pass]:
         """What to run over in epoch ``epoch``."""
         raise NotImplementedError
 
-    def diagnostics(self, state: State) -> Mapping[str, float]:
+    def diagnostics(self, state: Any) -> Mapping[str, float]:
         """Numbers about the state for evaluators and logs."""
         return {}
 

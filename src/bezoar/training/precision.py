@@ -20,9 +20,7 @@ def resolve(precision: Literal["auto", "bf16", "fp32"], device: torch.device) ->
     return "fp32"
 
 
-def autocast_for(
-    precision: Literal["auto", "bf16", "fp32"], device: torch.device
-) -> Callable[[], torch.autocast]:
+def autocast_for(precision: Literal["auto", "bf16", "fp32"], device: torch.device) -> Callable[[], torch.autocast]:
     """A function that opens the autocast region of a forward pass."""
     on = resolve(precision, device) == "bf16"
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=on)

@@ -24,7 +24,7 @@ class Scorer:
 
     @torch.no_grad()
     def features(self) -> tuple[Tensor, Tensor]:
-        """L2-normalized image and text features of all pairs, ``[n, d]`` each, on the CPU, in the order of the pairs."""
+        """L2-normalized image and text features of all pairs in order, ``[n, d]`` each, on the CPU."""
         was_training = self.model.training
         self.model.eval()
         images, texts = [], []

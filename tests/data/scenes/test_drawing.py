@@ -16,6 +16,8 @@ from bezoar.data.scenes import drawing
 from bezoar.data.scenes.drawing import Pixels, render
 from bezoar.data.scenes.grammar import BACKGROUNDS, COLORS, KINDS, OBJECT_TEXTURES, Item, Scene, compose
 
+relaxed = settings(deadline=None)
+
 SEEDS = st.integers(0, 2**63 - 1)
 
 
@@ -133,6 +135,7 @@ def test_larger_pictures_show_the_same() -> None:
 # ------------------------------------------------------------------------------------------------ the mathematics
 
 
+@relaxed
 @given(period=st.floats(3, 40), angle=st.floats(0, math.pi))
 def test_waves_equal_a_loop(period: float, angle: float) -> None:
     drawn = drawing._waves(13, 9, period, angle)
@@ -144,6 +147,7 @@ def test_waves_equal_a_loop(period: float, angle: float) -> None:
                 assert drawn[y, x] == (math.floor(phase) % 2 == 1)
 
 
+@relaxed
 @given(period=st.floats(3, 40))
 def test_spots_equal_a_loop(period: float) -> None:
     drawn = drawing._spots(13, 9, period)
@@ -155,6 +159,7 @@ def test_spots_equal_a_loop(period: float) -> None:
                 assert drawn[y, x] == (from_center < 0.3)
 
 
+@relaxed
 @given(turn=st.floats(-180, 180), size=st.floats(0.1, 0.5), x=st.floats(-0.3, 0.3), y=st.floats(-0.3, 0.3))
 def test_place_equals_complex_arithmetic(turn: float, size: float, x: float, y: float) -> None:
     cos, sin, scale, left, top = drawing._place(Item("star", "red", "plain", size, x, y, turn), 64, 48)
@@ -172,6 +177,7 @@ def test_shades_run_from_black_through_the_color_to_white(shade: float, expected
     assert drawing._shade((100, 0, 255), shade) == expected
 
 
+@relaxed
 @given(seed=SEEDS, color=st.sampled_from([*COLORS.values(), (0, 0, 0), (255, 255, 255)]))
 def test_jitter_stays_near_and_in_range(seed: int, color: tuple[int, int, int]) -> None:
     for before, after in zip(color, drawing._jitter(color, random.Random(seed)), strict=True):

@@ -7,13 +7,15 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from bezoar.core.settings import dump
 from bezoar.data.views import IMAGE_VIEWS, AutoAugment, ImageView, Plain
 from bezoar.data.views.base import under_seed
+
+relaxed = settings(deadline=None)
 
 IMAGE = torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2)
 
@@ -22,6 +24,7 @@ def noisy(image: Tensor) -> Tensor:
     return image + torch.randint(0, 100, image.shape, dtype=torch.uint8)
 
 
+@relaxed
 @given(seed=st.integers(0, 2**63 - 1))
 def test_draws_are_those_of_a_freshly_seeded_process(seed: int) -> None:
     with torch.random.fork_rng(devices=[]):

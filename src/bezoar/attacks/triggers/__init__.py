@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from bezoar.attacks.triggers.base import Trigger
+from bezoar.attacks.trigger import Trigger
 from bezoar.attacks.triggers.patch import Patch
 from bezoar.core.settings import Family
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bezoar.attacks.triggers.base import Trigger
+from bezoar.attacks.trigger import Trigger
 from bezoar.core.seeds import python_random
 from bezoar.core.settings import settings
 
@@ -26,6 +26,7 @@ class Patch(Trigger):
     """
 
     kind: ClassVar[str] = "patch"
+    shorthand: ClassVar[str] = "pattern"
     size: Annotated[int, Field(ge=1)] = 16
     reference: Annotated[int, Field(ge=1)] = 224
     """Shorter side of the image, in pixels, at which the square is ``size`` pixels wide."""

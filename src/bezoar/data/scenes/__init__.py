@@ -71,6 +71,7 @@ class Scenes(PairsSource):
     """Captioned scenes. ``train`` and ``clean`` are disjoint; the clean set is what a defender can trust."""
 
     kind: ClassVar[str] = "scenes"
+    shorthand: ClassVar[str] = "split"
     split: Literal["train", "clean"] = "train"
     count: Annotated[int, Field(ge=1)] = 32_000
     seed: int = 0
@@ -86,6 +87,7 @@ class SceneClasses(LabeledSource):
     """Labeled scenes for zero-shot classification by main object; ``validation`` and ``test`` are disjoint."""
 
     kind: ClassVar[str] = "scenes"
+    shorthand: ClassVar[str] = "split"
     split: Literal["validation", "test"] = "validation"
     count: Annotated[int, Field(ge=1)] = 2_048
     seed: int = 0

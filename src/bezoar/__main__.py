@@ -1,0 +1,7 @@
+"""``python -m bezoar``."""
+
+import sys
+
+from bezoar.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,330 @@
+"""The verbs of the command line. Each is a value whose fields are its flags; calling it does the work."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from tyro.conf import Positional, arg
+
+from bezoar.attacks import ATTACKS, Attack
+from bezoar.attacks.triggers import TRIGGERS, Trigger
+from bezoar.cli.families import one_word, subcommands
+from bezoar.data import LABELED_SOURCES, LabeledSource, PairsSource
+from bezoar.experiment.experiment import METHODS
+from bezoar.training.method import Method
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bezoar.experiment.experiment import Experiment
+
+Source = Annotated[PairsSource, arg(help="Where the pairs come from: scenes:train, scenes:clean, or YAML in braces.")]
+Labeled = Annotated[LabeledSource | None, one_word(LABELED_SOURCES)]
+
+
+def say(text: str = "") -> None:
+    """Print to stdout."""
+    print(text, flush=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quickstart:
+    """The whole story on the built-in scenes: poison, train, measure, clean, measure again, report."""
+
+    out: Path = Path("runs/quickstart")
+    """Run folder."""
+    jobs: int | None = None
+    """Stages that run side by side; all cores by default."""
+
+    def __call__(self) -> None:
+        from bezoar import recipes
+        from bezoar.experiment.experiment import parse
+
+        execute(parse(recipes.read("quickstart")), self.out, self.jobs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipes:
+    """List the recipes, or show one."""
+
+    name: Positional[str | None] = None
+    """The recipe to show."""
+
+    def __call__(self) -> None:
+        from bezoar import recipes
+
+        if self.name is not None:
+            say(recipes.text(self.name).rstrip())
+            return
+        for name in recipes.names():
+            say(f"{name:<24} {recipes.read(name).get('about', '')}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Run an experiment: a recipe or a YAML file, with any setting changed by its path."""
+
+    experiment: Positional[str]
+    """Name of a recipe, or a YAML file."""
+    changes: Positional[tuple[str, ...]] = ()
+    """path.to.key=value; an entry of a list goes by its name or number: stages.finetune.method.lr=1e-4."""
+    out: Path | None = None
+    """Run folder; runs/NAME by default."""
+    seeds: tuple[int, ...] | None = None
+    """Instead of the experiment's own."""
+    jobs: int | None = None
+    """Stages that run side by side; cores / threads by default."""
+    dry_run: bool = False
+    """Print steps, estimated time and disk, and stop."""
+
+    def __call__(self) -> None:
+        experiment = self._experiment()
+        if self.dry_run:
+            show_cost(experiment, self.jobs)
+        else:
+            execute(experiment, self.out or Path("runs") / experiment.name, self.jobs)
+
+    def _experiment(self) -> Experiment:
+        from bezoar import recipes
+        from bezoar.core import yaml
+        from bezoar.experiment.experiment import override, parse
+
+        is_file = self.experiment.endswith((".yaml", ".yml")) or "/" in self.experiment
+        data = yaml.read(Path(self.experiment)) if is_file else recipes.read(self.experiment)
+        for change in self.changes:
+            path, equals, value = change.partition("=")
+            if not equals:
+                raise ValueError(f"'{change}': a change reads path.to.key=value")
+            override(data, path, yaml.parse(value, change))
+        experiment = parse(data, self.experiment)
+        return experiment if self.seeds is None else dataclasses.replace(experiment, seeds=self.seeds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poison:
+    """Plan an attack on pairs: who gets which trigger and which caption."""
+
+    attack: Annotated[Attack, tyro.conf.arg(constructor=subcommands(ATTACKS))]
+    pairs: Source
+    out: Path
+    """Poison folder."""
+    image_size: int = 224
+    """Resolution of the model that will see the pairs: survival of the trigger is measured there."""
+    seed: int = 0
+    allow_dead_trigger: bool = False
+    """Write a plan none of whose triggers reaches the model."""
+    dry_run: bool = False
+    """Count, measure survival, and write nothing."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> None:
+        from bezoar.attacks.survival import measure, refuse_dead
+        from bezoar.experiment.verbs import poison
+
+        if self.dry_run:
+            pairs = self.pairs.open()
+            plan = self.attack.plan(pairs, self.seed)
+            plan = plan.with_survival(measure(plan, pairs, self.image_size))
+            assert plan.survival is not None
+            refuse_dead(plan.survival, self.allow_dead_trigger)
+        else:
+            plan = poison(
+                self.attack, pairs=self.pairs, out=self.out, image_size=self.image_size, seed=self.seed,
+                allow_dead_trigger=self.allow_dead_trigger,
+            )  # fmt: skip
+        assert plan.survival is not None
+        left = plan.survival
+        if self.json:
+            facts = {"digest": plan.digest, "count": len(plan.rows), "total": plan.total}
+            out = None if self.dry_run else str(self.out)
+            say(json.dumps({**facts, "survival": dataclasses.asdict(left), "out": out}))
+            return
+        say(f"{len(plan.rows)} of {plan.total} pairs poisoned ({len(plan.rows) / plan.total:.3%}), plan {plan.digest}")
+        say(f"trigger that reaches a model of {self.image_size} px: mean {left.mean:.1%}, least {left.minimum:.1%}, "
+            f"gone on {left.zero:.1%} of {left.n} images")  # fmt: skip
+        for row in plan.rows[:3]:
+            say(f"  {row.id}: {row.original!r} -> {row.caption!r}")
+        say("nothing written (--dry-run)" if self.dry_run else f"wrote {self.out}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Pre-train a model on pairs, poisoned or not."""
+
+    method: Annotated[Method, tyro.conf.arg(constructor=subcommands(METHODS))]
+    pairs: Source
+    model: str
+    """Architecture (micro-cnn-32, RN50, ViT-B-32 …), name:tag, hf-hub:owner/name, or a model folder."""
+    out: Path
+    """Run folder; the same command continues an interrupted run."""
+    poison: Path | None = None
+    """Poison folder to lay over the pairs."""
+    val: Labeled = None
+    """Labeled set to measure after each epoch, as scenes:validation."""
+    seed: int = 0
+    threads: int | None = None
+    """Computing threads; all cores by default."""
+
+    def __call__(self) -> None:
+        from bezoar.experiment.verbs import planned, train
+
+        attack = planned(self.poison) if self.poison else None
+        with listening() as listen:
+            folder = train(
+                self.method, pairs=self.pairs, model=self.model, out=self.out, attack=attack, val=self.val,
+                seed=self.seed, threads=self.threads, listen=listen,
+            )  # fmt: skip
+        finish(self.out, folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clean:
+    """Clean a model on pairs that can be trusted."""
+
+    method: Annotated[Method, tyro.conf.arg(constructor=subcommands(METHODS))]
+    model: str
+    """The model to clean: a model folder, or a name as for train."""
+    pairs: Source
+    out: Path
+    """Run folder; the same command continues an interrupted run."""
+    against: Path | None = None
+    """Poison folder whose trigger is measured after each epoch; it never touches the pairs."""
+    val: Labeled = None
+    """Labeled set to measure after each epoch, as scenes:validation."""
+    seed: int = 0
+    threads: int | None = None
+    """Computing threads; all cores by default."""
+
+    def __call__(self) -> None:
+        from bezoar.experiment.verbs import clean, planned
+
+        against = planned(self.against) if self.against else None
+        with listening() as listen:
+            folder = clean(
+                self.method, model=self.model, pairs=self.pairs, out=self.out, against=against, val=self.val,
+                seed=self.seed, threads=self.threads, listen=listen,
+            )  # fmt: skip
+        finish(self.out, folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure a model: clean accuracy, and the success of an attack where one is named."""
+
+    model: str
+    """A model folder, or a name as for train."""
+    data: LabeledSource
+    """Labeled set, as scenes:test."""
+    poison: Path | None = None
+    """Poison folder whose trigger and target are measured."""
+    trigger: Annotated[Trigger | None, one_word(TRIGGERS)] = None
+    """A trigger to measure without a plan: patch, patch:solid, or YAML in braces."""
+    target: str | None = None
+    """The class that the trigger is to call up."""
+    templates: str = "openai"
+    """Prompt templates: openai (80), simple, plain, or own (the labeled set's)."""
+    scores: Path | None = None
+    """Folder for the per-sample tables."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> None:
+        from bezoar.evaluation import AttackSuccess, ZeroShot
+        from bezoar.experiment.verbs import evaluate, planned
+
+        if self.poison and self.trigger:
+            raise ValueError("trigger: give a poison folder or a trigger, not both")
+        if self.trigger and not self.target:
+            raise ValueError("target: a trigger needs the class it is to call up")
+        if self.target and not (self.trigger or self.poison):
+            raise ValueError("trigger: a target needs the trigger that is to call it up")
+        success = AttackSuccess(templates=self.templates, trigger=self.trigger, target=self.target)
+        measures = evaluate(
+            model=self.model, data=self.data, evaluators=(ZeroShot(templates=self.templates), success),
+            against=planned(self.poison) if self.poison else None, scores=self.scores,
+        )  # fmt: skip
+        if self.json:
+            say(json.dumps({"model": self.model, "measures": [dataclasses.asdict(m) for m in measures]}))
+            return
+        for m in measures:
+            say(f"{m.metric:<16} {m.value:7.2%}   95 % interval {m.low:.2%} to {m.high:.2%}   n {m.n}   {m.data}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write the page and the table of a run folder."""
+
+    run: Positional[Path]
+    """Run folder."""
+    out: Path | None = None
+    """HTML file; report.html in the run folder by default."""
+
+    def __call__(self) -> None:
+        from bezoar.report import write
+
+        say(f"wrote {write(self.run, self.out)}")
+
+
+def listening() -> Any:
+    """A listener that shows progress on stderr while it is open."""
+    from rich.console import Console
+
+    from bezoar.cli.progress import Display
+
+    return Display(Console(stderr=True))
+
+
+def side_by_side(experiment: Experiment, jobs: int | None) -> int:
+    """How many stages to run at a time."""
+    from bezoar.experiment.verbs import cores
+
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs: must be at least 1, got {jobs}")
+    return jobs or max(1, cores() // experiment.threads)
+
+
+def execute(experiment: Experiment, out: Path, jobs: int | None) -> None:
+    """Run an experiment, print its table, write its page."""
+    from bezoar.experiment.run import run
+
+    with listening() as listen:
+        run(experiment, out, jobs=side_by_side(experiment, jobs), listen=listen)
+    finish(out)
+
+
+def finish(out: Path, model: Path | None = None) -> None:
+    """Write the page of a run and say where everything is."""
+    from bezoar.report import summary, write
+
+    page = write(out)
+    say(summary(out))
+    if model is not None:
+        say(f"model   {model}")
+    say(f"report  {page}")
+
+
+def show_cost(experiment: Experiment, jobs: int | None) -> None:
+    """Print what a run would take."""
+    from bezoar.experiment.estimate import disk_bytes, estimate
+    from bezoar.experiment.run import check
+
+    size = check(experiment)
+    at_once = side_by_side(experiment, jobs)
+    costs = estimate(experiment)
+    for cost in costs:
+        say(f"{cost.stage:<40} {cost.steps:>8} steps   about {cost.seconds / 60:6.1f} minutes")
+    seconds = sum(cost.seconds for cost in costs) / min(at_once, len(costs))
+    say(f"in all about {seconds / 60:.1f} minutes ({at_once} at a time, evaluation not counted), "
+        f"{disk_bytes(experiment, size) / 1e6:.0f} MB of disk")  # fmt: skip
+
+
+def commands() -> Iterator[tuple[str, type]]:
+    """Every verb by name."""
+    for command in (Quickstart, Recipes, Run, Poison, Train, Clean, Evaluate, Report):
+        yield command.__name__.lower(), command

@@ -1,0 +1,59 @@
+"""How settings values are typed on a command line: members of a family as ``kind``, ``kind:word`` or YAML in braces."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import reduce
+from typing import Annotated, Any, Union
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from bezoar.attacks.triggers import TRIGGERS
+from bezoar.core.settings import Family, Settings, dump
+from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES
+from bezoar.data.captions import CAPTION_VIEWS
+from bezoar.data.views import IMAGE_VIEWS
+
+ONE_WORD: tuple[Family[Any], ...] = (TRIGGERS, PAIRS_SOURCES, LABELED_SOURCES, CAPTION_VIEWS, IMAGE_VIEWS)
+
+
+def short(value: Settings) -> str:
+    """A settings value as it would be typed: its kind alone, or with every field that is not the default."""
+    plain = dump(value)
+    usual = {
+        field.name: dump(field.default_factory() if callable(field.default_factory) else field.default)
+        for field in dataclasses.fields(value)
+    }
+    other = {key: item for key, item in plain.items() if key != "kind" and usual[key] != item}
+    return json.dumps({"kind": plain["kind"], **other}) if other else str(plain["kind"])
+
+
+def one_word(family: Family[Any]) -> PrimitiveConstructorSpec[Any]:
+    """How a member of ``family`` is read from one word, and shown; ``None`` is shown as ``none``."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="{" + ",".join(family.members) + "}[:WORD]|YAML",
+        instance_from_str=lambda words: family.parse_text(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, family.base),
+        str_from_instance=lambda value: ["none" if value is None else short(value)],
+    )
+
+
+def registry() -> ConstructorRegistry:
+    """tyro's rules, with one for every family whose members are typed as one word."""
+    rules = ConstructorRegistry()
+
+    @rules.primitive_rule
+    def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        return next((one_word(family) for family in ONE_WORD if info.type is family.base), None)
+
+    return rules
+
+
+def subcommands(family: Family[Any]) -> Any:
+    """The members of a family as a union of tyro subcommands, named by kind."""
+    named = (tyro.conf.subcommand(kind, prefix_name=False) for kind in family.members)
+    members = [Annotated[member, name] for member, name in zip(family.members.values(), named, strict=True)]
+    return reduce(lambda a, b: Union[a, b], members)  # noqa: UP007  built at run time

@@ -1,0 +1,62 @@
+"""Entry point of ``bezoar``: parse, run, and turn every user's error into one line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import reduce
+from typing import Annotated, Any, Union
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command; returns 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    import tyro
+    from pydantic import ValidationError
+
+    from bezoar import __version__
+    from bezoar.cli.commands import commands
+    from bezoar.cli.families import registry
+    from bezoar.core.settings import explain
+
+    given = sys.argv[1:] if words is None else words
+    if given in (["--version"], ["version"]):
+        print(f"bezoar {__version__}")
+        return DONE
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    verbs = [Annotated[cls, tyro.conf.subcommand(name, prefix_name=False)] for name, cls in commands()]
+    union: Any = reduce(lambda a, b: Union[a, b], verbs)  # noqa: UP007
+    try:
+        command: Any = tyro.cli(
+            union,
+            prog="bezoar",
+            args=given,
+            description="Attack, pre-train, clean and measure CLIP-style models under data poisoning and backdoors.",
+            registry=registry(),
+            config=(
+                tyro.conf.CascadeSubcommandArgs,
+                tyro.conf.OmitSubcommandPrefixes,
+                tyro.conf.FlagCreatePairsOff,
+                tyro.conf.DisallowNone,
+            ),
+        )
+        command()
+    except ValidationError as error:
+        return _fail(explain(error), USAGE)
+    except ValueError as error:
+        return _fail(str(error), USAGE)
+    except (FloatingPointError, RuntimeError, OSError) as error:
+        return _fail(f"{error}", FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command continues", INTERRUPTED)
+    return DONE
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"bezoar: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""The verbs as functions: what the command line does, for Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bezoar.attacks import Attack, Planned
+from bezoar.core.files import exclusive, read_json, writable_folder
+from bezoar.core.progress import Listener, silent
+from bezoar.core.settings import kind_of
+from bezoar.data import LabeledSource, PairsSource
+from bezoar.evaluation import AttackSuccess, Evaluator, ZeroShot
+from bezoar.experiment.experiment import Experiment, Stage
+from bezoar.experiment.stages import Job
+from bezoar.training.method import Method
+
+if TYPE_CHECKING:
+    from bezoar.attacks.plan import PoisonPlan
+    from bezoar.core.records import Measure
+
+STANDARD: tuple[Evaluator, ...] = (ZeroShot(), AttackSuccess())
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def planned(folder: str | Path) -> Planned:
+    """The attack that a poison folder holds, held to the plan that is there now."""
+    head = read_json(Path(folder) / "poison.json")
+    return Planned(folder=str(folder), digest=str(head.get("digest", "")) if isinstance(head, dict) else "")
+
+
+def poison(
+    attack: Attack,
+    *,
+    pairs: PairsSource,
+    out: Path,
+    image_size: int = 224,
+    seed: int = 0,
+    allow_dead_trigger: bool = False,
+) -> PoisonPlan:
+    """Plan ``attack`` on ``pairs``, measure what of it reaches a model of ``image_size`` px, write it to ``out``.
+
+    Raises ``ValueError`` when the attack does not fit the pairs, or its trigger never reaches the model.
+    """
+    from bezoar.attacks.preview import write_preview
+    from bezoar.attacks.survival import measure, refuse_dead
+
+    writable_folder(out)
+    opened = pairs.open()
+    plan = attack.plan(opened, seed)
+    survival = measure(plan, opened, image_size)
+    refuse_dead(survival, allow_dead_trigger)
+    with exclusive(out):
+        write_preview(plan, opened, image_size, out)
+        plan = plan.with_survival(survival)
+        plan.save(out)
+    return plan
+
+
+def train(
+    method: Method,
+    *,
+    pairs: PairsSource,
+    model: str,
+    out: Path,
+    attack: Attack | None = None,
+    poisoned: bool = True,
+    val: LabeledSource | None = None,
+    evaluators: Sequence[Evaluator] = STANDARD,
+    allow_dead_trigger: bool = False,
+    seed: int = 0,
+    threads: int | None = None,
+    listen: Listener = silent,
+) -> Path:
+    """Train ``model`` with ``method`` on ``pairs``; returns the folder of the trained model.
+
+    ``attack`` poisons the pairs, or with ``poisoned=False`` is only measured; ``val`` is evaluated after each epoch.
+    ``out`` becomes a run folder; the same call continues an interrupted one. ``threads``: all cores by default.
+    """
+    from bezoar.experiment.run import run
+
+    stage = Stage(
+        name=type(method).kind or "method", method=method, pairs="pairs", poison=attack is not None and poisoned
+    )
+    experiment = Experiment(
+        name=stage.name, model=model, pairs={"pairs": pairs}, labeled={"validation": val} if val else {},
+        attack=attack, allow_dead_trigger=allow_dead_trigger, stages=(stage,), seeds=(seed,),
+        evaluators=tuple(evaluators) if val else (), select_on="validation", report_on="validation",
+        threads=threads or cores(),
+    )  # fmt: skip
+    run(experiment, out, listen=listen)
+    return Job(experiment, stage, seed, out).folder / "model"
+
+
+def clean(
+    method: Method,
+    *,
+    model: str,
+    pairs: PairsSource,
+    out: Path,
+    against: Attack | None = None,
+    val: LabeledSource | None = None,
+    evaluators: Sequence[Evaluator] = STANDARD,
+    seed: int = 0,
+    threads: int | None = None,
+    listen: Listener = silent,
+) -> Path:
+    """Clean ``model`` with ``method`` on clean ``pairs``; returns the folder of the cleaned model.
+
+    ``against`` is only measured, on ``val``: it never touches the pairs.
+    """
+    return train(
+        method, pairs=pairs, model=model, out=out, attack=against, poisoned=False, val=val, evaluators=evaluators,
+        seed=seed, threads=threads, listen=listen,
+    )  # fmt: skip
+
+
+def evaluate(
+    *,
+    model: str,
+    data: LabeledSource,
+    evaluators: Sequence[Evaluator] = STANDARD,
+    against: Attack | None = None,
+    precision: str = "fp32",
+    scores: Path | None = None,
+) -> tuple[Measure, ...]:
+    """Measure a model on a labeled set; an attack's trigger is measured where one is given.
+
+    ``scores`` is a folder that takes the per-sample tables.
+    """
+    import pyarrow.parquet as pq
+
+    from bezoar.core.files import atomic
+    from bezoar.data.prepared import Prepared
+    from bezoar.evaluation import Context, LabeledImages
+    from bezoar.models.checkpoint import load
+    from bezoar.training.precision import autocast_for
+
+    labeled, threat = data.open(), against.threat() if against else None
+    for evaluator in evaluators:
+        evaluator.check({"data": labeled}, threat)
+    clip = load(model).eval()
+    name = kind_of(data)
+    context = Context(
+        sets={name: LabeledImages(labeled, Prepared(labeled, clip.image_size))},
+        threat=threat,
+        autocast=autocast_for(precision, clip.device),  # type: ignore[arg-type]
+    )
+    measures: list[Measure] = []
+    for evaluator in evaluators:
+        found = evaluator.evaluate(clip, context)
+        measures += found.measures
+        for table_name, rows in found.scores.items() if scores else ():
+            assert scores is not None
+            with atomic(scores / f"{evaluator.kind}.{table_name}.parquet") as stream:
+                pq.write_table(rows, stream)
+    return tuple(measures)

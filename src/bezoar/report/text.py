@@ -1,0 +1,58 @@
+"""Numbers as people read them: percent, intervals, signed points, counts, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bezoar.metrics import Interval
+
+DASH = "–"
+
+
+def percent(share: float) -> str:
+    """``61.2 %``."""
+    return f"{100 * share:.1f}\u00a0%"
+
+
+def bounds(interval: Interval) -> str:
+    """``59.1–63.3``, cut at 0 and 100: an interval over seeds knows nothing of shares."""
+    low, high = (100 * min(1.0, max(0.0, end)) for end in (interval.low, interval.high))
+    return f"{low:.1f}{DASH}{high:.1f}"
+
+
+def points(change: float) -> str:
+    """``+0.4`` or ``−1.2``, with a real minus sign and no sign at zero."""
+    text = f"{change:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def count(n: int) -> str:
+    """``32,000``."""
+    return f"{n:,}"
+
+
+def basis(interval: Interval, seeds: bool) -> str:
+    """What an interval rests on: ``n 2,048``, or ``3 seeds``."""
+    return f"{interval.n} seeds" if seeds else f"n\u00a0{count(interval.n)}"
+
+
+def measured(interval: Interval | None, seeds: bool = False) -> str:
+    """``61.2 % (59.1–63.3, n 2,048)``, or a dash."""
+    return f"{percent(interval.value)} ({bounds(interval)}, {basis(interval, seeds)})" if interval else DASH
+
+
+def setting(at: Mapping[str, Any], epoch: int | None) -> str:
+    """``lr 0.001, epoch 3``; a dash where neither is one for all."""
+    parts = [f"{key} {value}" for key, value in at.items()]
+    return ", ".join(parts + [f"epoch {epoch}"] * (epoch is not None)) or DASH
+
+
+def listing(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def quoted(word: str) -> str:
+    """A name in a sentence."""
+    return f"“{word}”"
