@@ -30,6 +30,7 @@ class Group:
 
     name: str
     method: Mapping[str, Any]
+    pairs: str
     start: str | None
     poison: bool
     points: Mapping[str, Mapping[str, Any]]
@@ -152,6 +153,7 @@ def _group(stage: Mapping[str, Any]) -> Group:
     return Group(
         name=stage["name"],
         method=stage["method"],
+        pairs=str(stage.get("pairs", "")),
         start=stage.get("start"),
         poison=bool(stage.get("poison")),
         points={" ".join([stage["name"], *(f"{key}={value}" for key, value in at.items())]): at for at in points},
@@ -217,8 +219,12 @@ def _plans(folder: Path, experiment: Mapping[str, Any]) -> tuple[Plan, ...]:
         named = re.fullmatch(r"(.+)-seed(-?\d+)-[0-9a-f]+", path.parent.name)
         if not isinstance(head, dict) or not named or int(named[2]) not in experiment.get("seeds", (0,)):
             continue
-        if head.get("attack") == attack or (attack.get("kind") == "planned" and attack["digest"] in ("", head["digest"])):
-            plan = Plan(pairs=named[1], seed=int(named[2]), head=head, preview=_preview(path.parent / "preview.parquet"))
+        if head.get("attack") == attack or (
+            attack.get("kind") == "planned" and attack["digest"] in ("", head["digest"])
+        ):
+            plan = Plan(
+                pairs=named[1], seed=int(named[2]), head=head, preview=_preview(path.parent / "preview.parquet")
+            )
             plans[plan.seed, plan.pairs] = plan
     return tuple(plans[key] for key in sorted(plans))
 

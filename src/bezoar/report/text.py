@@ -49,10 +49,19 @@ def setting(at: Mapping[str, Any], epoch: int | None) -> str:
 
 
 def listing(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    """``a``, ``a and b``, ``a, b, and c``."""
+    if len(words) > 2:
+        return f"{', '.join(words[:-1])}, and {words[-1]}"
+    return " and ".join(words)
 
 
 def quoted(word: str) -> str:
     """A name in a sentence."""
     return f"“{word}”"
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min``, ``5.1 h``."""
+    if seconds < 120:
+        return f"{seconds:.0f}\u00a0s"
+    return f"{seconds / 60:.0f}\u00a0min" if seconds < 7200 else f"{seconds / 3600:.1f}\u00a0h"

@@ -66,6 +66,12 @@ def test_inflected_words_have_the_synonyms_of_their_base(small: Path, word: str,
     assert WordNet(small).synonyms(word) == synonyms
 
 
+def test_an_irregular_form_may_be_a_word_of_its_own(tmp_path: Path, write_wordnet: Write) -> None:
+    senses = {"noun": [["glasses", "spectacles"], ["glass", "tumbler"]]}
+    reader = WordNet(write_wordnet(tmp_path, senses, {"noun": "glasses glass\n"}))
+    assert reader.synonyms("glasses") == ("glass", "spectacles", "tumbler")
+
+
 # No letter that ends an inflected word: here every word is its own base.
 _words = st.text("abckz_-'.", min_size=1, max_size=4)
 _senses = st.dictionaries(

@@ -1,0 +1,154 @@
+"""What happened, in a few plain sentences made from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bezoar.report.selection import GOAL, MARGIN
+from bezoar.report.tables import DESTROYED, NONE_WITHIN, NOT_CHOSEN, Row
+from bezoar.report.text import bounds, count, listing, percent, quoted, setting
+
+if TYPE_CHECKING:
+    from bezoar.metrics import Interval
+    from bezoar.report.runs import Run
+
+_POINTS = f"{100 * MARGIN:g} points"
+_GOAL = f"{100 * GOAL:g}\u00a0%"
+
+
+def sentences(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
+    """The story of a run; ``rows`` are those of ``table(run)``."""
+    leading = [row for row in rows if not row.part]
+    victims = [row for row in leading if row.role == "victim"]
+    cleaned = [row for row in leading if row.role == "cleaned"]
+    found = [*_unfinished(run, rows), *_attack(run)]
+    found += [_told(run, row) for row in leading]
+    if victims and not any(row.role == "control" for row in leading):
+        found.append("Without a control it is not known how many pictures a model takes for the target by itself.")
+    for victim in victims:
+        found += _verdict(run, victim, [row for row in cleaned if row.victim == victim.group and row.asr])
+    return (*found, *_rules(run, leading))
+
+
+def _unfinished(run: Run, rows: Sequence[Row]) -> Iterator[str]:
+    total = len(run.seeds) * sum(len(group.points) for group in run.groups.values())
+    if run.missing:
+        done = total - len(run.missing)
+        yield f"The run is not finished: {done} of {total} stages are done, and only they are reported."
+    if not rows:
+        yield f"No clean accuracy has been measured on {quoted(run.report_on)}."
+
+
+def _attack(run: Run) -> Iterator[str]:
+    captions = f"a caption of {quoted(run.target)}" if run.target else "a caption of the target"
+    for size, total in dict.fromkeys((plan.head["count"], plan.head["total"]) for plan in run.plans):
+        share = f"{100 * size / total:.3g}\u00a0%"
+        yield f"The attack gives {count(size)} of {count(total)} training pairs ({share}) a trigger and {captions}."
+
+
+def _told(run: Run, row: Row) -> str:
+    """One model: what it is, what it does under attack and on clean pictures, and what to think of it."""
+    average = f", on average over {row.accuracy.n} seeds," if row.seed is None else ""
+    where = f"{_name(row)}{_role(row)}{average}"
+    if row.asr is None:
+        return f"{where} has a clean accuracy of {_share(row.accuracy)}{_moved(row)}.{_remark(run, row)}"
+    target = quoted(run.target) if run.target else "the target"
+    taken = f"of the triggered pictures of other classes in {quoted(run.report_on)} for {target}"
+    verb = "still takes" if row.role == "cleaned" else "takes"
+    at = f"at a clean accuracy of {_share(row.accuracy)}{_moved(row)}"
+    return f"{where} {verb} {_share(row.asr)} {taken}, {at}{_falls(row)}.{_remark(run, row)}"
+
+
+def _name(row: Row) -> str:
+    at = setting(row.settings, row.epoch if row.role == "cleaned" else None)
+    return f"{quoted(row.group)} ({at})" if row.settings or (row.epoch and row.role == "cleaned") else quoted(row.group)
+
+
+def _role(row: Row) -> str:
+    roles = {"victim": ", trained on the poisoned pairs,", "control": ", which no stage of this run poisoned,"}
+    return roles.get(row.role, "").removesuffix("," if row.seed is None else "")
+
+
+def _share(interval: Interval) -> str:
+    return f"{percent(interval.value)} ({bounds(interval)})"
+
+
+def _moved(row: Row) -> str:
+    if row.change is None or row.role != "cleaned":
+        return ""
+    size = f"{abs(row.change):.1f} points"
+    return f", {size} {'below' if row.change < 0 else 'above'} {quoted(row.victim or '')}"
+
+
+def _falls(row: Row) -> str:
+    if row.role != "control" or row.asr is None:
+        return ""
+    if row.asr.value > GOAL:
+        return (
+            ": it falls for the trigger without any poison, so the success of the attack is not all the poison's doing"
+        )
+    return ": it does not fall for the trigger"
+
+
+def _remark(run: Run, row: Row) -> str:
+    told = ""
+    for note in row.notes:
+        label, _, seeds = note.partition(" (")
+        where = f" ({seeds}" if seeds else ""
+        if label == DESTROYED:
+            told += f" It is destroyed: no better than guessing{where}."
+        elif label == NONE_WITHIN:
+            kept = f"None of its points stays within {_POINTS} of the accuracy of {quoted(row.victim or '')}"
+            told += f" {kept} on {quoted(run.select_on)}; this is its most accurate one{where}."
+    return told
+
+
+def _verdict(run: Run, victim: Row, cleaned: Sequence[Row]) -> Iterator[str]:
+    """Whether any remedy does what a remedy must."""
+    if victim.asr is None or not cleaned:
+        return
+    if victim.asr.value <= GOAL:
+        yield f"The attack did not take hold: {quoted(victim.group)} is at {_GOAL} or less, and there is nothing to clean."
+        return
+    remedies = [row for row in cleaned if _cures(row)]
+    done = f"the attack success to {_GOAL} or less within {_POINTS} of the clean accuracy of {quoted(victim.group)}"
+    if not remedies:
+        yield f"{'So far no' if run.missing else 'No'} cleaning in this run brings {done}."
+        return
+    yield f"{listing([_name(row) for row in remedies])} {'bring' if len(remedies) > 1 else 'brings'} {done}."
+    unsure = [_name(row) for row in remedies if row.asr and row.asr.high > GOAL]
+    if unsure:
+        yield f"For {listing(unsure)} the interval of the attack success reaches above {_GOAL}."
+
+
+def _cures(row: Row) -> bool:
+    if row.asr is None or row.change is None or any(note.startswith(DESTROYED) for note in row.notes):
+        return False
+    return row.asr.value <= GOAL and row.change >= -100 * MARGIN - 1e-7
+
+
+def _rules(run: Run, leading: Sequence[Row]) -> Iterator[str]:
+    """How to read all this."""
+    split, chosen = quoted(run.select_on), any(row.chosen for row in leading)
+    if chosen and run.splits_differ:
+        yield (
+            f"Settings and epoch of each cleaning were chosen on {split} (lowest attack success within {_POINTS} of the "
+            f"victim's clean accuracy); every number is from {quoted(run.report_on)}."
+        )
+    elif chosen:
+        yield (
+            f"Settings and epoch of each cleaning were chosen on the same pictures that are reported, {split}: "
+            "its numbers are too good."
+        )
+    unchosen = list(dict.fromkeys(quoted(row.group) for row in leading if NOT_CHOSEN in row.notes))
+    if unchosen:
+        yield f"For {listing(unchosen)} nothing could be chosen on {split}: each setting stands at its last epoch."
+    if any(row.seed is None for row in leading):
+        yield "Means are over seeds with 95\u00a0% t-intervals; those of single seeds are Wilson's, over pictures."
+    elif leading:
+        yield "Intervals are 95\u00a0%, over pictures (Wilson); how much another seed would change is not in them."
+    if run.ambiguous:
+        yield "Two evaluators wrote measures of one name: those of the first are shown."
+    if run.on_scenes:
+        yield "The pictures are the built-in scenes: they show mechanisms, and are never quoted as results."

@@ -1,0 +1,196 @@
+"""Rows for people: the result at the chosen settings, every stage at its last epoch, every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal
+
+from bezoar.metrics import Interval, destroyed, student_t
+from bezoar.report.selection import Choice, choose
+
+if TYPE_CHECKING:
+    from bezoar.report.runs import Group, Point, Run
+
+Role = Literal["victim", "control", "cleaned", "trained"]
+"""``control``: what no stage of a run with victims has poisoned; ``trained``: any stage of a run without victims."""
+
+DESTROYED = "destroyed"
+NONE_WITHIN = "none within 3 points"
+NOT_CHOSEN = "not chosen: last epoch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One model on the set that is reported on, or with ``seed`` ``None`` the mean over seeds."""
+
+    role: Role
+    group: str
+    """Stage of ``experiment.yaml``."""
+    stage: str
+    """Stage of the records: the group, or a point of its grid."""
+    method: str
+    victim: str | None
+    """The poisoned stage behind a cleaned model."""
+    seed: int | None
+    settings: Mapping[str, Any]
+    """Fields of the grid; in a mean, where all seeds chose the same."""
+    epoch: int | None
+    accuracy: Interval
+    """Clean accuracy, top-1: Wilson's interval over images, in a mean Student's over seeds."""
+    asr: Interval | None
+    change: float | None
+    """Clean accuracy against the victim of the same seed, in points."""
+    notes: tuple[str, ...] = ()
+    chosen: bool = False
+    part: bool = False
+    """One seed of the mean that stands before it."""
+    more: Mapping[str, Interval] = field(default_factory=dict)
+    """Everything else that was measured on the set."""
+
+
+def role_of(run: Run, group: Group) -> Role:
+    """What a stage is in the story."""
+    if group.poison:
+        return "victim"
+    if run.victim_of(group):
+        return "cleaned"
+    return "control" if any(g.poison for g in run.groups.values()) else "trained"
+
+
+def table(run: Run) -> tuple[Row, ...]:
+    """Victims, then controls, then every cleaning at its chosen point: the mean over seeds before each seed's own."""
+    rows: list[Row] = []
+    for role in ("victim", "control", "cleaned", "trained"):
+        for group in run.groups.values():
+            if role_of(run, group) == role:
+                rows += _cleaned(run, group) if role == "cleaned" else _ends(run, group)
+    return tuple(rows)
+
+
+def last_epochs(run: Run) -> tuple[Row, ...]:
+    """Every stage, each point of each grid, at its last epoch; a row a seed."""
+    keys = [(group, stage, seed) for group in run.groups.values() for stage in group.points for seed in run.seeds]
+    return tuple(row for group, stage, seed in keys for row in _rows(run, group, [run.last(stage, seed)]))
+
+
+def every_epoch(run: Run) -> tuple[Row, ...]:
+    """Every model that was measured; those that were chosen say so."""
+    rows: list[Row] = []
+    for group in run.groups.values():
+        cleaned = role_of(run, group) == "cleaned"
+        choices = [choose(run, group, seed) for seed in run.seeds] if cleaned else []
+        chosen = {choice.point for choice in choices if choice}
+        for stage in group.points:
+            rows += _rows(run, group, (p for seed in run.seeds for p in run.epochs(stage, seed)), chosen)
+    return tuple(rows)
+
+
+def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows as plain values, for JSON."""
+    return [
+        {
+            "role": row.role, "stage": row.group, "method": row.method, "victim": row.victim, "seed": row.seed,
+            "settings": dict(row.settings), "epoch": row.epoch, "accuracy_top1": row.accuracy._asdict(),
+            "asr_top1": row.asr._asdict() if row.asr else None, "change_in_points": row.change,
+            "notes": list(row.notes),
+        }
+        for row in rows
+    ]  # fmt: skip
+
+
+def _ends(run: Run, group: Group, *notes: str) -> list[Row]:
+    """Every point of a stage at its last epoch."""
+    rows: list[Row] = []
+    for stage in group.points:
+        found = _rows(run, group, (run.last(stage, seed) for seed in run.seeds))
+        rows += _with_mean([_noted(row, *notes) for row in found])
+    return rows
+
+
+def _cleaned(run: Run, group: Group) -> list[Row]:
+    """A cleaning at the point chosen for each seed; at the end of each point where no choice can be made."""
+    choices = {seed: choice for seed in run.seeds if (choice := choose(run, group, seed))}
+    if not choices:
+        return _ends(run, group, NOT_CHOSEN)
+    rows = []
+    for seed, choice in choices.items():
+        found = _rows(run, group, [choice.point], {choice.point})
+        rows += [_noted(row, *_remarks(run, group, seed, choice)) for row in found]
+    return _with_mean(rows)
+
+
+def _remarks(run: Run, group: Group, seed: int, choice: Choice) -> Iterable[str]:
+    if not choice.within:
+        yield NONE_WITHIN
+    done = sum(bool(run.epochs(stage, seed)) for stage in group.points)
+    if done < len(group.points):
+        yield f"{done} of {len(group.points)} settings measured"
+
+
+def _noted(row: Row, *notes: str) -> Row:
+    return replace(row, notes=(*row.notes, *notes))
+
+
+def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterable[Point] = ()) -> list[Row]:
+    """One row a point; without a clean accuracy there is none, whatever else was measured."""
+    rows = []
+    victim = run.victim_of(group)
+    for point in points:
+        found = dict(run.measures(point, run.report_on)) if point else {}
+        accuracy, asr = found.pop("accuracy_top1", None), found.pop("asr_top1", None)
+        if point is None or accuracy is None:
+            continue
+        before = _last_accuracy(run, victim, point.seed) if victim and victim is not group else None
+        rows.append(
+            Row(
+                role=role_of(run, group),
+                group=group.name,
+                stage=point.stage,
+                method=group.kind,
+                victim=victim.name if victim and victim is not group else None,
+                seed=point.seed,
+                settings=group.points[point.stage],
+                epoch=point.epoch,
+                accuracy=accuracy,
+                asr=asr,
+                change=100 * (accuracy.value - before.value) if before else None,
+                notes=(DESTROYED,) if run.classes and destroyed(accuracy, run.classes) else (),
+                chosen=point in set(chosen),
+                more=found,
+            )
+        )
+    return rows
+
+
+def _last_accuracy(run: Run, group: Group, seed: int) -> Interval | None:
+    """A stage's clean accuracy at its end, on the set that is reported on."""
+    at = run.last(group.name, seed)
+    return run.measures(at, run.report_on).get("accuracy_top1") if at else None
+
+
+def _with_mean(rows: list[Row]) -> list[Row]:
+    """The rows of one model over its seeds, with their mean before them where there are several."""
+    if len(rows) < 2:
+        return rows
+    first = rows[0]
+    asrs = [row.asr.value for row in rows if row.asr]
+    changes = [row.change for row in rows if row.change is not None]
+    tally = {note: sum(note in row.notes for row in rows) for row in rows for note in row.notes}
+    mean = Row(
+        role=first.role,
+        group=first.group,
+        stage=first.stage,
+        method=first.method,
+        victim=first.victim,
+        seed=None,
+        settings=first.settings if all(row.settings == first.settings for row in rows) else {},
+        epoch=first.epoch if all(row.epoch == first.epoch for row in rows) else None,
+        accuracy=student_t([row.accuracy.value for row in rows]),
+        asr=student_t(asrs) if len(asrs) == len(rows) else None,
+        change=fmean(changes) if len(changes) == len(rows) else None,
+        notes=tuple(n if k == len(rows) else f"{n} ({k} of {len(rows)} seeds)" for n, k in tally.items()),
+        chosen=all(row.chosen for row in rows),
+    )
+    return [mean, *(replace(row, part=True) for row in rows)]
