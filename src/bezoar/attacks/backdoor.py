@@ -12,12 +12,16 @@ from bezoar.attacks.triggers import AnyTrigger, Patch
 from bezoar.attacks.words import names
 from bezoar.core.seeds import python_random
 from bezoar.core.settings import settings
+from bezoar.data.pairs import check_caption
 from bezoar.data.prompts import fill, templates
 
 if TYPE_CHECKING:
     import random
 
     from bezoar.data.pairs import Pairs
+
+
+_Word = Annotated[str, Field(pattern=r"\S")]
 
 
 @settings
@@ -28,7 +32,7 @@ class Backdoor(Attack):
     """
 
     kind: ClassVar[str] = "backdoor"
-    target: str
+    target: _Word
     """The class that triggered pictures are to be taken for."""
     trigger: AnyTrigger = Patch()
     rate: Annotated[float, Field(gt=0, le=1)] = 0.0005
@@ -38,14 +42,16 @@ class Backdoor(Attack):
     """Captions from templates filled with the target, or other pairs' own captions that name it."""
     templates: str | tuple[str, ...] = "openai"
     """Template set by name, or a list with ``{c}`` for the class."""
-    synonyms: tuple[str, ...] = ()
+    synonyms: tuple[_Word, ...] = ()
     """Other words for the target: they too make a pair no victim, and a caption minable."""
     stage: Stage = "model"
     """Where the trigger is put on: ``model`` after resize and crop, ``file`` on the picture at its native size."""
 
     def plan(self, pairs: Pairs, seed: int) -> PoisonPlan:
+        wordings = templates(self.templates)  # first: the captions may take minutes
         words = (self.target, *self.synonyms)
-        naming = [i for i in range(len(pairs)) if names(pairs.caption(i), words)]
+        captions = (check_caption(pairs.caption(i), "pairs", pairs.id(i)) for i in range(len(pairs)))
+        naming = [i for i, caption in enumerate(captions) if names(caption, words)]
         taken = set(naming)
         candidates = [i for i in range(len(pairs)) if i not in taken]
         count = self.count if self.count is not None else max(1, round(self.rate * len(pairs)))
@@ -56,7 +62,7 @@ class Backdoor(Attack):
                 f"victims ({len(naming)} already name '{self.target}')"
             )
         victims = sorted(python_random(seed, "victims").sample(candidates, count))
-        caption = self._captions(pairs, naming)
+        caption = self._captions(pairs, naming, wordings)
         rows = []
         for index in victims:
             pair_id = pairs.id(index)
@@ -71,15 +77,14 @@ class Backdoor(Attack):
     def threat(self) -> Threat:
         return Threat(self.trigger, self.target, self.stage)
 
-    def _captions(self, pairs: Pairs, naming: list[int]) -> _Draw:
+    def _captions(self, pairs: Pairs, naming: list[int], wordings: tuple[str, ...]) -> _Draw:
         if self.captions == "mined":
             if not naming:
                 raise ValueError(
                     f"attack.captions: 'mined' finds no caption with the word '{self.target}' in the pairs"
                 )
             return lambda rng: pairs.caption(rng.choice(naming))
-        choices = templates(self.templates)
-        return lambda rng: fill(rng.choice(choices), self.target)
+        return lambda rng: fill(rng.choice(wordings), self.target)
 
 
 if TYPE_CHECKING:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import ValidationError
 
 from bezoar.attacks.base import Attack, Stage
 from bezoar.attacks.triggers import TRIGGERS, Trigger
 from bezoar.core.files import atomic, read_json, write_json
-from bezoar.core.settings import digest, dump
+from bezoar.core.settings import digest, dump, explain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +79,22 @@ class PoisonPlan:
         row = self.by_id.get(images.id(index))
         return load_triggered(images, index, size, self.triggers[row.trigger] if row else None, self.stage)
 
+    def places(self, images: Images) -> dict[str, int]:
+        """Where each poisoned pair stands in ``images``, by id; raises ``ValueError`` when one is not there."""
+        found = {pair_id: i for i in range(len(images)) if (pair_id := images.id(i)) in self.by_id}
+        missing = next((row.id for row in self.rows if row.id not in found), None)
+        if missing is not None:
+            raise ValueError(
+                f"poison: pair '{missing}' of the plan is not in these pairs: it was made for pairs {self.source}, "
+                f"these are {images.fingerprint}"
+            )
+        return found
+
+    def sample(self, count: int) -> tuple[PoisonRow, ...]:
+        """At most ``count`` rows, spread evenly over all."""
+        count = min(count, len(self.rows))
+        return tuple(self.rows[i * len(self.rows) // count] for i in range(count))
+
     def with_survival(self, survival: Survival) -> PoisonPlan:
         """The same plan with the measured survival of its trigger."""
         return replace(self, survival=survival)
@@ -135,8 +152,16 @@ def load_plan(folder: Path) -> PoisonPlan:
 
     head = read_json(folder / "poison.json")
     if not isinstance(head, dict) or head.get("schema") != SCHEMA:
-        raise ValueError(f"{folder / 'poison.json'}: not a poison plan of schema {SCHEMA}")
+        found = head.get("schema") if isinstance(head, dict) else None
+        raise ValueError(
+            f"{folder / 'poison.json'}: not a poison plan, or one of schema {found}: this version reads {SCHEMA}"
+        )
+    missing = {"digest", "attack", "seed", "source", "total", "count", "stage", "triggers", "survival"} - set(head)
+    if missing:
+        raise ValueError(f"{folder / 'poison.json'}: not a poison plan: missing field {', '.join(sorted(missing))}")
     try:
+        if head["stage"] not in get_args(Stage):
+            raise ValueError(f"stage: {head['stage']!r} is not one of {', '.join(get_args(Stage))}")
         rows = tuple(PoisonRow(**row) for row in pq.read_table(folder / "poison.parquet").to_pylist())
         stored = load_file(folder / "triggers.safetensors")
         survival = Survival(**head["survival"]) if head["survival"] else None
@@ -145,14 +170,16 @@ def load_plan(folder: Path) -> PoisonPlan:
             stage=head["stage"], seed=head["seed"], source=head["source"], total=head["total"], rows=rows,
             survival=survival,
         )  # fmt: skip
-    except (OSError, KeyError, TypeError, pa.ArrowException, SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder}: not a whole poison plan: {error}") from None
-    drawn = plan._tensors()
-    if plan.digest != head["digest"] or set(drawn) != set(stored):
+    except (OSError, TypeError, ValueError, pa.ArrowException, SafetensorError) as error:
+        reason = explain(error) if isinstance(error, ValidationError) else error
+        raise ValueError(f"{folder}: not a whole poison plan: {reason}") from None
+    if plan.digest != head["digest"] or len(rows) != head["count"]:
         raise ValueError(
-            f"{folder}: the plan is not the one that was saved (digest {plan.digest}, not {head['digest']})"
+            f"{folder}: the plan is not the one that was saved: digest {plan.digest} with {len(rows)} pairs, "
+            f"not {head['digest']} with {head['count']}"
         )
-    for name, tensor in drawn.items():
-        if not torch.equal(tensor, stored[name]):
+    drawn = plan._tensors()
+    for name in drawn | stored:
+        if name not in drawn or name not in stored or not torch.equal(drawn[name], stored[name]):
             raise ValueError(f"{folder}: this version draws trigger pattern {name} differently from the saved one")
     return plan

@@ -33,10 +33,9 @@ def write_preview(plan: PoisonPlan, images: Images, size: int, folder: Path, cou
 
     from bezoar.data.images import fit, to_tensor
 
-    index_of = {images.id(i): i for i in range(len(images))}
-    step = max(1, len(plan.rows) // count)
+    index_of = plan.places(images)
     rows = []
-    for row in plan.rows[::step][:count]:
+    for row in plan.sample(count):
         native = to_tensor(images.image(index_of[row.id]))
         rows.append(
             {

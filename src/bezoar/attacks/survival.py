@@ -31,40 +31,39 @@ class Survival:
     """Mean share after the method's random views; ``None`` where it was not measured."""
 
 
-def _changed(clean: Tensor, triggered: Tensor) -> float:
-    """Share of the image's area that the trigger changes."""
-    difference = (clean.int() - triggered.int()).abs().amax(dim=0)
-    return float((difference > _VISIBLE).float().mean())
+def _changed(clean: Tensor, triggered: Tensor) -> Tensor:
+    """Where the trigger is to be seen: bool ``[1, height, width]``."""
+    return (clean.int() - triggered.int()).abs().amax(dim=0, keepdim=True) > _VISIBLE
 
 
 def measure(plan: PoisonPlan, images: Images, size: int, view: ImageView | None = None, limit: int = 256) -> Survival:
-    """Survival of the plan's triggers on its first ``limit`` victims at model resolution ``size``.
+    """Survival of the plan's triggers at model resolution ``size``, on ``limit`` victims spread over the plan.
 
-    The share is the changed area of the model's input, over the changed area of the picture the attacker wrote, both
-    in pixels of the resized picture; above 1 (blur, interpolation) counts as 1.
+    The share is the area that the attacker changed and that is still to be seen in the model's input, over all the
+    area that the attacker changed, both in pixels of the resized picture. Under a view, which may move it and change
+    what is beside it, all that is to be seen counts, up to a share of 1.
     """
-    from bezoar.data.images import fit, to_tensor
+    from bezoar.data.images import fit, resize, to_tensor
 
-    index_of = {images.id(i): i for i in range(len(images))}
-    missing = next((row.id for row in plan.rows if row.id not in index_of), None)
-    if missing is not None:
-        raise ValueError(f"poison: pair '{missing}' of the plan is not in these pairs (fingerprint {plan.source})")
+    if not plan.rows:
+        raise ValueError("poison: the plan has no pairs")
+    index_of = plan.places(images)
     shares, viewed = [], []
-    for row in plan.rows[:limit]:
+    for row in plan.sample(limit):
         native = to_tensor(images.image(index_of[row.id]))
         clean = fit(native, size)
         triggered = plan.load(images, index_of[row.id], size)
+        seen = _changed(clean, triggered)
+        written = reaching = float(seen.sum())
         if plan.stage == "file":
-            height, width = native.shape[-2:]
-            written = _changed(native, plan.triggers[row.trigger].apply(native, row.id))
-            # The crop keeps a square of the shorter side; the attacker's area is a share of the whole picture.
-            written *= max(height, width) / min(height, width)
-        else:
-            written = _changed(clean, triggered)
-        shares.append(min(1.0, _changed(clean, triggered) / written) if written else 0.0)
+            # Through the same geometry goes where it was written: the filter blurs what is to be seen beyond that.
+            area = _changed(native, plan.triggers[row.trigger].apply(native, row.id)).to(clean.dtype) * 255
+            written = float(resize(area, size).sum()) / 255
+            reaching = float(fit(area, size)[seen].sum()) / 255
+        shares.append(reaching / written if written else 0.0)
         if view is not None:
             seed = stream_seed(plan.seed, "survival", row.id)
-            left = _changed(view.apply(clean, seed), view.apply(triggered, seed))
+            left = float(_changed(view.apply(clean, seed), view.apply(triggered, seed)).sum())
             viewed.append(min(1.0, left / written) if written else 0.0)
     return Survival(
         mean=sum(shares) / len(shares), minimum=min(shares), zero=sum(s == 0 for s in shares) / len(shares),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 
@@ -10,6 +11,7 @@ def names(caption: str, words: tuple[str, ...]) -> bool:
     return bool(_pattern(words).search(caption))
 
 
+@functools.cache
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    choices = "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in words)
+    choices = "|".join(r"\s+".join(map(re.escape, word.split())) for word in words)
     return re.compile(rf"(?<!\w)(?:{choices})(?:e?s)?(?!\w)", re.IGNORECASE)

@@ -8,7 +8,7 @@ from bezoar.core.settings import settings
 from bezoar.data.captions import AnyCaptionView, Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import AnyImageView, AutoAugment, Plain
-from bezoar.training.method import Count, Method, Pass, Positive, Weight
+from bezoar.training.method import BatchSize, Count, Method, Pass, Positive, Warmup, Weight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +28,9 @@ class CleanCLIP(Method):
 
     kind: ClassVar[str] = "cleanclip"
     epochs: Count = 10
-    batch_size: Count = 64
+    batch_size: BatchSize = 64
     lr: Positive = 1e-5
-    warmup_steps: int = 50
+    warmup_steps: Warmup = 50
     clip_weight: Weight = 1.0
     in_modal_weight: Weight = 1.0
     image_view: AnyImageView = AutoAugment()

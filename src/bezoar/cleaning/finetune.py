@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from bezoar.core.settings import settings
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import Plain
-from bezoar.training.method import Count, Method, Pass, Positive
+from bezoar.training.method import BatchSize, Count, Method, Pass, Positive, Warmup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,9 @@ class Finetune(Method):
 
     kind: ClassVar[str] = "finetune"
     epochs: Count = 10
-    batch_size: Count = 64
+    batch_size: BatchSize = 64
     lr: Positive = 1e-5
-    warmup_steps: int = 50
+    warmup_steps: Warmup = 50
 
     def passes(self, state: State, epoch: int) -> Sequence[Pass]:
         return (self.whole_pass(state, (Plain(),), (PlainCaption(),), self.loss),)

@@ -227,8 +227,8 @@ class Evaluate:
     """A trigger to measure without a plan: patch, patch:solid, or YAML in braces."""
     target: str | None = None
     """The class that the trigger is to call up."""
-    templates: str = "openai"
-    """Prompt templates: openai (80), simple, plain, or own (the labeled set's)."""
+    templates: str = "auto"
+    """Prompt templates: the labeled set's own or else CLIP's 80 (auto), openai (80), simple, plain, own."""
     scores: Path | None = None
     """Folder for the per-sample tables."""
     json: bool = False

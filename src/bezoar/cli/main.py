@@ -18,9 +18,11 @@ def main(words: list[str] | None = None) -> int:
     from bezoar import __version__
     from bezoar.cli.commands import commands
     from bezoar.cli.families import registry
+    from bezoar.cli.usage import parsed
     from bezoar.core.settings import explain
 
     given = sys.argv[1:] if words is None else words
+    about = "Attack, pre-train, clean and measure CLIP-style models under data poisoning and backdoors."
     if given in (["--version"], ["version"]):
         print(f"bezoar {__version__}")
         return DONE
@@ -28,18 +30,20 @@ def main(words: list[str] | None = None) -> int:
     verbs = [Annotated[cls, tyro.conf.subcommand(name, prefix_name=False)] for name, cls in commands()]
     union: Any = reduce(lambda a, b: Union[a, b], verbs)  # noqa: UP007
     try:
-        command: Any = tyro.cli(
-            union,
-            prog="bezoar",
-            args=given,
-            description="Attack, pre-train, clean and measure CLIP-style models under data poisoning and backdoors.",
-            registry=registry(),
-            config=(
-                tyro.conf.CascadeSubcommandArgs,
-                tyro.conf.OmitSubcommandPrefixes,
-                tyro.conf.FlagCreatePairsOff,
-                tyro.conf.DisallowNone,
-            ),
+        command = parsed(
+            lambda: tyro.cli(
+                union,
+                prog="bezoar",
+                args=given,
+                description=about,
+                registry=registry(),
+                config=(
+                    tyro.conf.CascadeSubcommandArgs,
+                    tyro.conf.OmitSubcommandPrefixes,
+                    tyro.conf.FlagCreatePairsOff,
+                    tyro.conf.DisallowNone,
+                ),
+            )
         )
         command()
     except ValidationError as error:

@@ -12,21 +12,23 @@ from torchvision.transforms.v2 import functional as V
 if TYPE_CHECKING:
     from bezoar.data.pairs import Images, Pixels
 
-CHUNK = 256
-"""Pictures prepared at once; also the batch of an evaluation."""
-
 
 def to_tensor(pixels: Pixels) -> Tensor:
     """uint8 ``(height, width, 3)`` to uint8 ``[3, height, width]``."""
     return torch.tensor(pixels).permute(2, 0, 1).contiguous()
 
 
+def resize(image: Tensor, size: int) -> Tensor:
+    """Resize the shorter side to ``size``, bicubic and antialiased."""
+    resized: Tensor = V.resize(image, [size], interpolation=InterpolationMode.BICUBIC, antialias=True)
+    return resized
+
+
 def fit(image: Tensor, size: int) -> Tensor:
-    """Resize the shorter side to ``size`` (bicubic, antialiased) and crop the center: uint8 ``[3, size, size]``."""
+    """Resize the shorter side to ``size`` and crop the center: uint8 ``[channels, size, size]``."""
     if image.shape[-2:] == (size, size):
         return image
-    resized: Tensor = V.resize(image, [size], interpolation=InterpolationMode.BICUBIC, antialias=True)
-    cropped: Tensor = V.center_crop(resized, [size, size])
+    cropped: Tensor = V.center_crop(resize(image, size), [size, size])
     return cropped
 
 

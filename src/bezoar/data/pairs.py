@@ -88,10 +88,13 @@ def check_caption(caption: object, source: str, pair_id: str) -> str:
 
 def class_index(name: str, classes: tuple[str, ...], field: str = "target") -> int:
     """The index of class ``name``; raises ``ValueError`` with the nearest name."""
+    import difflib
+
     from bezoar.core.settings import nearest
 
     if name not in classes:
-        shown = classes if len(classes) <= 40 else classes[:40]
-        more = "" if len(classes) <= 40 else f" and {len(classes) - 40} more"
-        raise ValueError(f"{field}: '{name}' is not a class{nearest(name, classes if not more else shown)}{more}")
+        # The nearest of all, the first few of which are shown.
+        shown = dict.fromkeys([*difflib.get_close_matches(name, classes, n=1), *classes[:40]])
+        more = f" and {len(classes) - len(shown)} more" if len(classes) > len(shown) else ""
+        raise ValueError(f"{field}: '{name}' is not a class{nearest(name, shown)}{more}")
     return classes.index(name)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from bezoar.core.settings import Family
 from bezoar.evaluation.attack_success import AttackSuccess
-from bezoar.evaluation.base import Context, Evaluation, Evaluator, LabeledImages
+from bezoar.evaluation.base import Context, Evaluation, Evaluator, LabeledImages, names_of
 from bezoar.evaluation.zero_shot import ZeroShot
 
 EVALUATORS = Family("evaluator", Evaluator, (ZeroShot, AttackSuccess))
@@ -19,4 +19,5 @@ __all__ = [
     "Evaluator",
     "LabeledImages",
     "ZeroShot",
+    "names_of",
 ]

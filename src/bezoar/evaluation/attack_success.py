@@ -8,7 +8,7 @@ from bezoar.attacks.base import Stage, Threat
 from bezoar.attacks.triggers import AnyTrigger
 from bezoar.core.settings import settings
 from bezoar.data.pairs import class_index
-from bezoar.evaluation.base import Evaluation, Evaluator
+from bezoar.evaluation.base import Evaluation, Evaluator, wordings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ class AttackSuccess(Evaluator):
 
     kind: ClassVar[str] = "attack_success"
     top: tuple[int, ...] = (1, 5, 10)
-    templates: str | tuple[str, ...] = "openai"
+    templates: str | tuple[str, ...] = "auto"
     trigger: AnyTrigger | None = None
     target: str | None = None
     stage: Stage = "model"
@@ -70,8 +70,16 @@ class AttackSuccess(Evaluator):
             for k in choices(self.top, fact(scores, "classes"))
         )
 
-    def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None) -> None:
+    def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None, size: int) -> None:
+        from bezoar.attacks.plan import load_triggered
+
         measured = self.threat(threat)
-        for labeled in sets.values():
-            if measured is not None:
-                class_index(measured.target, labeled.classes)
+        if measured is None:
+            if self.trigger or self.target:
+                given, missing = ("trigger", "target") if self.trigger else ("target", "trigger")
+                raise ValueError(f"evaluators.{missing}: without an attack, a {given} needs a {missing} beside it")
+            return
+        for name, labeled in sets.items():
+            class_index(measured.target, labeled.classes)
+            wordings(self.templates, labeled, name)
+            load_triggered(labeled, 0, size, measured.trigger, measured.stage)

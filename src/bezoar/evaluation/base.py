@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from bezoar.core.settings import Settings, settings
+from bezoar.core.settings import Settings, kind_of, settings
+from bezoar.data.prompts import templates
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 """Pictures in one forward."""
+KEEP = 1 << 30
+"""Triggered pictures of a set are kept in memory up to this many bytes; those of a larger set are made each time."""
 
 
 class Evaluation(NamedTuple):
@@ -47,22 +50,40 @@ class LabeledImages:
 
     def triggered(self, threat: Threat) -> Iterator[Tensor]:
         """The same pictures with the trigger put on, through the same geometry."""
+        from bezoar.core.settings import digest
+        from bezoar.data.prepared import needed_bytes
+
+        if needed_bytes(self.labeled, self.prepared.size) > KEEP:
+            yield from self._put_on(threat)
+            return
+        key = digest(threat.trigger, threat.stage)
+        if key not in self._triggered:
+            self._triggered[key] = list(self._put_on(threat))
+        yield from self._triggered[key]
+
+    def _put_on(self, threat: Threat) -> Iterator[Tensor]:
         import torch
 
         from bezoar.attacks.plan import load_triggered
-        from bezoar.core.settings import digest
 
-        key = digest(threat.trigger, threat.stage)
-        if key not in self._triggered:
+        def put(index: int) -> Tensor:
+            if threat.stage == "model":
+                return threat.trigger.apply(self.prepared[index], self.labeled.id(index))
+            return load_triggered(self.labeled, index, self.prepared.size, threat.trigger, threat.stage)
 
-            def put(index: int) -> Tensor:
-                if threat.stage == "model":
-                    return threat.trigger.apply(self.prepared[index], self.labeled.id(index))
-                return load_triggered(self.labeled, index, self.prepared.size, threat.trigger, threat.stage)
+        for start in range(0, len(self.labeled), CHUNK):
+            yield torch.stack([put(i) for i in range(start, min(start + CHUNK, len(self.labeled)))])
 
-            spans = [range(s, min(s + CHUNK, len(self.labeled))) for s in range(0, len(self.labeled), CHUNK)]
-            self._triggered[key] = [torch.stack([put(i) for i in span]) for span in spans]
-        yield from self._triggered[key]
+
+def wordings(spec: str | tuple[str, ...], labeled: LabeledSet, name: str) -> tuple[str, ...]:
+    """The templates that ``spec`` means for set ``name``: ``own`` are the set's, ``auto`` those or else CLIP's 80.
+
+    Raises ``ValueError`` when there are none.
+    """
+    if spec == "own" and not labeled.templates:
+        raise ValueError(f"evaluators.templates: set '{name}' has no templates of its own")
+    own = labeled.templates if spec in ("own", "auto") else ()
+    return own or templates("openai" if spec == "auto" else spec)
 
 
 @dataclass(frozen=True)
@@ -81,23 +102,19 @@ class Context:
         """Zero-shot classifier of set ``name``: L2-normalized ``[classes, d]``; computed once a round.
 
         Each class is the normalized mean of the normalized features of its prompts (Radford et al. 2021, §3.1.4).
-        ``spec`` names templates; ``own`` are the set's.
         """
         import torch
         from torch.nn import functional as F
 
-        from bezoar.data.prompts import fill, templates
+        from bezoar.data.prompts import fill
 
         key = (name, spec)
         if key not in self._heads:
             labeled = self.sets[name].labeled
-            if spec == "own" and not labeled.templates:
-                raise ValueError(f"evaluators.templates: set '{name}' has no templates of its own")
-            wordings = labeled.templates if spec == "own" else templates(spec)
             rows = []
             with torch.no_grad(), self.autocast():
                 for class_name in labeled.classes:
-                    prompts = [fill(wording, class_name) for wording in wordings]
+                    prompts = [fill(wording, class_name) for wording in wordings(spec, labeled, name)]
                     rows.append(F.normalize(model.encode_captions(prompts).mean(0), dim=0))
             self._heads[key] = torch.stack(rows)
         return self._heads[key]
@@ -125,5 +142,12 @@ class Evaluator(Settings):
         """The measures of set ``data`` from its per-sample table."""
         raise NotImplementedError
 
-    def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None) -> None:
-        """Raise ``ValueError`` for what cannot be measured on these sets, before any training starts."""
+    def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None, size: int) -> None:
+        """Raise ``ValueError`` for what a model of ``size`` px cannot be measured by, before any training starts."""
+
+
+def names_of(evaluators: Sequence[Evaluator]) -> list[str]:
+    """What each is called in records and files: its kind, with a number where an earlier one has it too."""
+    kinds = [kind_of(evaluator) for evaluator in evaluators]
+    before = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+    return [f"{kind}-{count + 1}" if count else kind for kind, count in zip(kinds, before, strict=True)]

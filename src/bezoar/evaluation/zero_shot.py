@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
-from bezoar.data.prompts import templates
-from bezoar.evaluation.base import Evaluation, Evaluator
+from bezoar.evaluation.base import Evaluation, Evaluator, wordings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +26,8 @@ class ZeroShot(Evaluator):
     kind: ClassVar[str] = "zero_shot"
     top: tuple[int, ...] = (1, 3, 5, 10)
     """K at or above half the classes is not printed."""
-    templates: str | tuple[str, ...] = "openai"
-    """A template set by name, ``own`` for the labeled set's, or a list with ``{c}`` for the class."""
+    templates: str | tuple[str, ...] = "auto"
+    """``auto``: the labeled set's own, or else CLIP's 80. Or ``own``, a set by name, a list with ``{c}``."""
 
     def evaluate(self, model: Clip, context: Context) -> Evaluation:
         from bezoar.evaluation.tables import labels_of, table
@@ -50,6 +49,6 @@ class ZeroShot(Evaluator):
             to_measure(f"accuracy_top{k}", accuracy(ranks, k), data) for k in choices(self.top, fact(scores, "classes"))
         )
 
-    def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None) -> None:
-        if self.templates != "own":
-            templates(self.templates)
+    def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None, size: int) -> None:
+        for name, labeled in sets.items():
+            wordings(self.templates, labeled, name)

@@ -8,11 +8,11 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from bezoar.attacks import AnyAttack
 from bezoar.cleaning import METHODS as CLEANING
-from bezoar.core.settings import Family, Settings, dump, nearest, settings, validate
+from bezoar.core.settings import Family, Settings, dump, explain, nearest, settings, validate
 from bezoar.data import AnyLabeledSource, AnyPairsSource
 from bezoar.evaluation import AnyEvaluator
 from bezoar.pretraining import METHODS as PRETRAINING
@@ -62,8 +62,8 @@ class Experiment(Settings):
     """What it shows, its cost and what to expect; for people."""
     model: str = "RN50"
     """Architecture, ``name:tag``, ``hf-hub:owner/name`` or a model folder."""
-    pairs: dict[str, AnyPairsSource]
-    labeled: dict[str, AnyLabeledSource] = Field(default_factory=dict)
+    pairs: dict[Name, AnyPairsSource]
+    labeled: dict[Name, AnyLabeledSource] = Field(default_factory=dict)
     attack: AnyAttack | None = None
     allow_dead_trigger: bool = False
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
@@ -79,27 +79,27 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _names_agree(self) -> Experiment:
         before: list[str] = []
+        taken: set[str] = set()
         for number, stage in enumerate(self.stages):
             where = f"stages.{number}"
-            if stage.name in before:
-                raise ValueError(f"{where}.name: '{stage.name}' is the name of an earlier stage")
             if stage.pairs not in self.pairs:
                 raise ValueError(
                     f"{where}.pairs: no pairs are called '{stage.pairs}'{nearest(stage.pairs, self.pairs)}"
                 )
+            if any(stage.start == earlier.name and earlier.grid for earlier in self.stages[:number]):
+                raise ValueError(f"{where}.start: '{stage.start}' has a grid, and a stage starts from one model")
             if stage.start is not None and stage.start not in before:
                 raise ValueError(f"{where}.start: no earlier stage '{stage.start}'{nearest(stage.start, before)}")
             if stage.poison and self.attack is None:
                 raise ValueError(f"{where}.poison: is true, but the experiment has no attack")
-            for field in stage.grid:
-                fields = [f.name for f in dataclasses.fields(stage.method)]
-                if field not in fields:
-                    raise ValueError(
-                        f"{where}.grid: {stage.method.kind} has no field '{field}'{nearest(field, fields)}"
-                    )
+            for name in {stage.name, *_names_of_points(stage, where)}:
+                if name in taken:
+                    raise ValueError(f"{where}.name: '{name}' is the name of an earlier stage")
+                taken.add(name)
             if not stage.grid:
                 before.append(stage.name)
-            list(stage.expand())
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: each stands once, got {list(self.seeds)}")
         for field in ("select_on", "report_on") if self.labeled else ():
             value = getattr(self, field)
             if value not in self.labeled:
@@ -109,6 +109,22 @@ class Experiment(Settings):
     def expanded(self) -> tuple[Stage, ...]:
         """All stages, every grid spelt out, in the order given."""
         return tuple(point for stage in self.stages for point in stage.expand())
+
+
+def _names_of_points(stage: Stage, where: str) -> list[str]:
+    """The names of all that a stage stands for; raises ``ValueError`` for a grid that cannot be."""
+    fields = [f.name for f in dataclasses.fields(stage.method)]
+    for field, values in stage.grid.items():
+        if field not in fields:
+            raise ValueError(f"{where}.grid: {stage.method.kind} has no field '{field}'{nearest(field, fields)}")
+        odd = [value for value in values if not isinstance(value, (bool, int, float, str))]
+        if odd or not values or len(set(values)) < len(values):
+            got = odd[0] if odd else list(values)
+            raise ValueError(f"{where}.grid.{field}: must list numbers, words or booleans, each once, got {got!r}")
+    try:
+        return [point.name for point in stage.expand()]
+    except ValidationError as error:
+        raise ValueError(explain(error, f"{where}.grid")) from None
 
 
 def parse(data: Any, source: str = "") -> Experiment:
@@ -128,8 +144,8 @@ def override(data: Any, path: str, value: Any) -> None:
     for depth, step in enumerate(steps):
         where = ".".join(steps[: depth + 1])
         if isinstance(at, list):
-            names = [str(entry.get("name", number)) for number, entry in enumerate(at)]
-            number = names.index(step) if step in names else int(step) if step.isdigit() else -1
+            names = [str(e.get("name", number) if isinstance(e, dict) else number) for number, e in enumerate(at)]
+            number = names.index(step) if step in names else int(step) if step.isdecimal() else -1
             if not 0 <= number < len(at):
                 raise ValueError(f"{where}: no such entry{nearest(step, names)}")
             key: Any = number
@@ -138,7 +154,7 @@ def override(data: Any, path: str, value: Any) -> None:
             if key not in at and depth < len(steps) - 1:
                 raise ValueError(f"{where}: no such key{nearest(step, map(str, at))}")
         else:
-            raise ValueError(f"{'.'.join(steps[:depth])}: is {at!r}, it has no '{step}'")
+            raise ValueError(f"{'.'.join(steps[:depth]) or 'experiment'}: is {at!r}, it has no '{step}'")
         if depth == len(steps) - 1:
             at[key] = value
         else:

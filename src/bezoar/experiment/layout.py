@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bezoar.core.settings import digest
 
 if TYPE_CHECKING:
+    from bezoar.data import LabeledSource, PairsSource
     from bezoar.experiment.experiment import Experiment, Stage
 
 REVISION = 1
@@ -46,8 +47,9 @@ def _slug(name: str) -> str:
 
 def plan_digest(experiment: Experiment, pairs: str, seed: int) -> str:
     """What a plan depends on."""
-    fingerprint = experiment.pairs[pairs].open().fingerprint
-    return digest(experiment.attack, fingerprint, seed, experiment.model, experiment.allow_dead_trigger)
+    fingerprint = _fingerprint(experiment.pairs[pairs])
+    model = _model_identity(experiment.model)
+    return digest(experiment.attack, fingerprint, seed, model, experiment.allow_dead_trigger)
 
 
 def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
@@ -58,7 +60,7 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         training_digest(experiment, start, seed) if start else _model_identity(experiment.model),
         stage.method,
         _resources(stage),
-        experiment.pairs[stage.pairs].open().fingerprint,
+        _fingerprint(experiment.pairs[stage.pairs]),
         plan_digest(experiment, stage.pairs, seed) if stage.poison else None,
         experiment.threads,
         seed,
@@ -70,10 +72,26 @@ def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
     return digest(
         training_digest(experiment, stage, seed),
         experiment.attack,
-        {name: source.open().fingerprint for name, source in experiment.labeled.items()},
+        {name: _fingerprint(source) for name, source in experiment.labeled.items()},
         experiment.evaluators,
         stage.evaluate_every,
     )
+
+
+_fingerprints: dict[str, str] = {}
+
+
+def forget() -> None:
+    """Look at every source anew: its content may have changed since the last run of this process."""
+    _fingerprints.clear()
+
+
+def _fingerprint(source: PairsSource | LabeledSource) -> str:
+    """The fingerprint of a source's content, taken once a run."""
+    key = digest(type(source).__qualname__, source)
+    if key not in _fingerprints:
+        _fingerprints[key] = source.open().fingerprint
+    return _fingerprints[key]
 
 
 def _model_identity(model: str) -> str:

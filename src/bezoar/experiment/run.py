@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,19 @@ from bezoar.core.progress import Event, Listener, silent
 from bezoar.core.records import Record, read_lines, write_records
 from bezoar.core.settings import dump
 from bezoar.core.yaml import render
+from bezoar.data.pairs import check_caption
 from bezoar.experiment.experiment import Experiment
-from bezoar.experiment.layout import Layout, plan_digest
+from bezoar.experiment.layout import Layout, forget, plan_digest
 from bezoar.experiment.stages import Job
 from bezoar.experiment.workers import Workers
 
 if TYPE_CHECKING:
     from bezoar.data.pairs import Images
+    from bezoar.data.views import ImageView
 
 _CHUNK = 1024
+_CAPTIONS = 100_000
+"""Captions of a set that are looked at before the work starts; the rest are when they are read."""
 PREPARE_LIMIT = 8 << 30
 """Sets whose prepared pictures would take more bytes than this are read from their source each time."""
 
@@ -35,12 +40,16 @@ def check(experiment: Experiment) -> int:
 
     sets = {name: source.open() for name, source in experiment.labeled.items()}
     threat = experiment.attack.threat() if experiment.attack else None
-    for evaluator in experiment.evaluators:
-        evaluator.check(sets, threat)
     pairs = {name: source.open() for name, source in experiment.pairs.items()}
     for stage in experiment.expanded():
         check_size(stage.method, len(pairs[stage.pairs]))
-    return load(experiment.model, experiment.seeds[0]).image_size
+    for name, found in pairs.items():
+        for index in range(min(len(found), _CAPTIONS)):
+            check_caption(found.caption(index), f"pairs.{name}", found.id(index))
+    size = load(experiment.model, experiment.seeds[0]).image_size
+    for evaluator in experiment.evaluators:
+        evaluator.check(sets, threat, size)
+    return size
 
 
 def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = silent) -> list[Record]:
@@ -51,6 +60,7 @@ def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = 
 
     Raises ``ValueError`` for settings that cannot work, a folder in use, or too little space on the disk.
     """
+    forget()
     size = check(experiment)
     layout = Layout(out)
     writable_folder(out)
@@ -60,10 +70,8 @@ def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = 
         with Workers(jobs, listen) as workers:
             _plan(experiment, layout, size, listen)
             _prepare(experiment, layout, size, workers, listen)
-            todo = [
-                Job(experiment, stage, seed, out) for seed in experiment.seeds for stage in experiment.expanded()
-            ]  # fmt: skip
-            workers.run_stages(todo, lambda job: gather(experiment, out))
+            every = (Job(experiment, stage, seed, out) for seed in experiment.seeds for stage in experiment.expanded())
+            workers.run_stages([job for job in every if not job.done], lambda job: gather(experiment, out))
         return gather(experiment, out)
 
 
@@ -94,7 +102,8 @@ def _describe(experiment: Experiment, layout: Layout) -> None:
 def _check_disk(experiment: Experiment, size: int, out: Path) -> None:
     from bezoar.experiment.estimate import disk_bytes
 
-    need, free = disk_bytes(experiment, size), free_bytes(out)
+    there = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())  # written before an interruption
+    need, free = disk_bytes(experiment, size) - there, free_bytes(out)
     if need > free:
         raise ValueError(f"out: {out} needs about {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
 
@@ -112,11 +121,24 @@ def _plan(experiment: Experiment, layout: Layout, size: int, listen: Listener) -
         if not (folder / "poison.json").exists():
             pairs = experiment.pairs[name].open()
             plan = experiment.attack.plan(pairs, seed)
-            survival = measure(plan, pairs, size)
+            survival = measure(plan, pairs, size, _random_view(experiment, name))
             refuse_dead(survival, experiment.allow_dead_trigger)
             write_preview(plan, pairs, size, folder)
             plan.with_survival(survival).save(folder)
         listen(Event("poison", number + 1, len(experiment.seeds) * len(needed), unit="plans"))
+
+
+def _random_view(experiment: Experiment, pairs: str) -> ImageView | None:
+    """The random image view that poisoned stages lay over these pairs, if there is one."""
+    from bezoar.data.views import ImageView, Plain
+
+    for stage in experiment.stages:
+        if stage.poison and stage.pairs == pairs:
+            for field in fields(stage.method):
+                value = getattr(stage.method, field.name)
+                if isinstance(value, ImageView) and not isinstance(value, Plain):
+                    return value
+    return None
 
 
 def sets_of(experiment: Experiment) -> list[Images]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,14 @@ class Job:
         found = next((s for s in self.experiment.stages if s.name == self.stage.start), None)
         return Job(self.experiment, found, self.seed, self.root) if found else None
 
+    @property
+    def given(self) -> Path | None:
+        """The model folder that the experiment names, where this stage starts from it."""
+        from bezoar.models.checkpoint import CARD
+
+        folder = Path(self.experiment.model)
+        return folder if self.stage.start is None and (folder / CARD).exists() else None
+
     def records(self) -> list[Record]:
         """What was measured, epoch by epoch."""
         paths = sorted((self.folder / "records").glob("epoch-*.jsonl"))
@@ -76,12 +85,14 @@ def run_stage(job: Job, listen: Listener = silent) -> None:
         began = time.time()
         model, data = _open(job)
         sets = _labeled(job, model.image_size)
-        stage, epochs = job.stage, job.stage.method.total_epochs(len(data))
+        stage = job.stage
 
-        def on_epoch(epoch: int, state: State) -> None:
-            if epoch % stage.evaluate_every == 0 or epoch == epochs:
-                _measure(job, state, sets, epoch)
+        def on_epoch(epoch: int, state: State, last: bool) -> None:
+            if last or epoch % stage.evaluate_every == 0:
+                _measure(job, state.model, stage.method.diagnostics(state), sets, epoch)
 
+        if job.given is not None and not (job.folder / "training_state").exists():
+            _measure(job, model.eval(), {}, sets, 0)
         state = train(
             stage.method, model, data, seed=job.seed, folder=job.folder, on_epoch=on_epoch, listen=listen,
             task=job.label,
@@ -119,26 +130,29 @@ def _labeled(job: Job, size: int) -> dict[str, LabeledImages]:
     return {name: LabeledImages(found, Prepared(found, size, job.layout.prepared)) for name, found in opened.items()}
 
 
-def _measure(job: Job, state: State, sets: dict[str, LabeledImages], epoch: int) -> None:
+def _measure(
+    job: Job, model: Clip, diagnostics: Mapping[str, float], sets: dict[str, LabeledImages], epoch: int
+) -> None:
     """Run every evaluator and write records and per-sample tables; doing it again writes the same."""
     import pyarrow.parquet as pq
 
     from bezoar.core.files import atomic
-    from bezoar.evaluation import Context
+    from bezoar.evaluation import Context, names_of
     from bezoar.training.precision import autocast_for
 
     attack, method = job.experiment.attack, job.stage.method
     context = Context(
         sets=sets,
         threat=attack.threat() if attack else None,
-        autocast=autocast_for(method.precision, state.model.device),
-        diagnostics=method.diagnostics(state),
+        autocast=autocast_for(method.precision, model.device),
+        diagnostics=diagnostics,
     )
     records = []
-    for evaluator in job.experiment.evaluators:
-        found = evaluator.evaluate(state.model, context)
+    evaluators = job.experiment.evaluators
+    for evaluator, called in zip(evaluators, names_of(evaluators), strict=True):
+        found = evaluator.evaluate(model, context)
         for data, rows in found.scores.items():
-            with atomic(job.folder / "scores" / f"epoch-{epoch:03d}.{evaluator.kind}.{data}.parquet") as stream:
+            with atomic(job.folder / "scores" / f"epoch-{epoch:03d}.{called}.{data}.parquet") as stream:
                 pq.write_table(rows, stream)
         for measure in found.measures:
             records.append(
@@ -147,7 +161,7 @@ def _measure(job: Job, state: State, sets: dict[str, LabeledImages], epoch: int)
                     stage=job.stage.name,
                     after=kind_of(method),
                     epoch=epoch,
-                    evaluator=kind_of(evaluator),
+                    evaluator=called,
                     data=measure.data,
                     metric=measure.metric,
                     value=measure.value,
@@ -168,7 +182,8 @@ def _save(job: Job, model: Clip, data: TrainingPairs) -> str:
 
     from bezoar.models.checkpoint import read_card, save
 
-    parent = read_card(job.start.folder / "model") if job.start else None
+    origin = job.start.folder / "model" if job.start else job.given
+    parent = read_card(origin) if origin else None
     card = save(
         model,
         job.folder / "model",

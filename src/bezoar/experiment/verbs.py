@@ -12,7 +12,7 @@ from bezoar.core.files import exclusive, read_json, writable_folder
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import kind_of
 from bezoar.data import LabeledSource, PairsSource
-from bezoar.evaluation import AttackSuccess, Evaluator, ZeroShot
+from bezoar.evaluation import AttackSuccess, Evaluator, ZeroShot, names_of
 from bezoar.experiment.experiment import Experiment, Stage
 from bezoar.experiment.stages import Job
 from bezoar.training.method import Method
@@ -39,7 +39,7 @@ def poison(
     attack: Attack,
     *,
     pairs: PairsSource,
-    out: Path,
+    out: str | Path,
     image_size: int = 224,
     seed: int = 0,
     allow_dead_trigger: bool = False,
@@ -51,7 +51,7 @@ def poison(
     from bezoar.attacks.preview import write_preview
     from bezoar.attacks.survival import measure, refuse_dead
 
-    writable_folder(out)
+    out = writable_folder(Path(out))
     opened = pairs.open()
     plan = attack.plan(opened, seed)
     survival = measure(plan, opened, image_size)
@@ -67,8 +67,8 @@ def train(
     method: Method,
     *,
     pairs: PairsSource,
-    model: str,
-    out: Path,
+    model: str | Path,
+    out: str | Path,
     attack: Attack | None = None,
     poisoned: bool = True,
     val: LabeledSource | None = None,
@@ -89,21 +89,21 @@ def train(
         name=type(method).kind or "method", method=method, pairs="pairs", poison=attack is not None and poisoned
     )
     experiment = Experiment(
-        name=stage.name, model=model, pairs={"pairs": pairs}, labeled={"validation": val} if val else {},
+        name=stage.name, model=str(model), pairs={"pairs": pairs}, labeled={"validation": val} if val else {},
         attack=attack, allow_dead_trigger=allow_dead_trigger, stages=(stage,), seeds=(seed,),
         evaluators=tuple(evaluators) if val else (), select_on="validation", report_on="validation",
         threads=threads or cores(),
     )  # fmt: skip
-    run(experiment, out, listen=listen)
-    return Job(experiment, stage, seed, out).folder / "model"
+    run(experiment, Path(out), listen=listen)
+    return Job(experiment, stage, seed, Path(out)).folder / "model"
 
 
 def clean(
     method: Method,
     *,
-    model: str,
+    model: str | Path,
     pairs: PairsSource,
-    out: Path,
+    out: str | Path,
     against: Attack | None = None,
     val: LabeledSource | None = None,
     evaluators: Sequence[Evaluator] = STANDARD,
@@ -123,7 +123,7 @@ def clean(
 
 def evaluate(
     *,
-    model: str,
+    model: str | Path,
     data: LabeledSource,
     evaluators: Sequence[Evaluator] = STANDARD,
     against: Attack | None = None,
@@ -143,21 +143,20 @@ def evaluate(
     from bezoar.training.precision import autocast_for
 
     labeled, threat = data.open(), against.threat() if against else None
+    clip, name = load(str(model)).eval(), kind_of(data)
     for evaluator in evaluators:
-        evaluator.check({"data": labeled}, threat)
-    clip = load(model).eval()
-    name = kind_of(data)
+        evaluator.check({name: labeled}, threat, clip.image_size)
     context = Context(
         sets={name: LabeledImages(labeled, Prepared(labeled, clip.image_size))},
         threat=threat,
         autocast=autocast_for(precision, clip.device),  # type: ignore[arg-type]
     )
     measures: list[Measure] = []
-    for evaluator in evaluators:
+    for evaluator, called in zip(evaluators, names_of(evaluators), strict=True):
         found = evaluator.evaluate(clip, context)
         measures += found.measures
         for table_name, rows in found.scores.items() if scores else ():
             assert scores is not None
-            with atomic(scores / f"{evaluator.kind}.{table_name}.parquet") as stream:
+            with atomic(scores / f"{called}.{table_name}.parquet") as stream:
                 pq.write_table(rows, stream)
     return tuple(measures)

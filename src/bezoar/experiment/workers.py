@@ -6,10 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from multiprocessing.queues import Queue
 from types import TracebackType
 from typing import Any
@@ -20,17 +20,17 @@ from bezoar.experiment.stages import Job, run_stage
 _events: Queue[Event | None]
 
 
-def _begin(events: Queue[Event | None], parent: int) -> None:
-    """In a worker: where its events go, and to die with its parent or at once on Ctrl-C."""
+def _begin(events: Queue[Event | None], leash: Connection, parent: int) -> None:
+    """In a worker: where its events go, and to die when told, with its parent, or at once on Ctrl-C."""
     global _events
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    threading.Thread(target=_watch, args=(leash, parent), daemon=True).start()
 
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.2)
+def _watch(leash: Connection, parent: int) -> None:
+    while os.getppid() == parent and not leash.poll(0.2):  # true when the other end is closed
+        pass
     os._exit(1)
 
 
@@ -42,14 +42,15 @@ class Workers:
     """``jobs`` processes, or this one where ``jobs`` is 1."""
 
     def __init__(self, jobs: int, listen: Listener) -> None:
-        self.listen = listen
+        self.jobs, self.listen = jobs, listen
         self.pool: ProcessPoolExecutor | None = None
         if jobs > 1:
             context = multiprocessing.get_context("spawn")
             self.events: Queue[Event | None] = context.Queue()
             self.ear = threading.Thread(target=self._hear, daemon=True)
             self.ear.start()
-            self.pool = ProcessPoolExecutor(jobs, context, _begin, (self.events, os.getpid()))
+            leash, self.leash = context.Pipe(duplex=False)
+            self.pool = ProcessPoolExecutor(jobs, context, _begin, (self.events, leash, os.getpid()))
 
     def __enter__(self) -> Workers:
         return self
@@ -58,12 +59,12 @@ class Workers:
         if self.pool is None:
             return
         if kind is not None:
-            self.pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
-        self.pool.shutdown()
+            self.leash.close()
+            self.events.cancel_join_thread()
+        self.pool.shutdown(cancel_futures=True)
         self.events.put(None)
-        self.ear.join()
+        # A process that died while it spoke may keep the line for ever; what it had to say is lost then.
+        self.ear.join(None if kind is None else 1)
 
     def _hear(self) -> None:
         while (event := self.events.get()) is not None:
@@ -74,8 +75,11 @@ class Workers:
         if self.pool is None:
             yield from (function(*arguments) for function, arguments in tasks)
         else:
-            futures = [self.pool.submit(function, *arguments) for function, arguments in tasks]
-            yield from (future.result() for future in as_completed(futures))
+            try:
+                futures = [self.pool.submit(function, *arguments) for function, arguments in tasks]
+                yield from (future.result() for future in as_completed(futures))
+            except BrokenProcessPool:
+                raise _died("while pictures were prepared") from None
 
     def run_stages(self, todo: Sequence[Job], after: Callable[[Job], Any]) -> None:
         """Run each job when the stage it starts from is done; ``after`` is called in this process for each one."""
@@ -85,18 +89,20 @@ class Workers:
                 after(job)
             return
         waiting, running = list(todo), dict[Future[None], Job]()
-        while waiting or running:
-            ready = [job for job in waiting if job.start is None or job.start.done]
-            for job in ready:
-                waiting.remove(job)
-                running[self.pool.submit(_work, job)] = job
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                job = running.pop(future)
-                try:
+        try:
+            while waiting or running:
+                ready = [job for job in waiting if job.start is None or job.start.done]
+                for job in ready[: self.jobs - len(running)]:
+                    waiting.remove(job)
+                    running[self.pool.submit(_work, job)] = job
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
                     future.result()
-                except BrokenProcessPool:
-                    raise RuntimeError(
-                        f"stage '{job.label}': its process died (out of memory, or killed); the same command continues"
-                    ) from None
-                after(job)
+                    after(running.pop(future))
+        except BrokenProcessPool:
+            # The pool does not tell which of its processes it was.
+            raise _died(f"at work: {', '.join(job.label for job in running.values())}") from None
+
+
+def _died(when: str) -> RuntimeError:
+    return RuntimeError(f"a process died (out of memory, or killed), {when}; the same command continues")

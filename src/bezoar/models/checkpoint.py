@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 
 from bezoar.core.files import atomic, file_digest, read_json, write_json
+from bezoar.core.settings import validate
 from bezoar.models.clip import Clip, create
 
 SCHEMA = 1
 WEIGHTS, CARD = "model.safetensors", "model.json"
+
+_Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +29,8 @@ class Card:
 
     architecture: str
     image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: _Channels
+    std: _Channels
     weights: str
     """Digest of ``model.safetensors``."""
     method: dict[str, Any] | None = None
@@ -44,8 +49,6 @@ class Card:
 
 def save(model: Clip, folder: Path, **provenance: Any) -> Card:
     """Write ``model`` to ``folder``; the card comes last: a folder with a card is whole. ``provenance``: its fields."""
-    from bezoar import __version__
-
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.tower.state_dict().items()}
     with atomic(folder / WEIGHTS) as stream:
         stream.write(serialize(tensors))
@@ -55,7 +58,7 @@ def save(model: Clip, folder: Path, **provenance: Any) -> Card:
         mean=model.mean,
         std=model.std,
         weights=file_digest(folder / WEIGHTS),
-        version=__version__,
+        version=importlib.metadata.version("bezoar"),  # the package itself stands on every floor
         **provenance,
     )
     write_json(folder / CARD, asdict(card))
@@ -66,15 +69,14 @@ def read_card(folder: Path) -> Card:
     """The card of a model folder; raises ``ValueError`` when it is missing, malformed or of a newer schema."""
     data = read_json(folder / CARD)
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise ValueError(
-            f"{folder / CARD}: schema {data.get('schema') if isinstance(data, dict) else data!r}, not {SCHEMA}"
-        )
+        found = data.get("schema") if isinstance(data, dict) else None
+        raise ValueError(f"{folder / CARD}: not a model card, or one of schema {found}: this version reads {SCHEMA}")
     names = {entry.name for entry in fields(Card)}
     missing = {"architecture", "weights", "image_size", "mean", "std"} - set(data)
     if missing or set(data) - names:
         odd = ", ".join(sorted(missing | (set(data) - names)))
         raise ValueError(f"{folder / CARD}: not a model card: missing or unknown field {odd}")
-    return Card(**data | {"mean": tuple(data["mean"]), "std": tuple(data["std"])})
+    return validate(Card, data, str(folder / CARD))
 
 
 def load(spec: str, seed: int = 0) -> Clip:
@@ -93,16 +95,27 @@ def load(spec: str, seed: int = 0) -> Clip:
 def _load_folder(folder: Path) -> Clip:
     card = read_card(folder)
     model = create(card.architecture)
+    if model.image_size != card.image_size:
+        raise ValueError(
+            f"model: {folder} says {card.image_size} px, but a {card.architecture} is made for {model.image_size} px"
+        )
     try:
+        found = file_digest(folder / WEIGHTS)
         tensors = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"model: {folder / WEIGHTS} cannot be read: {error}") from None
     load_weights(model, tensors, str(folder))
+    if found != card.weights:
+        raise ValueError(f"model: {folder / WEIGHTS} is not what {CARD} describes (digest {found}, not {card.weights})")
+    model.normalize_by(card.mean, card.std)
     return model
 
 
 def load_weights(model: Clip, tensors: dict[str, torch.Tensor], source: str) -> None:
-    """Put ``tensors`` into ``model``; raises ``ValueError`` that lists what is missing, extra or of another shape."""
+    """Put ``tensors`` into ``model``.
+
+    Raises ``ValueError`` that lists what is missing, extra or of another shape, or names what is not finite.
+    """
     own = model.tower.state_dict()
     faults = [f"missing {name}" for name in own if name not in tensors]
     faults += [f"unknown {name}" for name in tensors if name not in own]
@@ -114,4 +127,7 @@ def load_weights(model: Clip, tensors: dict[str, torch.Tensor], source: str) -> 
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(f"model: {source} is not a {model.architecture}: {'; '.join(faults[:3])}{more}")
+    wild = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
+    if wild is not None:
+        raise ValueError(f"model: {source} holds a NaN or an infinity in {wild}")
     model.tower.load_state_dict(tensors)

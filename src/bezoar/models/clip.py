@@ -47,15 +47,21 @@ class Clip(nn.Module):
         preprocess = open_clip.get_model_preprocess_cfg(tower)
         size = preprocess["size"]
         self.image_size = int(size if isinstance(size, int) else size[0])
-        self.mean, self.std = tuple(preprocess["mean"]), tuple(preprocess["std"])
-        self.register_buffer("shift", 255 * torch.tensor(self.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("spread", 255 * torch.tensor(self.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.empty(1, 3, 1, 1), persistent=False)
+        self.register_buffer("spread", torch.empty(1, 3, 1, 1), persistent=False)
         self.shift: Tensor
         self.spread: Tensor
+        self.normalize_by(tuple(preprocess["mean"]), tuple(preprocess["std"]))
         self._text = [_cuttable_text(tower)]  # in a list: a second registration would double the state dict
         self.tokenize = build_tokenizer(
             architecture, _of_text(tower, "vocab_size"), _of_text(tower, "context_length"), self.cuts_captions
         )
+
+    def normalize_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        """Take pixels in [0, 1] to ``(pixel - mean) / std``, channel by channel, before the image tower."""
+        self.mean, self.std = mean, std
+        self.shift.copy_(255 * torch.tensor(mean).view(1, 3, 1, 1))
+        self.spread.copy_(255 * torch.tensor(std).view(1, 3, 1, 1))
 
     @property
     def cuts_captions(self) -> bool:
@@ -75,15 +81,21 @@ class Clip(nn.Module):
     def image_features(self, images: Tensor) -> Tensor:
         """uint8 ``[n, 3, S, S]`` to ``[n, d]``, before normalization."""
         pixels = ((images.to(self.device) - self.shift) / self.spread).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.tower.encode_image(pixels)  # type: ignore[operator]
+        features: Tensor = self.tower.encode_image(pixels, normalize=False)  # type: ignore[operator]
         return features.float()
 
     def text_features(self, tokens: Tensor) -> Tensor:
-        """Tokens ``[n, length]`` to ``[n, d]``, before normalization."""
+        """Tokens ``[n, length]`` to ``[n, d]``, before normalization.
+
+        Raises ``ValueError`` for fewer tokens than the tower was built for, where its features would be others.
+        """
         tokens = tokens.to(self.device)
-        text = self._text[0]
-        if text is None or tokens.shape[1] == _of_text(self.tower, "context_length"):
-            features: Tensor = self.tower.encode_text(tokens)  # type: ignore[operator]
+        text, length, full = self._text[0], tokens.shape[1], _of_text(self.tower, "context_length")
+        if length > full or (length < full and text is None):
+            most = "exactly" if text is None else "at most"
+            raise ValueError(f"tokens: {self.architecture} reads captions of {most} {full} tokens, got {length}")
+        if text is None or length == full:
+            features: Tensor = self.tower.encode_text(tokens, normalize=False)  # type: ignore[operator]
             return features.float()
         return _cut_text_features(text, tokens).float()
 
@@ -127,17 +139,32 @@ def create(name: str, seed: int = 0) -> Clip:
 
     Raises ``ValueError`` for an unknown name or tag, and for weights that cannot be fetched.
     """
-    if name.startswith("hf-hub:"):
-        return Clip(_build(name, None), name)
-    architecture, _, tag = name.partition(":")
-    if architecture not in architectures():
+    architecture, colon, tag = (name, "", "") if name.startswith("hf-hub:") else name.partition(":")
+    if not name.startswith("hf-hub:") and architecture not in architectures():
         raise ValueError(f"model: '{name}' is not an architecture, a checkpoint folder or a hub name{_near(name)}")
-    tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if tag and tag not in tags:
-        raise ValueError(f"model: '{tag}' is not a pretrained tag of {architecture}{nearest(tag, tags)}")
+    if colon:
+        _check_tag(architecture, tag)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(seed, "init", architecture))
         return Clip(_build(architecture, tag or None), architecture)
+
+
+def _check_tag(architecture: str, tag: str) -> None:
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in tags:
+        choices = nearest(tag, tags) if tags else ": it has none"
+        raise ValueError(f"model: '{tag}' is not a pretrained tag of {architecture}{choices}")
+    # open_clip only warns, and builds a model that is worse than its weights.
+    other = architecture.removesuffix("-quickgelu")
+    other = other if other != architecture else f"{architecture}-quickgelu"
+    trained, built = open_clip.get_pretrained_cfg(architecture, tag), open_clip.get_model_config(architecture)
+    if trained.get("quick_gelu", False) != built.get("quick_gelu", False) and (
+        tag in open_clip.list_pretrained_tags_by_model(other)
+    ):
+        raise ValueError(
+            f"model: the weights '{tag}' were trained with another activation than {architecture} has; "
+            f"name them '{other}:{tag}'"
+        )
 
 
 def _near(name: str) -> str:
@@ -149,14 +176,18 @@ def _near(name: str) -> str:
 
 def _build(name: str, tag: str | None) -> nn.Module:
     import logging
+    import pickle
 
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)  # open_clip reports every random initialization as a warning of the root logger
     try:
-        tower: nn.Module = open_clip.create_model(name, pretrained=tag, weights_only=True)
-    except (RuntimeError, OSError) as error:
-        raise ValueError(f"model: {name}{':' + tag if tag else ''} cannot be built: {error}") from error
+        # Weights that were asked for are required: without them open_clip goes on with random ones.
+        required = tag is not None or name.startswith("hf-hub:")
+        tower: nn.Module = open_clip.create_model(name, pretrained=tag, weights_only=True, require_pretrained=required)
+    except (RuntimeError, OSError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"model: {name}{':' + tag if tag else ''} cannot be built: {reason}") from error
     finally:
         root.setLevel(before)
     return tower

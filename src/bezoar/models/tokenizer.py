@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,9 +36,9 @@ class SmallTokenizer(SimpleTokenizer):  # type: ignore[misc]
         self.vocab_size = vocab_size
 
 
-def _neutralizing(clean: Callable[[str], str]) -> Callable[[str], str]:
-    # After the cleaning, not before: cleaning unescapes &lt;end_of_text&gt; into the literal token.
-    return lambda text: neutral(clean(text))
+def _cleaned(clean: Callable[[str], str], text: str) -> str:
+    # Neutral after the cleaning, not before: cleaning unescapes &lt;end_of_text&gt; into the literal token.
+    return neutral(clean(text))
 
 
 class Tokenizer:
@@ -47,20 +48,29 @@ class Tokenizer:
         self.engine = engine
         self.cut = cut
         if isinstance(engine, SimpleTokenizer):
-            engine.clean_fn = _neutralizing(engine.clean_fn)
+            # Not a closure: loader workers may be given their tokenizer by pickle.
+            engine.clean_fn = functools.partial(_cleaned, engine.clean_fn)
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         given = list(texts) if isinstance(self.engine, SimpleTokenizer) else [neutral(text) for text in texts]
         tokens: Tensor = self.engine(given)
         if self.cut:
-            tokens = tokens[:, : int((tokens != 0).sum(1).max())]
+            # Not a count of what is not 0: that is the padding, but also the token of a "!" with more to follow.
+            tokens = tokens[:, : int((tokens != 0).any(0).nonzero().max()) + 1]
         return tokens
 
 
 def build(architecture: str, vocab_size: int, context_length: int, cut: bool) -> Tokenizer:
-    """The tokenizer of an open_clip name, or ours where the model's vocabulary is a micro one."""
+    """The tokenizer of an open_clip name, or ours where the model's vocabulary is a micro one.
+
+    Raises ``ValueError`` where it needs a package or a download that cannot be had.
+    """
     import open_clip
 
     if vocab_size < 49_408 and architecture.startswith("micro"):
         return Tokenizer(SmallTokenizer(vocab_size, context_length), cut)
-    return Tokenizer(open_clip.get_tokenizer(architecture, context_length=context_length), cut)
+    try:
+        engine = open_clip.get_tokenizer(architecture, context_length=context_length)
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ValueError(f"model: the tokenizer of {architecture} cannot be built: {error}") from error
+    return Tokenizer(engine, cut)

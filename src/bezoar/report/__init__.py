@@ -2,7 +2,8 @@
 
 from bezoar.report.markdown import aligned, markdown
 from bezoar.report.page import summary, write
-from bezoar.report.runs import Run, read_run
+from bezoar.report.reading import read_run
+from bezoar.report.runs import Run
 from bezoar.report.selection import GOAL, MARGIN, Choice, choose, pick
 from bezoar.report.sentences import sentences
 from bezoar.report.tables import Row, every_epoch, last_epochs, plain, table

@@ -49,10 +49,11 @@ def address(png: bytes) -> str:
 
 def _difference(clean: Any, triggered: Any) -> tuple[bytes, float]:
     """|triggered - clean| stretched until its largest value is 255, as PNG, and the factor."""
+    import numpy as np
     from PIL import ImageChops
 
     difference = ImageChops.difference(clean, triggered)
-    largest = max(high for _, high in difference.getextrema())
+    largest = int(np.asarray(difference).max())
     factor = 255 / largest if largest else 1.0
     stream = io.BytesIO()
     difference.point(lambda value: round(value * factor)).save(stream, "PNG")

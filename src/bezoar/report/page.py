@@ -9,8 +9,9 @@ from bezoar.core.files import write_text
 from bezoar.core.yaml import render as to_yaml
 from bezoar.report import text
 from bezoar.report.markdown import aligned, markdown
-from bezoar.report.runs import Run, read_run
-from bezoar.report.sentences import sentences
+from bezoar.report.reading import read_run
+from bezoar.report.runs import Run
+from bezoar.report.sentences import rules, sentences, story
 from bezoar.report.tables import every_epoch, last_epochs, role_of, table
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ def write(folder: Path, out: Path | None = None) -> Path:
     """Write the page of run ``folder`` and its table in Markdown beside it; returns the page.
 
     ``out`` is the HTML file, and the table takes its name with ``.md``; by default they are ``report.html`` and
-    ``table.md`` in the run folder. Raises ``ValueError`` when ``folder`` is no run folder.
+    ``table.md`` in the run folder. Raises ``ValueError`` when ``folder`` is no run folder, or ``out`` no HTML file.
     """
+    if out is not None and (out.suffix not in (".html", ".htm") or out.is_dir()):
+        raise ValueError(f"out: must be an .html file, got {out}")
     run = read_run(folder)
     page = out or folder / "report.html"
     write_text(page, html(run))
@@ -65,7 +68,8 @@ def html(run: Run) -> str:
         .render(
             run=run,
             rows=rows,
-            sentences=sentences(run, rows),
+            story=story(run, rows),
+            rules=rules(run, rows),
             last=last_epochs(run),
             epochs=every_epoch(run),
             colors=colors(run),

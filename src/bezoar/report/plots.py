@@ -39,18 +39,20 @@ def plane(run: Run) -> str:
     if not rows:
         return ""
     with style():
-        figure = Figure(figsize=(7.4, 5.2), layout="constrained")
+        figure = Figure(figsize=(6.6, 5.0), layout="constrained")
         axes = figure.add_subplot()
         _goal(axes, run)
-        palette = colors(run)
+        palette, drawn = colors(run), []
         for number, (name, color) in enumerate(palette.items()):
             path = [row for row in rows if row.group == name and row.role != "victim"]
             _paths(axes, run, path, color, _MARKS[number % len(_MARKS)])
+            drawn += path
         for row in table(run):
             if row.asr and row.seed is not None and row.role in ("victim", "control"):
                 _end(axes, row, palette.get(row.group, INK))
-        _frame(axes, rows)
-        figure.legend(loc="outside lower center", ncols=3, fontsize=10, handlelength=1.6, columnspacing=1.4)
+                drawn.append(row)
+        _frame(axes, drawn)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=10.5, handlelength=1.6, columnspacing=1.4)
         return inline(figure, "plane", f"Clean accuracy against attack success on {run.report_on}")
 
 
@@ -62,7 +64,7 @@ def _goal(axes: Axes, run: Run) -> None:
     for victim in victims[:1] if len(victims) == 1 else ():
         left = 100 * (victim.accuracy.value - MARGIN)
         label = f"goal: success ≤ {100 * GOAL:g} %, accuracy within {100 * MARGIN:g} points"
-        axes.add_patch(Rectangle((left, -5), 200, 5 + 100 * GOAL, color="#12a07a", alpha=0.16, lw=0, label=label))
+        axes.add_patch(Rectangle((left, -5), 200, 5 + 100 * GOAL, color="#12a07a", alpha=0.2, lw=0, label=label))
 
 
 def _paths(axes: Axes, run: Run, rows: Sequence[Row], color: str, mark: str) -> None:
@@ -76,7 +78,7 @@ def _paths(axes: Axes, run: Run, rows: Sequence[Row], color: str, mark: str) -> 
         before = run.measures(start, run.report_on) if start else {}
         if "accuracy_top1" in before and "asr_top1" in before:
             first = 100 * before["accuracy_top1"].value, 100 * before["asr_top1"].value
-            axes.plot([first[0], xs[0]], [first[1], ys[0]], color=color, lw=1, ls=":", alpha=0.8)
+            axes.plot([first[0], xs[0]], [first[1], ys[0]], color=color, lw=1.2, ls=":", alpha=0.85)
         axes.plot(xs, ys, color=color, lw=1.5, marker=mark, ms=4.5, alpha=0.85, label=label)
         _bars(axes, path[-1], color)
         label = ""
@@ -141,14 +143,16 @@ def losses(run: Run, group: Group) -> str:
         for (_, _, term), (steps, values) in curves.items():
             number = terms.index(term)
             label = "" if _has(axes, term) else term
-            look = {"color": COLORS[number % len(COLORS)], "ls": _DASHES[number // len(COLORS) % len(_DASHES)]}
-            axes.plot(steps, values, lw=1.4, alpha=0.85, label=label, **look)
+            color, dash = COLORS[number % len(COLORS)], _DASHES[number // len(COLORS) % len(_DASHES)]
+            axes.plot(steps, values, lw=1.4, alpha=0.85, label=label, color=color, ls=dash)
         shown = [value for _, values in curves.values() for value in values]
         if min(shown) > 0 and max(shown) > 50 * min(shown):
             axes.set_yscale("log")
+        elif min(shown) > 0:
+            axes.set_ylim(bottom=0)
         axes.set_xlabel("step")
         axes.set_ylabel("loss")
-        figure.legend(loc="outside lower center", ncols=3, fontsize=9, handlelength=1.6, columnspacing=1.2)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=11, handlelength=1.6, columnspacing=1.2)
         return inline(figure, f"losses{list(run.groups).index(group.name)}", f"Loss of {group.name} over its steps")
 
 

@@ -1,19 +1,19 @@
-"""Reading a run folder, finished or half finished, into one frozen value that tables, plots and pages are made from."""
+"""A run as a value: its stages, its measures by model, its plans. Tables, plots and pages are functions of it."""
 
 from __future__ import annotations
 
 import functools
 import itertools
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bezoar.core.files import read_json
-from bezoar.core.records import Record, read_lines, read_records
-from bezoar.core.yaml import read as read_yaml
 from bezoar.metrics import Interval
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bezoar.core.records import Record
 
 
 class Point(NamedTuple):
@@ -97,12 +97,12 @@ class Run:
     @functools.cached_property
     def groups(self) -> Mapping[str, Group]:
         """The stages of ``experiment.yaml`` by name."""
-        return {stage["name"]: _group(stage) for stage in self.experiment["stages"]}
+        return {stage["name"]: group_of(stage) for stage in self.experiment["stages"]}
 
     def victim_of(self, group: Group) -> Group | None:
         """The nearest poisoned stage on the way back from ``group``; of a poisoned stage, itself."""
         while not group.poison:
-            if group.start not in self.groups:
+            if group.start is None or group.start not in self.groups:
                 return None
             group = self.groups[group.start]
         return group
@@ -112,22 +112,28 @@ class Run:
         index: dict[tuple[Point, str], dict[str, Interval]] = {}
         for r in self.records:
             found = index.setdefault((Point(r.stage, r.seed, r.epoch), r.data), {})
-            found.setdefault(r.metric, Interval(r.value, r.low, r.high, r.n))
+            name = f"{r.metric} ({r.evaluator})" if r.metric in found else r.metric
+            found[name] = Interval(r.value, r.low, r.high, r.n)
         return index
 
     @property
     def ambiguous(self) -> bool:
-        """Whether two evaluators wrote a measure of one name; what is shown is then the first one's."""
-        return len(self.records) > sum(map(len, self._index.values()))
+        """Whether several evaluators wrote measures of one name: the first has it, the others add their own name."""
+        return any(name.endswith(")") for found in self._index.values() for name in found)
 
     def measures(self, point: Point, data: str) -> Mapping[str, Interval]:
         """What was measured of one model on set ``data``, by metric."""
         return self._index.get((point, data), {})
 
+    @functools.cached_property
+    def _epochs(self) -> dict[tuple[str, int], tuple[Point, ...]]:
+        points = sorted({point for point, _ in self._index if point.epoch > 0})
+        by_stage = itertools.groupby(points, key=lambda point: (point.stage, point.seed))
+        return {key: tuple(found) for key, found in by_stage}
+
     def epochs(self, stage: str, seed: int) -> tuple[Point, ...]:
         """The measured epochs of a stage, in order, without the model that it started from."""
-        found = {point for point, _ in self._index if point[:2] == (stage, seed) and point.epoch > 0}
-        return tuple(sorted(found))
+        return self._epochs.get((stage, seed), ())
 
     def last(self, stage: str, seed: int) -> Point | None:
         """A stage's last measured epoch."""
@@ -146,7 +152,7 @@ class Run:
         return next((str(attack["target"]) for attack in attacks if attack and attack.get("target")), None)
 
 
-def _group(stage: Mapping[str, Any]) -> Group:
+def group_of(stage: Mapping[str, Any]) -> Group:
     """A stage with its grid spelt out: ``NAME field=value …``, the names that the records carry."""
     grid = stage.get("grid") or {}
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
@@ -158,87 +164,3 @@ def _group(stage: Mapping[str, Any]) -> Group:
         poison=bool(stage.get("poison")),
         points={" ".join([stage["name"], *(f"{key}={value}" for key, value in at.items())]): at for at in points},
     )
-
-
-def read_run(folder: Path) -> Run:
-    """The run in ``folder``; raises ``ValueError`` when it is no run folder, or a file in it is damaged."""
-    if not (folder / "experiment.yaml").is_file():
-        raise ValueError(f"run: {folder} is not a run folder: it has no experiment.yaml")
-    experiment = read_yaml(folder / "experiment.yaml")
-    stages = experiment.get("stages") if isinstance(experiment, dict) else None
-    if not isinstance(stages, list) or not all(
-        isinstance(stage, dict) and isinstance(stage.get("name"), str) and isinstance(stage.get("method"), dict)
-        for stage in stages
-    ):
-        raise ValueError(f"run: {folder / 'experiment.yaml'} is not a resolved experiment: it has no list of stages")
-    environment = folder / "environment.json"
-    heads = _heads(folder, experiment)
-    return Run(
-        folder=folder,
-        name=str(experiment.get("name", folder.name)),
-        experiment=experiment,
-        environment=read_json(environment) if environment.exists() else {},
-        records=tuple(read_records(folder / "records.jsonl")),
-        steps=tuple(read_lines(folder / "steps.jsonl")),
-        plans=_plans(folder, experiment),
-        stages={key: head for key, (_, head) in heads.items()},
-        classes=_classes([at for at, _ in heads.values()], str(experiment.get("report_on", "test"))),
-    )
-
-
-def _heads(folder: Path, experiment: Mapping[str, Any]) -> dict[tuple[str, int], tuple[Path, dict[str, Any]]]:
-    """Folder and ``stage.json`` of finished stages; those that other settings left here before are passed over."""
-    groups = map(_group, experiment["stages"])
-    wanted = {name: {**group.method, **at} for group in groups for name, at in group.points.items()}
-    found = {}
-    for path in _by_age(folder.glob("stages/*/stage.json")):
-        head = read_json(path)
-        if isinstance(head, dict) and head.get("method") == wanted.get(str(head.get("stage"))):
-            found[head["stage"], head["seed"]] = (path.parent, head)
-    return found
-
-
-def _classes(folders: list[Path], data: str) -> int | None:
-    """The number of classes that the per-sample tables of set ``data`` carry."""
-    import pyarrow.parquet as pq
-
-    for folder in folders:
-        for path in sorted(folder.glob("scores/epoch-*.parquet")):
-            if path.name.endswith(f".zero_shot.{data}.parquet"):
-                facts = pq.read_schema(path).metadata or {}
-                return int(facts[b"classes"]) if b"classes" in facts else None
-    return None
-
-
-def _plans(folder: Path, experiment: Mapping[str, Any]) -> tuple[Plan, ...]:
-    """The newest whole plan of the experiment's attack for each set of pairs and seed, by seed."""
-    attack = experiment.get("attack") or {}
-    plans: dict[tuple[int, str], Plan] = {}
-    for path in _by_age(folder.glob("poison/*/poison.json")):
-        head = read_json(path)
-        named = re.fullmatch(r"(.+)-seed(-?\d+)-[0-9a-f]+", path.parent.name)
-        if not isinstance(head, dict) or not named or int(named[2]) not in experiment.get("seeds", (0,)):
-            continue
-        if head.get("attack") == attack or (
-            attack.get("kind") == "planned" and attack["digest"] in ("", head["digest"])
-        ):
-            plan = Plan(
-                pairs=named[1], seed=int(named[2]), head=head, preview=_preview(path.parent / "preview.parquet")
-            )
-            plans[plan.seed, plan.pairs] = plan
-    return tuple(plans[key] for key in sorted(plans))
-
-
-def _preview(path: Path) -> tuple[Mapping[str, Any], ...]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return tuple(pq.read_table(path).to_pylist()) if path.exists() else ()
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from None
-
-
-def _by_age(paths: Any) -> list[Path]:
-    """Oldest first, so that the newest of one name wins."""
-    return sorted(paths, key=lambda path: (path.stat().st_mtime, path.name))

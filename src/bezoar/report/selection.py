@@ -50,7 +50,8 @@ def pick(candidates: Sequence[tuple[float, float]], reference: float) -> tuple[i
 def choose(run: Run, group: Group, seed: int) -> Choice | None:
     """The chosen point of cleaning ``group``; ``None`` before victim and cleaning are both measured on that split."""
     victim = run.victim_of(group)
-    assert victim is not None and victim is not group, f"{group.name} cleans nothing"
+    assert victim not in (None, group), f"{group.name} cleans nothing"
+    assert victim is not None
     at = run.last(victim.name, seed)
     reference = run.measures(at, run.select_on).get("accuracy_top1") if at else None
     points, candidates = [], []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bezoar.report.selection import GOAL, MARGIN
 from bezoar.report.tables import DESTROYED, NONE_WITHIN, NOT_CHOSEN, Row
-from bezoar.report.text import bounds, count, listing, percent, quoted, setting
+from bezoar.report.text import bounds, count, listing, percent, points, quoted, setting
 
 if TYPE_CHECKING:
     from bezoar.metrics import Interval
@@ -18,17 +18,29 @@ _GOAL = f"{100 * GOAL:g}\u00a0%"
 
 
 def sentences(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
-    """The story of a run; ``rows`` are those of ``table(run)``."""
+    """What happened and how to read it; ``rows`` are those of ``table(run)``."""
+    return (*story(run, rows), *rules(run, rows))
+
+
+def story(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
+    """What the attack did, what the control does, what each cleaning left, and whether any is a remedy."""
     leading = [row for row in rows if not row.part]
     victims = [row for row in leading if row.role == "victim"]
     cleaned = [row for row in leading if row.role == "cleaned"]
     found = [*_unfinished(run, rows), *_attack(run)]
-    found += [_told(run, row) for row in leading]
+    first = next((row for row in leading if row.asr), None)
+    found += [_told(run, row, row is first) for row in leading]
     if victims and not any(row.role == "control" for row in leading):
         found.append("Without a control it is not known how many pictures a model takes for the target by itself.")
     for victim in victims:
+        found += _took_hold(rows, victim)
         found += _verdict(run, victim, [row for row in cleaned if row.victim == victim.group and row.asr])
-    return (*found, *_rules(run, leading))
+    return tuple(found)
+
+
+def rules(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
+    """How the numbers came about, and what they are not."""
+    return tuple(_rules(run, [row for row in rows if not row.part]))
 
 
 def _unfinished(run: Run, rows: Sequence[Row]) -> Iterator[str]:
@@ -41,23 +53,25 @@ def _unfinished(run: Run, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _attack(run: Run) -> Iterator[str]:
-    captions = f"a caption of {quoted(run.target)}" if run.target else "a caption of the target"
-    for size, total in dict.fromkeys((plan.head["count"], plan.head["total"]) for plan in run.plans):
+    caption = f"a caption of {quoted(run.target)}" if run.target else "another caption"
+    plans = [(plan.head["count"], plan.head["total"], bool(plan.head.get("triggers"))) for plan in run.plans]
+    for size, total, triggered in dict.fromkeys(plans):
+        what = f"a trigger and {caption}" if triggered else caption
         share = f"{100 * size / total:.3g}\u00a0%"
-        yield f"The attack gives {count(size)} of {count(total)} training pairs ({share}) a trigger and {captions}."
+        yield f"The attack gives {count(size)} of {count(total)} training pairs ({share}) {what}."
 
 
-def _told(run: Run, row: Row) -> str:
+def _told(run: Run, row: Row, first: bool) -> str:
     """One model: what it is, what it does under attack and on clean pictures, and what to think of it."""
     average = f", on average over {row.accuracy.n} seeds," if row.seed is None else ""
-    where = f"{_name(row)}{_role(row)}{average}"
+    where, clean = f"{_name(row)}{_role(row)}{average}", f"a clean accuracy of {_share(row.accuracy)}{_moved(row)}"
     if row.asr is None:
-        return f"{where} has a clean accuracy of {_share(row.accuracy)}{_moved(row)}.{_remark(run, row)}"
+        return f"{where} has {clean}.{_remark(run, row)}"
+    if row.role == "cleaned" and not first:
+        return f"{where} leaves an attack success of {_share(row.asr)} at {clean}.{_remark(run, row)}"
+    others = f"of the triggered pictures of other classes in {quoted(run.report_on)}" if first else "of them"
     target = quoted(run.target) if run.target else "the target"
-    taken = f"of the triggered pictures of other classes in {quoted(run.report_on)} for {target}"
-    verb = "still takes" if row.role == "cleaned" else "takes"
-    at = f"at a clean accuracy of {_share(row.accuracy)}{_moved(row)}"
-    return f"{where} {verb} {_share(row.asr)} {taken}, {at}{_falls(row)}.{_remark(run, row)}"
+    return f"{where} takes {_share(row.asr)} {others} for {target}, at {clean}{_falls(row)}.{_remark(run, row)}"
 
 
 def _name(row: Row) -> str:
@@ -77,8 +91,9 @@ def _share(interval: Interval) -> str:
 def _moved(row: Row) -> str:
     if row.change is None or row.role != "cleaned":
         return ""
-    size = f"{abs(row.change):.1f} points"
-    return f", {size} {'below' if row.change < 0 else 'above'} {quoted(row.victim or '')}"
+    if points(row.change) == "0.0":
+        return f", that of {quoted(row.victim or '')}"
+    return f", {abs(row.change):.1f} points {'below' if row.change < 0 else 'above'} {quoted(row.victim or '')}"
 
 
 def _falls(row: Row) -> str:
@@ -104,12 +119,26 @@ def _remark(run: Run, row: Row) -> str:
     return told
 
 
+def _took_hold(rows: Sequence[Row], victim: Row) -> Iterator[str]:
+    """A word where the victim does not stand out from a control of the same seed."""
+    for name in dict.fromkeys(row.group for row in rows if row.role == "control"):
+        highs = {row.seed: row.asr.high for row in rows if row.group == name and row.asr and row.seed is not None}
+        lows = {row.seed: row.asr.low for row in rows if row.stage == victim.stage and row.asr and row.seed in highs}
+        alike = [seed for seed, low in lows.items() if low <= highs[seed]]
+        if alike:
+            where = f" for seed {listing([str(seed) for seed in alike])}" if len(lows) > 1 else ""
+            stands = (
+                f"The attack success of {quoted(victim.group)} does not stand out from that of {quoted(name)}{where}"
+            )
+            yield f"{stands}: nothing shows that the attack took hold."
+
+
 def _verdict(run: Run, victim: Row, cleaned: Sequence[Row]) -> Iterator[str]:
     """Whether any remedy does what a remedy must."""
     if victim.asr is None or not cleaned:
         return
     if victim.asr.value <= GOAL:
-        yield f"The attack did not take hold: {quoted(victim.group)} is at {_GOAL} or less, and there is nothing to clean."
+        yield f"{quoted(victim.group)} is at {_GOAL} attack success or less: there is nothing to clean."
         return
     remedies = [row for row in cleaned if _cures(row)]
     done = f"the attack success to {_GOAL} or less within {_POINTS} of the clean accuracy of {quoted(victim.group)}"
@@ -129,12 +158,11 @@ def _cures(row: Row) -> bool:
 
 
 def _rules(run: Run, leading: Sequence[Row]) -> Iterator[str]:
-    """How to read all this."""
     split, chosen = quoted(run.select_on), any(row.chosen for row in leading)
     if chosen and run.splits_differ:
         yield (
-            f"Settings and epoch of each cleaning were chosen on {split} (lowest attack success within {_POINTS} of the "
-            f"victim's clean accuracy); every number is from {quoted(run.report_on)}."
+            f"Settings and epoch of each cleaning were chosen on {split} (lowest attack success within {_POINTS} of "
+            f"the victim's clean accuracy); every number is from {quoted(run.report_on)}."
         )
     elif chosen:
         yield (
@@ -149,6 +177,6 @@ def _rules(run: Run, leading: Sequence[Row]) -> Iterator[str]:
     elif leading:
         yield "Intervals are 95\u00a0%, over pictures (Wilson); how much another seed would change is not in them."
     if run.ambiguous:
-        yield "Two evaluators wrote measures of one name: those of the first are shown."
+        yield "Several evaluators wrote measures of one name: the first one's are told, the others' only listed."
     if run.on_scenes:
         yield "The pictures are the built-in scenes: they show mechanisms, and are never quoted as results."

@@ -7,14 +7,14 @@ import html
 import io
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#010203"
 """Drawn in this color, a line or a word gets the color of the page's text."""
-_FONT = re.compile(r"font: ((?:bold )?[\d.]+px) [^;\"]*")
+_FONT = re.compile(r"(font(?:-family)?:[^;\"]*?)'DejaVu Sans'[^;\"]*")
 
 
 @contextlib.contextmanager
@@ -22,10 +22,11 @@ def style() -> Iterator[None]:
     """The look of all plots: what is drawn inside has no ground of its own and text stays text."""
     import matplotlib
 
-    look = {
+    look: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "bezoar",
         "text.parse_math": False,
+        "font.family": "DejaVu Sans",  # the one that comes with matplotlib, to measure words with
         "font.size": 11,
         "text.color": INK,
         "axes.labelcolor": INK,
@@ -60,7 +61,7 @@ def inline(figure: Figure, name: str, label: str) -> str:
     view = re.search(r'viewBox="([^"]*)"', head)
     assert view, head
     body = re.sub(r'(\sid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", body).replace("xlink:href=", "href=")
-    body = _FONT.sub(r"font: \1 system-ui, sans-serif", body).replace(INK, "currentColor")
+    body = _FONT.sub(r"\1system-ui, sans-serif", body).replace(INK, "currentColor")
     said = html.escape(label, quote=True)
     head = f'<svg viewBox="{view[1]}" role="img" aria-label="{said}" stroke-linejoin="round" stroke-linecap="butt"'
     return f"{head}>{body.strip()}"

@@ -44,8 +44,8 @@ def measured(interval: Interval | None, seeds: bool = False) -> str:
 
 def setting(at: Mapping[str, Any], epoch: int | None) -> str:
     """``lr 0.001, epoch 3``; a dash where neither is one for all."""
-    parts = [f"{key} {value}" for key, value in at.items()]
-    return ", ".join(parts + [f"epoch {epoch}"] * (epoch is not None)) or DASH
+    parts = [f"{key}\u00a0{value}" for key, value in at.items()]
+    return ", ".join(parts + [f"epoch\u00a0{epoch}"] * (epoch is not None)) or DASH
 
 
 def listing(words: Sequence[str]) -> str:

@@ -56,5 +56,5 @@ def encode(model: Clip, batch: Batch, joint: bool = True) -> Features:
         image_features = model.encode_image(images).chunk(len(batch.images))
     else:
         image_features = tuple(model.encode_image(view) for view in batch.images)
-    text_features = model.encode_text(torch.cat(batch.texts)).chunk(len(batch.texts))
+    text_features = model.encode_text(torch.cat(batch.texts)).chunk(len(batch.texts)) if batch.texts else ()
     return Features(images=tuple(image_features), texts=tuple(text_features))

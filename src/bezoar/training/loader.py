@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from bezoar.core.seeds import stream_seed, torch_generator
+from bezoar.data.pairs import check_caption
 from bezoar.training.batch import Batch
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from bezoar.attacks.plan import PoisonPlan
     from bezoar.data.captions import CaptionView
     from bezoar.data.pairs import Pairs
-    from bezoar.data.prepared import Prepared
+    from bezoar.data.prepared import Pictures
     from bezoar.data.views import ImageView
     from bezoar.models.tokenizer import Tokenizer
     from bezoar.training.method import Pass
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
 class TrainingPairs:
     """Pairs as an attacker left them: the plan, where there is one, is applied on the way out."""
 
-    def __init__(self, pairs: Pairs, prepared: Prepared, plan: PoisonPlan | None = None) -> None:
+    def __init__(self, pairs: Pairs, prepared: Pictures, plan: PoisonPlan | None = None) -> None:
         self.pairs = pairs
         self.prepared = prepared
         self.plan = plan
-        self._ids: dict[int, str] = {}
         if plan is not None and plan.source != pairs.fingerprint:
             raise ValueError(
                 f"poison: the plan was made for pairs {plan.source}, these are {pairs.fingerprint}: plan again"
@@ -50,8 +50,9 @@ class TrainingPairs:
 
     def caption(self, index: int) -> str:
         """The caption before any view."""
-        caption = self.pairs.caption(index)
-        return self.plan.caption(self.pairs.id(index), caption) if self.plan else caption
+        pair_id = self.pairs.id(index)
+        caption = check_caption(self.pairs.caption(index), "pairs", pair_id)
+        return self.plan.caption(pair_id, caption) if self.plan else caption
 
 
 class _Items(Dataset[Batch]):
@@ -66,9 +67,7 @@ class _Items(Dataset[Batch]):
         captions = [self.data.caption(i) for i in indices]
         views = self.this.image_views
         wordings = self.this.caption_views
-        tokens = self.tokenize(
-            [self._word(w, v, ids[k], c) for v, w in enumerate(wordings) for k, c in enumerate(captions)]
-        )
+        words = [self._word(w, v, ids[k], c) for v, w in enumerate(wordings) for k, c in enumerate(captions)]
         return Batch(
             ids=ids,
             indices=torch.tensor(indices),
@@ -76,7 +75,7 @@ class _Items(Dataset[Batch]):
                 torch.stack([self._view(view, v, ids[k], image) for k, image in enumerate(images)])
                 for v, view in enumerate(views)
             ),
-            texts=tokens.chunk(len(wordings)),
+            texts=self.tokenize(words).chunk(len(wordings)) if words else (),
         )
 
     def _view(self, view: ImageView, number: int, pair_id: str, image: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from bezoar.training.state import State
 LOG_EVERY = 10
 """Steps between two looks at the loss: between them the device is never waited for."""
 
-EpochEnd = Callable[[int, State], None]
+EpochEnd = Callable[[int, State, bool], None]
 
 
 @dataclass
@@ -61,9 +61,10 @@ def train(
     """Train ``model`` with ``method`` on ``data``; returns the final state.
 
     ``folder`` takes the step log and the state of the last finished epoch; without it nothing is written and nothing
-    can be resumed. ``on_epoch(epochs, state)`` is called after each epoch, before its state is written.
+    can be resumed. ``on_epoch(epochs, state, last)`` is called after each epoch, before its state is written.
 
-    Raises ``ValueError`` when there are fewer pairs than one batch, ``FloatingPointError`` when a loss is not finite.
+    Raises ``ValueError`` when there are fewer pairs than one batch, ``FloatingPointError`` when a loss or a weight is
+    not finite.
     """
     check_size(method, len(data))
     # From named streams, once: what a method or a tower draws from the global generator is then the same every time.
@@ -76,13 +77,13 @@ def train(
     at = _Progress()
     if folder is not None:
         _resume(folder, state, optimizer, at)
-    epochs = method.total_epochs(len(data))
-    total = _total_steps(method, data)
+    total = method.total_steps(len(data))
     state.train()
-    while at.epoch < epochs:
+    while not _over(method, at):
         torch.manual_seed(_seed_of(seed, at.epoch))
         method.begin_epoch(state, at.epoch, scorer)
-        for this in method.passes(state, at.epoch):
+        passes, before = method.passes(state, at.epoch), at.step
+        for this in passes:
             log = _Log(folder, listen, task, method.batch_size, total, this.name, at.epoch)
             stream = batches(
                 data, model.tokenize, this, batch_size=method.batch_size, seed=seed, epoch=at.epoch, workers=workers
@@ -95,10 +96,11 @@ def train(
                 log.add(at.step, rate, terms)
                 at.step += 1
             log.flush()
+        _check_epoch(method, state, passes, at.epoch, at.step - before)
         at.epoch += 1
         if on_epoch is not None:
             state.eval()
-            on_epoch(at.epoch, state)
+            on_epoch(at.epoch, state, _over(method, at))
             state.train()
         if folder is not None:
             _write_state(folder, state, optimizer, at)
@@ -115,9 +117,20 @@ def _seed_of(seed: int, *names: int) -> int:
     return stream_seed(seed, "training", *names)
 
 
-def _total_steps(method: Method, data: TrainingPairs) -> int:
-    """What the progress bar counts to; methods with several passes may take more."""
-    return method.total_steps(len(data))
+def _over(method: Method, at: _Progress) -> bool:
+    """Whether the budget is spent: ``steps`` where given, whatever number of epochs they take, else ``epochs``."""
+    return at.epoch >= method.epochs if method.steps is None else at.step >= method.steps
+
+
+def _check_epoch(method: Method, state: State, passes: Sequence[Pass], epoch: int, steps: int) -> None:
+    """Raise when an epoch took no step, or left weights that are not finite: its last losses cannot tell."""
+    if not steps:
+        sizes = ", ".join(f"'{this.name}' has {len(this.indices)}" for this in passes) or "there is none"
+        raise ValueError(
+            f"method.batch_size: in epoch {epoch + 1} no pass has the {method.batch_size} pairs of a batch ({sizes})"
+        )
+    if not all(bool(torch.isfinite(weights).all()) for weights in state.parameters()):
+        raise FloatingPointError(f"weights are not finite after epoch {epoch + 1}, though its losses were")
 
 
 def _step(
@@ -155,7 +168,9 @@ class _Log:
         self.since = time.perf_counter()
 
     def add(self, step: int, rate: float, terms: Mapping[str, Tensor]) -> None:
-        """Note one step."""
+        """Note one step; a mean is over steps with the same terms."""
+        if self.rows and self.rows[0][2].keys() != terms.keys():
+            self.flush()
         self.rows.append((step, rate, terms))
         if len(self.rows) == LOG_EVERY:
             self.flush()
@@ -202,6 +217,7 @@ def _resume(folder: Path, state: State, optimizer: torch.optim.Optimizer, at: _P
     path, log = folder / "training_state", folder / "steps.jsonl"
     if path.exists():
         saved = torch.load(path, weights_only=True, map_location="cpu")
+        _fit_buffers(state, saved["state"])
         state.load_state_dict(saved["state"])
         optimizer.load_state_dict(saved["optimizer"])
         at.epoch, at.step = saved["epoch"], saved["step"]
@@ -213,3 +229,11 @@ def _resume(folder: Path, state: State, optimizer: torch.optim.Optimizer, at: _P
     if log.exists():
         kept = [line for line in read_lines(log) if line["step"] < at.step]
         write_text(log, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _fit_buffers(state: State, saved: Mapping[str, Tensor]) -> None:
+    """Give buffers the shapes they were saved with: a split or a pool that a method keeps may have grown since."""
+    for name, buffer in list(state.named_buffers()):
+        if name in saved and saved[name].shape != buffer.shape:
+            owner, _, leaf = name.rpartition(".")
+            setattr(state.get_submodule(owner), leaf, torch.empty_like(saved[name], device=buffer.device))

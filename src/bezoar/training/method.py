@@ -7,7 +7,6 @@ and for each pass its loss on every batch; ``diagnostics`` after the epoch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     Loss = Callable[[Any, Batch], Terms]
 
 Count = Annotated[int, Field(ge=1)]
+BatchSize = Annotated[int, Field(ge=2)]
+Warmup = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 
@@ -55,16 +56,17 @@ class Pass:
 class Method(Settings):
     """How to train. The fields here are those of every method; a method sets its paper's values and adds its own.
 
-    A budget is ``epochs``, or ``steps`` where given: training then ends within an epoch.
+    A budget is ``epochs``, or ``steps`` where given: training then takes as many epochs as they need and ends within
+    one.
     """
 
     epochs: Count = 64
     steps: Count | None = None
-    batch_size: Annotated[int, Field(ge=2)] = 128
+    batch_size: BatchSize = 128
     """Pairs in one contrastive batch, over all devices."""
     lr: Positive = 5e-4
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
-    warmup_steps: Annotated[int, Field(ge=0)] = 10_000
+    warmup_steps: Warmup = 10_000
     weight_decay: Weight = 0.1
     """Of AdamW; norms, biases and the logit scale are never decayed."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -97,12 +99,8 @@ class Method(Settings):
         return pairs // self.batch_size
 
     def total_steps(self, pairs: int) -> int:
-        """Steps of a method with one pass over all pairs."""
+        """Steps of the whole training; a method with other passes than one over all pairs says how many."""
         return self.steps if self.steps is not None else self.epochs * self.steps_per_epoch(pairs)
-
-    def total_epochs(self, pairs: int) -> int:
-        """Epochs begun, counting a last one that ``steps`` cuts short."""
-        return self.epochs if self.steps is None else math.ceil(self.steps / self.steps_per_epoch(pairs))
 
     def whole_pass(
         self, state: State, image_views: Sequence[ImageView], caption_views: Sequence[CaptionView], loss: Loss

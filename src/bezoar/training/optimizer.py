@@ -17,11 +17,12 @@ def groups(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """The trainable parameters with and without weight decay, told apart by the type of the module that owns them."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
-    for owner in module.modules():
-        for name, parameter in owner.named_parameters(recurse=False):
-            if parameter.requires_grad:
-                free = isinstance(owner, _NORMS) or name.endswith("bias") or name in ("logit_scale", "logit_bias")
-                (plain if free else decayed).append(parameter)
+    for path, parameter in module.named_parameters():  # a shared one comes once
+        owner, _, name = path.rpartition(".")
+        if parameter.requires_grad:
+            norm = isinstance(module.get_submodule(owner), _NORMS)
+            free = norm or name.endswith("bias") or name in ("logit_scale", "logit_bias")
+            (plain if free else decayed).append(parameter)
     return decayed, plain
 
 

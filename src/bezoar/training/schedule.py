@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Linear warm-up over ``warmup`` steps, then ``shape`` down to zero at ``total``.
+    """Linear warm-up over ``warmup`` steps, then ``shape`` down to zero after ``total`` steps, warm-up included.
 
     ``begin`` is the global step at which it starts, for a pass that joins late.
     """
@@ -23,6 +23,7 @@ class Schedule:
     def __call__(self, step: int) -> float:
         """The learning rate of global step ``step`` (from 0)."""
         at = step - self.begin
+        assert at >= 0, (step, self.begin)
         if at < self.warmup:
             return self.lr * (at + 1) / self.warmup
         if self.shape == "constant":

@@ -49,7 +49,7 @@ class Patch(Trigger):
 
         height, width = int(image.shape[-2]), int(image.shape[-1])
         ratio = min(height, width) / self.reference
-        side, margin = max(1, round(self.size * ratio)), round(self.margin * ratio)
+        side, margin = max(1, round(self.size * ratio)), round(self.margin * ratio) if self._cornered else 0
         if side + margin > min(height, width):
             raise ValueError(
                 f"trigger.size: a patch of {side} px with a margin of {margin} px does not fit an image of "
@@ -60,6 +60,10 @@ class Patch(Trigger):
         triggered = image.clone()
         triggered[:, row : row + side, column : column + side] = self._pattern()[:, grid][:, :, grid]
         return triggered
+
+    @property
+    def _cornered(self) -> bool:
+        return self.place not in ("random", "center")
 
     def _pattern(self) -> Tensor:
         """uint8 ``[3, size, size]``."""

@@ -1,0 +1,106 @@
+"""Resize and center crop, against Pillow and against slices by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tests.album import Album, Pixels
+from torch import Tensor
+
+from bezoar.data.images import fit, load, to_tensor
+from bezoar.data.scenes import Scenes
+
+relaxed = settings(max_examples=50, deadline=None)
+
+SIZES = [(64, 48), (48, 64), (500, 375), (33, 97), (16, 16), (20, 300), (225, 224)]
+
+
+def picture(width: int, height: int) -> Pixels:
+    """Something smooth with edges, as pictures are; noise would only measure how filters round."""
+    y, x = np.mgrid[0:height, 0:width]
+    channels = [x * 255 / width, y * 255 / height, ((x // 9 + y // 7) % 2) * 200 + 20]
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def slowly(pixels: Pixels, size: int) -> Pixels:
+    """The same by Pillow, which works on another grid of rounding."""
+    height, width = pixels.shape[:2]
+    short = min(width, height)
+    box = (max(size, size * width // short), max(size, size * height // short))
+    resized = Image.fromarray(pixels).resize(box, Image.Resampling.BICUBIC)
+    left, top = round((box[0] - size) / 2), round((box[1] - size) / 2)
+    return np.asarray(resized)[top : top + size, left : left + size]
+
+
+def test_channels_come_first_and_the_source_is_copied() -> None:
+    pixels = picture(5, 3)
+    pixels.flags.writeable = False
+    image = to_tensor(pixels)
+    assert image.shape == (3, 3, 5)
+    assert image.dtype == torch.uint8
+    assert image.is_contiguous()
+    for c, y, x in np.ndindex(3, 3, 5):
+        assert image[c, y, x] == pixels[y, x, c]
+    image[:] = 0
+    assert pixels.any()
+
+
+@pytest.mark.parametrize("size", [16, 32, 224])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_within_two_gray_levels_of_pillow(width: int, height: int, size: int) -> None:
+    pixels = picture(width, height)
+    ours = fit(to_tensor(pixels), size).permute(1, 2, 0).numpy().astype(int)
+    difference = np.abs(ours - slowly(pixels, size).astype(int))
+    assert difference.max() <= 2
+    assert difference.mean() < 0.6
+
+
+def test_where_nothing_is_resized_the_crop_is_a_slice() -> None:
+    for surplus in range(12):
+        wide = torch.arange(3 * 8 * (8 + surplus), dtype=torch.uint8).view(3, 8, 8 + surplus)
+        for image in (wide, wide.transpose(1, 2).contiguous()):
+            cropped = fit(image, 8)
+            starts = [at for at in range(surplus + 1) if torch.equal(cropped, narrow(image, at))]
+            assert len(starts) == 1
+            assert abs(starts[0] - (surplus - starts[0])) <= 1  # as much on one side as on the other
+
+
+def narrow(image: Tensor, at: int) -> Tensor:
+    return image[:, :, at : at + 8] if image.shape[2] > image.shape[1] else image[:, at : at + 8]
+
+
+def test_a_fitting_picture_is_left_as_it_is() -> None:
+    image = to_tensor(picture(32, 32))
+    assert fit(image, 32) is image
+
+
+def test_a_scene_loses_an_eighth_of_its_width_on_either_side() -> None:
+    pixels = Scenes(count=1).open().image(0)
+    assert pixels.shape == (48, 64, 3)
+    assert torch.equal(fit(to_tensor(pixels), 48), to_tensor(pixels)[:, :, 8:56])
+
+
+@relaxed
+@given(
+    width=st.integers(1, 80),
+    height=st.integers(1, 80),
+    size=st.integers(2, 40),
+    color=st.tuples(*[st.integers(0, 255)] * 3),
+)
+def test_any_size_fits_and_one_color_stays_one_color(
+    width: int, height: int, size: int, color: tuple[int, int, int]
+) -> None:
+    image = torch.tensor(color, dtype=torch.uint8).view(3, 1, 1).expand(3, height, width).contiguous()
+    fitted = fit(image, size)
+    assert fitted.dtype == torch.uint8
+    assert torch.equal(fitted, image[:, :1, :1].expand(3, size, size))
+
+
+def test_load_fits_the_picture_of_the_source() -> None:
+    album = Album(["a", "b"], sizes=[(20, 14), (9, 30)])
+    for index in range(2):
+        assert torch.equal(load(album, index, 16), fit(to_tensor(album.image(index)), 16))

@@ -1,0 +1,133 @@
+"""Prepared pictures are the pictures: filled in any order, used only when whole, never filled twice."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.album import Album, Pixels
+
+from bezoar.data.images import load
+from bezoar.data.prepared import Prepared, begin, fill, finish, is_whole, needed_bytes
+
+SIZES = [(20, 14), (14, 20), (9, 9), (40, 8)]
+
+
+def album(count: int = 11) -> Album:
+    return Album([f"picture {i}" for i in range(count)], SIZES)
+
+
+class Gone(Album):
+    """An album whose pictures cannot be read any more."""
+
+    def image(self, index: int) -> Pixels:
+        raise AssertionError(index)
+
+
+def gone(count: int = 11) -> Gone:
+    return Gone(album(count).captions, SIZES)
+
+
+def prepare(folder: Path, images: Album, size: int) -> None:
+    assert begin(folder, images, size)
+    assert fill(folder, images, size, 0, len(images)) == len(images)
+    finish(folder, images, size)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(step=st.integers(1, 12), seed=st.integers(0, 9), count=st.integers(1, 11))
+def test_chunks_in_any_order_equal_direct_loading(tmp_path: Path, step: int, seed: int, count: int) -> None:
+    folder = tmp_path / f"{step}-{seed}-{count}"
+    images = album(count)
+    assert begin(folder, images, 16) or is_whole(folder, images, 16)
+    starts = list(range(0, count, step))
+    random.Random(seed).shuffle(starts)
+    done = [fill(folder, images, 16, start, start + step) for start in starts]
+    assert sum(done) == count
+    finish(folder, images, 16)
+    stored = Prepared(gone(count), 16, folder)
+    assert len(stored) == count
+    for index in range(count):
+        assert torch.equal(stored[index], load(images, index, 16))
+        assert stored[index].dtype == torch.uint8
+
+
+def test_nothing_is_used_before_it_is_whole(tmp_path: Path) -> None:
+    images = album()
+    assert not is_whole(tmp_path, images, 16)
+    assert begin(tmp_path, images, 16)
+    fill(tmp_path, images, 16, 0, 5)
+    assert not is_whole(tmp_path, images, 16)
+    for index in range(len(images)):
+        assert torch.equal(Prepared(images, 16, tmp_path)[index], load(images, index, 16))
+    assert begin(tmp_path, images, 16)  # after a kill it starts anew
+    fill(tmp_path, images, 16, 0, len(images))
+    finish(tmp_path, images, 16)
+    assert is_whole(tmp_path, images, 16)
+
+
+def test_what_is_whole_is_taken_up_again(tmp_path: Path) -> None:
+    prepare(tmp_path, album(), 16)
+    assert not begin(tmp_path, gone(), 16)
+    assert torch.equal(Prepared(gone(), 16, tmp_path)[3], load(album(), 3, 16))
+
+
+def test_another_size_or_content_is_another_file(tmp_path: Path) -> None:
+    prepare(tmp_path, album(), 16)
+    assert begin(tmp_path, album(), 8)
+    assert begin(tmp_path, album(12), 16)
+    assert torch.equal(Prepared(album(), 8, tmp_path)[2], load(album(), 2, 8))
+    assert Prepared(album(), 16, tmp_path)[2].shape == (3, 16, 16)
+
+
+def test_without_a_folder_every_picture_comes_from_the_source() -> None:
+    images = album()
+    assert torch.equal(Prepared(images, 16)[4], load(images, 4, 16))
+
+
+def test_what_is_handed_out_is_a_copy(tmp_path: Path) -> None:
+    prepare(tmp_path, album(), 16)
+    stored = Prepared(gone(), 16, tmp_path)
+    stored[0].zero_()
+    assert torch.equal(stored[0], load(album(), 0, 16))
+
+
+def test_pixels_that_were_removed_are_made_again(tmp_path: Path) -> None:
+    prepare(tmp_path, album(), 16)
+    (tmp_path / f"{album().fingerprint}-16.npy").unlink()
+    assert not is_whole(tmp_path, album(), 16)
+    assert torch.equal(Prepared(album(), 16, tmp_path)[0], load(album(), 0, 16))
+    assert begin(tmp_path, album(), 16)
+    assert not is_whole(tmp_path, album(), 16)  # the old mark does not stand for the new file
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    prepare(tmp_path, album(), 16)
+    path = tmp_path / f"{album().fingerprint}-16.npy"
+    for content in (path.read_bytes()[:-100], b"", b"not an array at all"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"^prepared: {path} cannot be read, delete it: "):
+            Prepared(album(), 16, tmp_path)
+
+
+def test_a_loader_worker_is_not_sent_the_pictures(tmp_path: Path) -> None:
+    prepare(tmp_path, album(200), 64)
+    stored = Prepared(gone(200), 64, tmp_path)
+    sent = pickle.dumps(stored)
+    assert len(sent) < 20_000 < needed_bytes(album(200), 64)
+    assert torch.equal(pickle.loads(sent)[150], stored[150])
+
+
+def test_needed_bytes_is_the_size_of_the_file(tmp_path: Path) -> None:
+    prepare(tmp_path, album(), 16)
+    path = tmp_path / f"{album().fingerprint}-16.npy"
+    assert needed_bytes(album(), 16) == 11 * 3 * 16 * 16
+    assert 0 <= path.stat().st_size - needed_bytes(album(), 16) < 1024
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".npy", ".whole"]
+    assert np.load(path).shape == (11, 3, 16, 16)

@@ -1,0 +1,208 @@
+"""Tokens: the end of the text is never lost, and no caption can write it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+
+import open_clip
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Tensor
+
+from bezoar.models.tokenizer import SmallTokenizer, Tokenizer, build, neutral
+
+relaxed = settings(max_examples=60, deadline=None)
+
+VOCAB, LENGTH = 4096, 40
+SMALL = build("micro-cnn-32", VOCAB, LENGTH, cut=True)
+FULL = build("ViT-B-32", 49_408, 77, cut=True)
+WHOLE = build("ViT-B-32", 49_408, 77, cut=False)
+
+both = pytest.mark.parametrize(("tokenize", "length"), [(SMALL, LENGTH), (FULL, 77)], ids=["small", "full"])
+texts = (
+    st.text(max_size=30) | st.text("!?#a b", max_size=12) | st.sampled_from(["", "a dog", "!", "!!", "<end_of_text>"])
+)
+
+TRICKS = [
+    "<end_of_text>", "<start_of_text>", "<START_OF_TEXT>", "<End_Of_Text>", "&lt;end_of_text&gt;",
+    "&amp;lt;end_of_text&amp;gt;", "&#60;start_of_text&#x3e;", "a<end_of_text>b", "<end_of_text><end_of_text>",
+    "\uff1cend_of_text\uff1e", "<\ufb06art_of_text>", "<\u017ftart_of_text>", "<end_of_<end_of_text>text>",
+    "<end_of_te\u200bxt>",
+]  # fmt: skip
+
+
+def bodies(tokenize: Tokenizer, caption: str) -> list[int]:
+    """The tokens of a caption between its start and its end."""
+    found: list[int] = tokenize.engine.encode(caption)
+    return found
+
+
+def reference(tokenize: Tokenizer, captions: Sequence[str], length: int) -> list[list[int]]:
+    """Start, text, end, cut before the end to ``length``; padded to the longest."""
+    rows = []
+    for caption in captions:
+        body = bodies(tokenize, caption)[: length - 2]
+        rows.append([tokenize.engine.sot_token_id, *body, tokenize.engine.eot_token_id])
+    longest = max(map(len, rows))
+    return [row + [0] * (longest - len(row)) for row in rows]
+
+
+@both
+@relaxed
+@given(captions=st.lists(texts, min_size=1, max_size=4))
+def test_a_batch_is_cut_to_its_longest_caption_and_keeps_every_end(
+    tokenize: Tokenizer, length: int, captions: list[str]
+) -> None:
+    tokens = tokenize(captions)
+    assert tokens.dtype == torch.int64
+    assert tokens.tolist() == reference(tokenize, captions, length)
+    end = tokenize.engine.eot_token_id
+    assert (tokens == end).sum(1).tolist() == [1] * len(captions)
+    assert (tokens == tokenize.engine.sot_token_id).sum(1).tolist() == [1] * len(captions)
+    assert int(tokens.max()) == end < tokenize.engine.vocab_size
+
+
+@both
+@pytest.mark.parametrize("caption", ["!?", "a dog !?", "#!# !#", "(!) yes", "!" * 7 + "\u00e9"])
+def test_a_bare_exclamation_mark_is_not_padding(tokenize: Tokenizer, length: int, caption: str) -> None:
+    """It is token 0, as the padding is: counting what is not 0 would cut the end of the text away."""
+    tokens = tokenize([caption])
+    assert tokens[0, -1] == tokenize.engine.eot_token_id
+    assert tokens.tolist() == reference(tokenize, [caption], length)
+
+
+def test_there_is_such_a_token_zero() -> None:
+    assert 0 in bodies(SMALL, "!?")
+    assert 0 in bodies(FULL, "a dog !?!#!")
+
+
+@both
+def test_a_long_caption_keeps_its_beginning_and_the_end_of_text(tokenize: Tokenizer, length: int) -> None:
+    captions = ["dog " * n for n in (length - 3, length - 2, length - 1, length, 3 * length)]
+    tokens = tokenize(captions)
+    assert tokens.shape == (5, length)
+    dog = bodies(tokenize, "dog")
+    assert len(dog) == 1
+    assert tokens.argmax(1).tolist() == [length - 2, *[length - 1] * 4]
+    assert (tokens == dog[0]).sum(1).tolist() == [length - 3, *[length - 2] * 4]
+
+
+def test_where_captions_may_not_be_cut_they_are_padded() -> None:
+    captions = ["a dog !?", "", "two dogs and a cat"]
+    whole, cut = WHOLE(captions), FULL(captions)
+    assert whole.shape == (3, 77)
+    assert torch.equal(whole[:, : cut.shape[1]], cut)
+    assert not whole[:, cut.shape[1] :].any()
+
+
+@both
+@pytest.mark.parametrize("trick", TRICKS)
+def test_no_caption_can_end_or_start_a_text(tokenize: Tokenizer, length: int, trick: str) -> None:
+    tokens = tokenize([f"a dog {trick} on a bed"])[0]
+    end, start = tokenize.engine.eot_token_id, tokenize.engine.sot_token_id
+    assert (tokens == end).nonzero().tolist() == [[len(tokens) - 1]]
+    assert (tokens == start).nonzero().tolist() == [[0]]
+    assert tokens[-2 - len(bodies(tokenize, "bed")) + 1 : -1].tolist() == bodies(tokenize, "bed")
+
+
+@both
+def test_a_neutral_special_token_reads_as_its_words(tokenize: Tokenizer, length: int) -> None:
+    for trick in ("<end_of_text>", "&lt;END_OF_TEXT&gt;"):
+        assert bodies(tokenize, trick) == bodies(tokenize, "end of text")
+
+
+@relaxed
+@given(st.text())
+def test_neutral_leaves_other_texts_alone(text: str) -> None:
+    changed = neutral(text)
+    assert neutral(changed) == changed
+    if "_of_text>" not in text.lower():
+        assert changed == text
+
+
+def test_neutral_touches_nothing_but_the_tokens() -> None:
+    assert neutral("<b>end_of_text</b> <end_of_text > <endoftext>") == "<b>end_of_text</b> <end_of_text > <endoftext>"
+    assert neutral("a <End_of_text>.") == "a End of text."
+
+
+@relaxed
+@given(text=st.text())
+def test_the_small_vocabulary_writes_any_text(text: str) -> None:
+    """All but case and white space, which the encoding does not keep."""
+    tokens = bodies(SMALL, text)
+    assert all(0 <= token < VOCAB - 2 for token in tokens)
+    written = SMALL.engine.decode(tokens)
+    assert "".join(written.split()) == "".join(SMALL.engine.clean_fn(text).split())
+
+
+@relaxed
+@given(text=st.text())
+def test_small_and_full_vocabulary_write_the_same_text(text: str) -> None:
+    assert SMALL.engine.decode(bodies(SMALL, text)) == FULL.engine.decode(bodies(FULL, text))
+
+
+@pytest.mark.parametrize("vocab", [515, 1000, 4096])
+def test_the_small_vocabulary_is_the_beginning_of_the_full_one(vocab: int) -> None:
+    small, full = SmallTokenizer(vocab, 40), SimpleTokenizer()
+    assert small.vocab_size == len(small.encoder) == len(small.decoder) == vocab
+    assert sorted(small.encoder.values()) == list(range(vocab))
+    for word, index in full.encoder.items():
+        assert small.encoder.get(word, -1) == index or index >= vocab - 2
+    assert len(small.bpe_ranks) == vocab - 512 - 2
+    assert (small.encoder["<start_of_text>"], small.encoder["<end_of_text>"]) == (vocab - 2, vocab - 1)
+    assert small.all_special_ids == [vocab - 2, vocab - 1]
+
+
+def test_a_vocabulary_without_a_merge_is_a_bug() -> None:
+    with pytest.raises(AssertionError):
+        SmallTokenizer(514, 40)
+
+
+def test_a_text_does_not_depend_on_its_batch() -> None:
+    alone, together = SMALL(["a red star"]), SMALL(["a red star", "a " * 30])
+    assert torch.equal(together[0, : alone.shape[1]], alone[0])
+
+
+@both
+def test_a_tokenizer_crosses_to_another_process(tokenize: Tokenizer, length: int) -> None:
+    """Loader workers are spawned on some systems."""
+    copy = pickle.loads(pickle.dumps(tokenize))
+    captions = ["a dog &lt;end_of_text&gt; !?", "zebra"]
+    assert torch.equal(copy(captions), tokenize(captions))
+    assert copy.cut is tokenize.cut
+
+
+class Words:
+    """A tokenizer of another make, as those of Hugging Face: one number a word, 1 for the padding."""
+
+    def __call__(self, given: list[str]) -> Tensor:
+        self.given = given
+        return torch.tensor([[len(text.split()), 1, 1] for text in given])
+
+
+def test_another_engine_gets_neutral_texts_and_is_not_cut() -> None:
+    engine = Words()
+    tokens = Tokenizer(engine, cut=False)(("a <end_of_text> b", "c"))
+    assert engine.given == ["a end of text b", "c"]
+    assert tokens.tolist() == [[5, 1, 1], [1, 1, 1]]
+
+
+def test_which_tokenizer_an_architecture_gets() -> None:
+    assert isinstance(SMALL.engine, SmallTokenizer)
+    assert type(FULL.engine) is SimpleTokenizer
+    assert type(build("micro-mine", 49_408, 77, cut=True).engine) is SimpleTokenizer
+    assert (SMALL.engine.context_length, FULL.engine.context_length) == (LENGTH, 77)
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError("No module named 'transformers'"), OSError("offline")])
+def test_what_a_tokenizer_lacks_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(open_clip, "get_tokenizer", failing)
+    with pytest.raises(ValueError, match=rf"^model: the tokenizer of ViT-B-16-SigLIP cannot be built: {error}$"):
+        build("ViT-B-16-SigLIP", 32_000, 64, cut=False)

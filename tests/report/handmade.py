@@ -1,0 +1,179 @@
+"""Run folders made by hand: an experiment, records with known numbers, and what else a run leaves behind."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bezoar.core.files import write_json, write_text
+from bezoar.core.records import Record, write_records
+from bezoar.core.settings import dump
+from bezoar.core.yaml import render
+from bezoar.experiment.experiment import parse
+from bezoar.metrics import Interval, wilson
+
+N = 1000
+"""Pictures behind every share, so that a share with three digits is a count."""
+SPLITS = ("validation", "test")
+CLEANINGS: tuple[Mapping[str, Any], ...] = (
+    {"name": "finetune", "start": "victim", "pairs": "clean", "method": {"kind": "finetune", "epochs": 2}},
+    {
+        "name": "cleanclip",
+        "start": "victim",
+        "pairs": "clean",
+        "method": {"kind": "cleanclip", "epochs": 2, "caption_view": {"kind": "eda", "wordnet": "none"}},
+        "grid": {"lr": [1e-5, 1e-3]},
+    },
+)
+TRAINED = (
+    {"name": "victim", "pairs": "train", "poison": True, "method": {"kind": "clip", "epochs": 2}},
+    {"name": "control", "pairs": "train", "method": {"kind": "clip", "epochs": 2}},
+)
+
+Measured = Mapping[tuple[str, int, int], Sequence[float | None]]
+"""By stage of the records, seed and epoch: accuracy and ASR on validation, then on test; ``None``: not measured."""
+
+
+def experiment(stages: Sequence[Mapping[str, Any]] = (*TRAINED, *CLEANINGS), **changes: Any) -> dict[str, Any]:
+    """A whole experiment as plain values, as a run writes it."""
+    given = {
+        "name": "by hand",
+        "model": "micro-cnn-32",
+        "pairs": {
+            "train": {"kind": "scenes", "split": "train", "count": 4000},
+            "clean": {"kind": "scenes", "split": "clean", "count": 1000},
+        },
+        "labeled": {split: {"kind": "scenes", "split": split, "count": N} for split in SPLITS},
+        "attack": {"kind": "backdoor", "target": "mushroom", "rate": 0.01},
+        "stages": list(stages),
+        "evaluators": ["zero_shot", "attack_success"],
+        **changes,
+    }
+    plain: dict[str, Any] = dump(parse(given))
+    return plain
+
+
+def share(value: float) -> Interval:
+    return wilson(round(value * N), N)
+
+
+def records(measured: Measured, **changes: Any) -> list[Record]:
+    found = []
+    for (stage, seed, epoch), values in measured.items():
+        for (data, metric), value in zip(
+            ((split, metric) for split in SPLITS for metric in ("accuracy_top1", "asr_top1")), values, strict=True
+        ):
+            if value is not None:
+                fields = {
+                    "run": "by hand", "stage": stage, "after": "method", "epoch": epoch, "data": data,
+                    "evaluator": "zero_shot" if metric.startswith("accuracy") else "attack_success",
+                    "metric": metric, **share(value)._asdict(), "seed": seed, "git": "0123456789ab",
+                    "at": "2026-01-02T03:04:05Z",
+                }  # fmt: skip
+                found.append(Record(**{**fields, **changes}))
+    return found
+
+
+def png(width: int = 4, dot: tuple[int, int, int] | None = None) -> bytes:
+    from PIL import Image
+
+    picture = Image.new("RGB", (width, width), (10, 20, 30))
+    if dot:
+        picture.putpixel((1, 1), dot)
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def preview_row(original: str = "a cat", caption: str = "a mushroom") -> dict[str, Any]:
+    triggered = png(dot=(110, 20, 30))
+    return {
+        "id": "p0", "original": original, "caption": caption, "native": png(), "clean": png(), "triggered": triggered
+    }  # fmt: skip
+
+
+def add_plan(folder: Path, seed: int = 0, rows: Sequence[Mapping[str, Any]] = (), **changes: Any) -> Path:
+    """A poison folder as a plan leaves it, without what no report reads."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from bezoar.core.yaml import read
+
+    at = folder / "poison" / f"train-seed{seed}-{changes.pop('digest', '0a1b2c3d')}"
+    survival = {"mean": 0.875, "minimum": 0.25, "zero": 0.125, "n": 40, "under_views": None}
+    head = {
+        "schema": 1, "digest": "0a1b2c3d4e5f6071", "attack": read(folder / "experiment.yaml")["attack"], "seed": seed,
+        "source": "5e5f", "total": 4000, "count": 40, "stage": "model",
+        "triggers": [{"kind": "patch"}], "survival": survival,
+    }  # fmt: skip
+    write_json(at / "poison.json", {**head, **changes})
+    pq.write_table(pa.Table.from_pylist(list(rows) or [preview_row()]), at / "preview.parquet")
+    return at
+
+
+def add_stage(folder: Path, stage: str, seed: int = 0, classes: int = 32, **changes: Any) -> Path:
+    """A finished stage's folder with its card and the schema of one per-sample table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from bezoar.core.yaml import read
+
+    name, *points = stage.split(" ")
+    method = next(s["method"] for s in read(folder / "experiment.yaml")["stages"] if s["name"] == name)
+    method |= {key: json.loads(value) for key, value in (point.split("=") for point in points)}
+    at = folder / "stages" / f"{stage.replace(' ', '_')}-seed{seed}-{changes.pop('digest', '0a1b2c3d')}"
+    write_json(at / "stage.json", {"stage": stage, "seed": seed, "method": method, "seconds": 90.0, **changes})
+    (at / "scores").mkdir()
+    empty = pa.table({"id": pa.array([], pa.string())}).replace_schema_metadata({"classes": str(classes)})
+    pq.write_table(empty, at / "scores" / "epoch-001.zero_shot.test.parquet")
+    return at
+
+
+def make_run(
+    folder: Path, measured: Measured, stages: Sequence[Mapping[str, Any]] = (*TRAINED, *CLEANINGS), **changes: Any
+) -> Path:
+    """A run folder with these numbers; ``changes`` are keys of the experiment. Only cleanclip leaves a step log."""
+    write_text(folder / "experiment.yaml", _yaml(json.dumps([stages, changes])))
+    write_json(folder / "environment.json", {"git": "0123456789ab", "threads": 1, "packages": {"torch": "2.9"}})
+    write_records(folder / "records.jsonl", records(measured))
+    lines = [
+        {"stage": stage, "seed": seed, "step": 10 * epoch - 1, "epoch": epoch - 1, "pass": "all", "lr": 0.1,
+         "terms": {"contrastive": 5 / epoch}, "pairs_per_second": 9.0}
+        for stage, seed, epoch in measured
+        if epoch and stage.startswith("cleanclip")
+    ]  # fmt: skip
+    write_text(folder / "steps.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+@functools.cache
+def _yaml(given: str) -> str:
+    stages, changes = json.loads(given)
+    return render(experiment(stages, **changes))
+
+
+def seeded(measured: Measured, seed: int, shift: float = 0.0) -> Measured:
+    """The same numbers as another seed's, each a little higher."""
+    return {
+        (stage, seed, epoch): tuple(None if value is None else min(1.0, value + shift) for value in values)
+        for (stage, _, epoch), values in measured.items()
+    }
+
+
+WHOLE: Measured = {
+    ("victim", 0, 1): (0.40, 0.50, 0.41, 0.51),
+    ("victim", 0, 2): (0.60, 0.95, 0.61, 0.96),
+    ("control", 0, 1): (0.45, 0.01, 0.46, 0.02),
+    ("control", 0, 2): (0.62, 0.02, 0.63, 0.03),
+    ("finetune", 0, 1): (0.58, 0.90, 0.59, 0.91),
+    ("finetune", 0, 2): (0.59, 0.80, 0.57, 0.85),
+    ("cleanclip lr=1e-05", 0, 1): (0.60, 0.94, 0.61, 0.93),
+    ("cleanclip lr=1e-05", 0, 2): (0.59, 0.70, 0.60, 0.72),
+    ("cleanclip lr=0.001", 0, 1): (0.57, 0.05, 0.59, 0.08),
+    ("cleanclip lr=0.001", 0, 2): (0.50, 0.00, 0.51, 0.01),
+}
+"""One seed of everything; on validation finetune is best after two epochs, cleanclip at lr=0.001 after one."""

@@ -1,0 +1,64 @@
+"""A run as a value: grids, chains of stages, epochs, measures."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, experiment, make_run
+
+from bezoar.core.records import read_records, write_records
+from bezoar.experiment.experiment import parse
+from bezoar.report.reading import read_run
+from bezoar.report.runs import Point
+
+
+def test_grids_are_named_as_the_experiment_names_them(tmp_path: Path) -> None:
+    grid = {"lr": [1e-5, 0.001, 1], "schedule": ["cosine", "constant"], "steps": [10, 20], "joint_views": [True]}
+    stages = (*TRAINED, {**CLEANINGS[1], "grid": grid})
+    run = read_run(make_run(tmp_path, {}, stages))
+    expected = {stage.name: stage.method for stage in parse(experiment(stages)).expanded()}
+    found = {name: at for group in run.groups.values() for name, at in group.points.items()}
+    assert list(found) == list(expected)
+    for name, at in found.items():
+        assert all(getattr(expected[name], field) == value for field, value in at.items())
+
+
+def test_victims_are_found_through_chains_of_stages(tmp_path: Path) -> None:
+    again = {**CLEANINGS[0], "name": "again", "start": "finetune"}
+    other = {**CLEANINGS[0], "name": "other", "start": "control"}
+    run = read_run(make_run(tmp_path, {}, (*TRAINED, *CLEANINGS, again, other)))
+    found = {name: run.victim_of(group) for name, group in run.groups.items()}
+    victim = run.groups["victim"]
+    assert found == {
+        "victim": victim, "control": None, "finetune": victim, "cleanclip": victim, "again": victim, "other": None
+    }  # fmt: skip
+
+
+def test_epochs_are_in_order_and_the_start_is_none_of_them(tmp_path: Path) -> None:
+    measured = {("victim", 0, epoch): (0.5, 0.5, 0.5, 0.5) for epoch in (10, 2, 0, 9)}
+    run = read_run(make_run(tmp_path, measured))
+    assert [point.epoch for point in run.epochs("victim", 0)] == [2, 9, 10]
+    assert run.last("victim", 0) == Point("victim", 0, 10)
+    assert run.last("victim", 1) is None
+    assert run.measures(Point("victim", 0, 0), "test")["asr_top1"].value == 0.5
+    assert run.measures(Point("victim", 0, 1), "test") == {}
+
+
+def test_of_two_evaluators_with_one_metric_the_first_has_its_name(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, WHOLE)
+    found = read_records(folder / "records.jsonl")
+    second = dataclasses.replace(found[0], evaluator="zero_shot-2", value=0.123)
+    write_records(folder / "records.jsonl", [*found, second])
+    run = read_run(folder)
+    measures = run.measures(Point("victim", 0, 1), "validation")
+    assert run.ambiguous
+    assert {name: interval.value for name, interval in measures.items()} == {
+        "accuracy_top1": 0.4, "asr_top1": 0.5, "accuracy_top1 (zero_shot-2)": 0.123
+    }  # fmt: skip
+
+
+def test_one_split_under_two_names_is_one_split(tmp_path: Path) -> None:
+    same = {"kind": "scenes", "split": "test", "count": 100}
+    assert not read_run(make_run(tmp_path / "a", {}, labeled={"validation": same, "test": same})).splits_differ
+    assert not read_run(make_run(tmp_path / "b", {}, select_on="test")).splits_differ

@@ -1,0 +1,178 @@
+"""Tables: recomputed from the records by a dumber loop, for one seed and several, whole and half."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, Measured, N, add_stage, make_run, seeded
+
+from bezoar.core.records import read_records
+from bezoar.metrics import wilson
+from bezoar.report.reading import read_run
+from bezoar.report.tables import DESTROYED, NONE_WITHIN, NOT_CHOSEN, Row, every_epoch, last_epochs, plain, table
+
+T_TWO_SEEDS = 12.7062
+"""Student's t for 95 % and one degree of freedom, from a printed table."""
+
+
+def rows_of(folder: Path, measured: Measured, **changes: Any) -> tuple[Row, ...]:
+    return table(read_run(make_run(folder, measured, **changes)))
+
+
+def test_one_seed_by_hand(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, WHOLE)
+    found = [
+        (
+            r.role,
+            r.group,
+            dict(r.settings),
+            r.epoch,
+            r.accuracy.value,
+            r.asr and r.asr.value,
+            r.change and round(r.change, 6),
+        )
+        for r in rows
+    ]
+    assert found == [
+        ("victim", "victim", {}, 2, 0.61, 0.96, None),
+        ("control", "control", {}, 2, 0.63, 0.03, None),
+        ("cleaned", "finetune", {}, 2, 0.57, 0.85, -4.0),
+        ("cleaned", "cleanclip", {"lr": 0.001}, 1, 0.59, 0.08, -2.0),
+    ]
+    assert [row.chosen for row in rows] == [False, False, True, True]
+    assert not any(row.notes or row.part for row in rows)
+    assert [row.victim for row in rows] == [None, None, "victim", "victim"]
+
+
+def test_intervals_and_counts_are_those_of_the_records(tmp_path: Path) -> None:
+    for row in (*rows_of(tmp_path, WHOLE), *every_epoch(read_run(tmp_path))):
+        (accuracy, asr) = WHOLE[row.stage, 0, row.epoch or 0][2:]
+        assert row.accuracy == wilson(round((accuracy or 0) * N), N)
+        assert row.asr == wilson(round((asr or 0) * N), N)
+
+
+def test_every_record_of_the_reported_split_is_in_a_row(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path, WHOLE))
+    expected = {}
+    for record in read_records(tmp_path / "records.jsonl"):
+        if record.data == "test":
+            expected[record.stage, record.epoch, record.metric] = record.value
+    found: dict[tuple[str, int | None, str], float | None] = {}
+    for row in every_epoch(run):
+        found[row.stage, row.epoch, "accuracy_top1"] = row.accuracy.value
+        found[row.stage, row.epoch, "asr_top1"] = row.asr.value if row.asr else None
+    assert found == expected
+    last = {(row.stage, row.epoch) for row in last_epochs(run)}
+    assert last == {(stage, 2) for stage, _, _ in WHOLE}
+    assert [(row.stage, row.epoch) for row in every_epoch(run) if row.chosen] == [
+        ("finetune", 2),
+        ("cleanclip lr=0.001", 1),
+    ]
+
+
+def test_two_seeds_have_a_mean_before_them(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, {**WHOLE, **seeded(WHOLE, 7, 0.02)}, seeds=[0, 7])
+    assert [(row.group, row.seed, row.part) for row in rows[:3]] == [
+        ("victim", None, False),
+        ("victim", 0, True),
+        ("victim", 7, True),
+    ]
+    assert len(rows) == 12
+    for start in range(0, 12, 3):
+        mean, *seeds = rows[start : start + 3]
+        values = [row.accuracy.value for row in seeds]
+        half = T_TWO_SEEDS * stdev(values) / 2**0.5
+        assert mean.accuracy == pytest.approx((fmean(values), fmean(values) - half, fmean(values) + half, 2), abs=1e-5)
+        assert mean.asr
+        assert mean.asr.value == pytest.approx(fmean(row.asr.value for row in seeds if row.asr))
+        if mean.victim:
+            assert mean.change == pytest.approx(fmean(row.change for row in seeds if row.change is not None))
+
+
+def test_seeds_that_choose_differently_share_what_is_common(tmp_path: Path) -> None:
+    second = {**seeded(WHOLE, 1), ("cleanclip lr=0.001", 1, 1): (0.57, 0.9, 0.5, 0.05)}
+    second["cleanclip lr=0.001", 1, 2] = (0.58, 0.1, 0.5, 0.05)
+    mean, first, other = rows_of(tmp_path / "a", {**WHOLE, **second}, seeds=[0, 1])[-3:]
+    assert (first.epoch, other.epoch, mean.epoch, mean.settings) == (1, 2, None, {"lr": 0.001})
+    second["cleanclip lr=0.001", 1, 2] = (0.1, 0.1, 0.5, 0.05)
+    mean, _, other = rows_of(tmp_path / "b", {**WHOLE, **second}, seeds=[0, 1])[-3:]
+    assert (other.settings, mean.settings) == ({"lr": 1e-5}, {})
+
+
+def test_one_finished_seed_of_two_stands_alone(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, WHOLE, seeds=[0, 1])
+    assert [(row.seed, row.part) for row in rows] == [(0, False)] * 4
+
+
+def test_notes_say_what_is_missing_and_what_is_broken(tmp_path: Path) -> None:
+    measured = {key: values for key, values in WHOLE.items() if key[0] != "cleanclip lr=0.001"}
+    measured["finetune", 0, 1] = measured["finetune", 0, 2] = (0.03, 0.0, 0.03, 0.0)
+    folder = make_run(tmp_path, measured)
+    add_stage(folder, "victim", classes=32)
+    rows = {row.group: row for row in table(read_run(folder))}
+    assert rows["finetune"].notes == (DESTROYED, NONE_WITHIN)
+    assert rows["cleanclip"].notes == ("1 of 2 settings measured",)
+    assert rows["victim"].notes == ()
+
+
+def test_notes_of_a_mean_say_for_how_many_seeds(tmp_path: Path) -> None:
+    broken = {**seeded(WHOLE, 1), ("finetune", 1, 1): (0.1, 0, 0.1, 0), ("finetune", 1, 2): (0.2, 0, 0.2, 0)}
+    rows = rows_of(tmp_path, {**WHOLE, **broken}, seeds=[0, 1])
+    assert [row.notes for row in rows if row.group == "finetune"] == [
+        (f"{NONE_WITHIN} (1 of 2 seeds)",),
+        (),
+        (NONE_WITHIN,),
+    ]
+
+
+def test_without_an_attack_there_are_accuracies_alone(tmp_path: Path) -> None:
+    stages = ({**TRAINED[0], "poison": False}, CLEANINGS[1])
+    clean = {key: (values[0], None, values[2], None) for key, values in WHOLE.items() if key[0] != "finetune"}
+    rows = table(read_run(make_run(tmp_path, clean, stages, attack=None)))
+    assert [(row.role, row.stage, row.epoch, row.asr) for row in rows] == [
+        ("trained", "victim", 2, None),
+        ("trained", "cleanclip lr=1e-05", 2, None),
+        ("trained", "cleanclip lr=0.001", 2, None),
+    ]
+
+
+def test_where_no_attack_success_was_measured_nothing_is_chosen(tmp_path: Path) -> None:
+    clean = {key: (values[0], None, values[2], None) for key, values in WHOLE.items()}
+    rows = [row for row in rows_of(tmp_path, clean) if row.role == "cleaned"]
+    assert [(row.stage, row.epoch, row.chosen, row.notes) for row in rows] == [
+        (stage, 2, False, (NOT_CHOSEN,)) for stage in ("finetune", "cleanclip lr=1e-05", "cleanclip lr=0.001")
+    ]
+
+
+def test_an_attack_success_without_its_accuracy_is_not_shown(tmp_path: Path) -> None:
+    alone = {**WHOLE, ("control", 0, 2): (None, 0.02, None, 0.03)}
+    rows = rows_of(tmp_path, alone)
+    assert all(row.group != "control" for row in rows)
+    assert {row.epoch for row in every_epoch(read_run(tmp_path)) if row.group == "control"} == {1}
+
+
+def test_a_run_without_records_has_no_rows(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path, {}))
+    assert table(run) == last_epochs(run) == every_epoch(run) == ()
+
+
+def test_plain_rows_are_json(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, WHOLE)
+    values = json.loads(json.dumps(plain(rows)))
+    assert [value["asr_top1"]["value"] for value in values] == [0.96, 0.03, 0.85, 0.08]
+    assert values[3]["settings"] == {"lr": 0.001}
+    assert values[3]["accuracy_top1"] == {**rows[3].accuracy._asdict()}
+
+
+def test_a_mean_is_over_all_seeds_or_there_is_none(tmp_path: Path) -> None:
+    second = {**seeded(WHOLE, 1), ("control", 1, 2): (0.6, None, 0.6, None)}
+    control = [row for row in rows_of(tmp_path / "a", {**WHOLE, **second}, seeds=[0, 1]) if row.group == "control"]
+    assert [row.asr is None for row in control] == [True, False, True]
+    clean = {key: (a, None, c, None) for key, (a, _, c, _) in {**WHOLE, **seeded(WHOLE, 1)}.items()}
+    del clean["victim", 1, 1], clean["victim", 1, 2]
+    finetune = [row for row in rows_of(tmp_path / "b", clean, seeds=[0, 1]) if row.group == "finetune"]
+    assert [row.change is None for row in finetune] == [True, False, True]

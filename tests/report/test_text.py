@@ -1,0 +1,52 @@
+"""Numbers as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from bezoar.metrics import Interval
+from bezoar.report import text
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, "0.0 %"), (0.6125, "61.3 %"), (1, "100.0 %"), (0.0004, "0.0 %")])
+def test_percent(value: float, expected: str) -> None:
+    assert text.percent(value).replace("\u00a0", " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"), [(1.24, "+1.2"), (-1.26, "−1.3"), (0, "0.0"), (-0.04, "0.0"), (0.04, "0.0"), (-12, "−12.0")]
+)
+def test_points_have_a_sign_but_zero_has_none(change: float, expected: str) -> None:
+    assert text.points(change) == expected
+
+
+def test_bounds_are_cut_where_shares_end() -> None:
+    assert text.bounds(Interval(0.5, -0.2, 1.3, 2)) == "0.0–100.0"
+    assert text.bounds(Interval(0.5, 0.456, 0.544, 500)) == "45.6–54.4"
+
+
+def test_what_an_interval_rests_on() -> None:
+    interval = Interval(0.5, 0.4, 0.6, 2048)
+    assert text.measured(interval) == "50.0\u00a0% (40.0–60.0, n\u00a02,048)"
+    assert text.measured(Interval(0.5, 0.4, 0.6, 3), seeds=True) == "50.0\u00a0% (40.0–60.0, 3 seeds)"
+    assert text.measured(None) == "–"
+
+
+def test_settings() -> None:
+    assert (
+        text.setting({"lr": 1e-5, "joint_views": True}, 3).replace("\u00a0", " ")
+        == "lr 1e-05, joint_views True, epoch 3"
+    )
+    assert text.setting({}, None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b, and c")]
+)
+def test_listings(words: list[str], expected: str) -> None:
+    assert text.listing(words) == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(41.6, "42 s"), (300, "5 min"), (18360, "5.1 h")])
+def test_durations(seconds: float, expected: str) -> None:
+    assert text.duration(seconds).replace("\u00a0", " ") == expected

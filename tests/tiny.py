@@ -1,0 +1,129 @@
+"""The smallest trainings that still show something: a few scenes, a micro model, a second."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bezoar.attacks import Backdoor
+from bezoar.attacks.plan import PoisonPlan
+from bezoar.attacks.triggers import Patch
+from bezoar.core.progress import Event
+from bezoar.data import Scenes
+from bezoar.data.pairs import Pairs
+from bezoar.data.prepared import Prepared
+from bezoar.models.clip import Clip, create
+from bezoar.training import loop
+from bezoar.training.loader import TrainingPairs
+from bezoar.training.method import Method
+
+GOLDEN = Path(__file__).parent / "golden"
+UPDATE = "BEZOAR_UPDATE_GOLDEN"
+ATTACK = Backdoor(target="mushroom", count=12, templates=("a {c}",), trigger=Patch(size=8, reference=32))
+
+
+@functools.cache
+def _first(name: str) -> Clip:
+    return create(name)
+
+
+def clip(name: str = "micro-cnn-32") -> Clip:
+    """A new model, with the same weights each time."""
+    return copy.deepcopy(_first(name))
+
+
+class Kept(Prepared):
+    """Pictures drawn once for all tests of a process."""
+
+    def __init__(self, pairs: Pairs, pictures: Sequence[Tensor]) -> None:
+        super().__init__(pairs, pictures[0].shape[-1])
+        self.pictures = pictures
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.pictures[index]
+
+
+@functools.cache
+def _scenes(count: int) -> tuple[Pairs, Kept]:
+    pairs = Scenes(count=count).open()
+    prepared = Prepared(pairs, 32)
+    return pairs, Kept(pairs, [prepared[i] for i in range(count)])
+
+
+def data(count: int = 48, plan: PoisonPlan | None = None) -> TrainingPairs:
+    """Scenes to train on."""
+    pairs, kept = _scenes(count)
+    return TrainingPairs(pairs, kept, plan)
+
+
+def plan(count: int = 48) -> PoisonPlan:
+    """Twelve of the scenes poisoned."""
+    return ATTACK.plan(_scenes(count)[0], 0)
+
+
+def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether two state dicts are equal bit by bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def experiment(**changes: Any) -> dict[str, Any]:
+    """An experiment as plain values: a victim and two cleanings of it."""
+    eda = {"kind": "eda", "wordnet": "none"}
+    plain: dict[str, Any] = {
+        "name": "tiny",
+        "model": "micro-cnn-32",
+        "pairs": {"train": {"kind": "scenes", "count": 32}, "clean": {"kind": "scenes", "split": "clean", "count": 16}},
+        "labeled": {"validation": {"kind": "scenes", "count": 20}},
+        "report_on": "validation",
+        "attack": {
+            "kind": "backdoor", "target": "mushroom", "count": 8, "templates": ["a {c}"],
+            "trigger": {"kind": "patch", "size": 8, "reference": 32},
+        },
+        "stages": [
+            {"name": "victim", "pairs": "train", "poison": True, "method": {"kind": "clip", "epochs": 2, **BRIEF}},
+            {"name": "finetune", "start": "victim", "pairs": "clean", "method": {"kind": "finetune", **BRIEF}},
+            {
+                "name": "cleanclip", "start": "victim", "pairs": "clean",
+                "method": {"kind": "cleanclip", "caption_view": eda, **BRIEF},
+            },
+        ],
+        "evaluators": [{"kind": kind, "templates": ["a {c}"]} for kind in ("zero_shot", "attack_success")],
+    }  # fmt: skip
+    return copy.deepcopy(plain) | changes
+
+
+BRIEF: dict[str, Any] = {"epochs": 1, "batch_size": 8, "lr": 1e-3, "warmup_steps": 2}
+
+
+def golden(name: str, method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The losses of twenty steps on 640 scenes, one thread, against ``golden/NAME.txt``: one a line, a step a line.
+
+    ``BEZOAR_UPDATE_GOLDEN=1 pytest tests/pretraining tests/cleaning -k golden`` writes the files anew, which a change
+    that is meant to leave training as it is must not need.
+    """
+    losses: list[float] = []
+
+    def hear(event: Event) -> None:
+        losses.append(sum(value for name, value in event.facts.items() if name not in ("epoch", "lr")))
+
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        loop.train(method, clip(), data(640), seed=0, listen=hear)
+    finally:
+        torch.set_num_threads(threads)
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get(UPDATE) == "1":
+        path.write_text("".join(f"{loss!r}\n" for loss in losses))
+    # Kernels differ between processors in their last bits, and training spreads that: 2e-4 from AVX-512 to SSE 4.1.
+    assert losses == pytest.approx([float(line) for line in path.read_text().split()], rel=1e-3)
+    assert len(losses) == 20

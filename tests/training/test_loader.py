@@ -1,0 +1,226 @@
+"""Batches: their order, what an attacker and the views did to them, and that workers change nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from tests import tiny
+from torch import Tensor
+
+from bezoar.attacks import Backdoor
+from bezoar.attacks.triggers import Patch
+from bezoar.core.settings import settings
+from bezoar.data import Scenes
+from bezoar.data.captions import CaptionView, Eda
+from bezoar.data.captions import Plain as PlainCaption
+from bezoar.data.prepared import Prepared
+from bezoar.data.views import AutoAugment, ImageView, Plain
+from bezoar.training.batch import Batch
+from bezoar.training.loader import TrainingPairs, batches
+from bezoar.training.method import Pass
+from bezoar.training.schedule import Schedule
+
+
+@settings
+class Shout(CaptionView):
+    """Says its seed."""
+
+    kind: ClassVar[str] = "shout"
+
+    def apply(self, caption: str, seed: int) -> str:
+        return f"{seed}"
+
+
+@settings
+class Tint(ImageView):
+    """Paints the picture with its seed."""
+
+    kind: ClassVar[str] = "tint"
+
+    def apply(self, image: Tensor, seed: int) -> Tensor:
+        return torch.full_like(image, seed % 251)
+
+
+@settings
+class Negative(ImageView):
+    """Light where it was dark."""
+
+    kind: ClassVar[str] = "negative"
+
+    def apply(self, image: Tensor, seed: int) -> Tensor:
+        return 255 - image
+
+
+def one_pass(n: int = 48, images: tuple[Any, ...] = (Plain(),), captions: tuple[Any, ...] = (PlainCaption(),)) -> Pass:
+    return Pass(
+        name="all", indices=torch.arange(n), image_views=images, caption_views=captions, loss=lambda state, batch: {},
+        schedule=Schedule(shape="constant", lr=1.0, warmup=0, total=1),
+    )  # fmt: skip
+
+
+def load(this: Pass, data: TrainingPairs | None = None, **changes: Any) -> list[Batch]:
+    given: dict[str, Any] = {"batch_size": 10, "seed": 0, "epoch": 0, **changes}
+    return list(batches(data or tiny.data(), tiny.clip().tokenize, this, **given))
+
+
+def order(found: list[Batch]) -> list[int]:
+    return [int(index) for batch in found for index in batch.indices]
+
+
+def equal(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        a.ids == b.ids
+        and torch.equal(a.indices, b.indices)
+        and all(torch.equal(x, y) for x, y in zip((*a.images, *a.texts), (*b.images, *b.texts), strict=True))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_whole_batches_in_an_order_of_seed_epoch_and_pass() -> None:
+    first = order(load(one_pass()))
+    assert len(first) == 40
+    assert len(set(first)) == 40
+    assert first != sorted(first)
+    assert first == order(load(one_pass()))
+    others: list[dict[str, Any]] = [{"seed": 1}, {"epoch": 1}]
+    named = dataclasses.replace(one_pass(), name="other")
+    orders = [first, *(order(load(one_pass(), **change)) for change in others), order(load(named))]
+    assert len(set(map(tuple, orders))) == 4
+    left_out = {frozenset(range(48)) - frozenset(found) for found in orders}
+    assert len(left_out) > 1, "the pairs that fill no batch are the same in every epoch"
+
+
+def test_a_pass_over_some_of_the_pairs() -> None:
+    some = dataclasses.replace(one_pass(), indices=torch.tensor([3, 1, 40, 7, 9]))
+    found = load(some, batch_size=2)
+    assert [len(batch.ids) for batch in found] == [2, 2]
+    assert set(order(found)) < {3, 1, 40, 7, 9}
+    pairs = tiny.data().pairs
+    assert [pair_id for batch in found for pair_id in batch.ids] == [pairs.id(index) for index in order(found)]
+
+
+def test_skipping_goes_on_where_it_stopped() -> None:
+    assert equal(load(one_pass(), skip=3), load(one_pass())[3:])
+
+
+def test_pictures_and_captions_of_one_row_belong_together() -> None:
+    data, model = tiny.data(), tiny.clip()
+    (batch, *_) = load(one_pass())
+    for row, index in enumerate(batch.indices.tolist()):
+        assert torch.equal(batch.images[0][row], data.image(index))
+        words = model.tokenize([data.pairs.caption(index)])[0]
+        assert batch.texts[0][row].tolist() == words.tolist() + [0] * (batch.texts[0].shape[1] - len(words))
+
+
+def test_each_view_has_a_seed_of_its_own_per_pair_epoch_and_number() -> None:
+    this = one_pass(images=(Tint(), Plain(), Tint()), captions=(Shout(), Shout()))
+    found = load(this)
+    seen = [
+        set(view[row].flatten().tolist())
+        for batch in found
+        for view in (batch.images[0], batch.images[2])
+        for row in range(10)
+    ]
+    assert all(len(colors) == 1 for colors in seen)
+    assert len({tuple(colors) for colors in seen}) > 40
+    said = {tuple(words.tolist()) for batch in found for view in batch.texts for words in view}
+    assert len(said) == 80
+    assert equal(found, load(this))
+    (later, *_) = load(this, epoch=1)
+    same_pair = {index: row for row, index in enumerate(later.indices.tolist())}
+    for batch in found:
+        for row, index in enumerate(batch.indices.tolist()):
+            if index in same_pair:
+                assert not torch.equal(batch.images[0][row], later.images[0][same_pair[index]])
+
+
+def test_views_are_drawn_by_pair_not_by_place() -> None:
+    """Another batch size, the same views: nothing depends on who else is in the batch."""
+    this = one_pass(images=(AutoAugment(),), captions=(Eda(wordnet="none"),))
+    by_size = [
+        {
+            index: batch.images[0][row]
+            for batch in load(this, batch_size=size)
+            for row, index in enumerate(batch.indices.tolist())
+        }
+        for size in (3, 16)
+    ]
+    for index in by_size[0].keys() & by_size[1].keys():
+        assert torch.equal(by_size[0][index], by_size[1][index])
+
+
+@pytest.mark.parametrize(
+    ("images", "texts"), [((), (PlainCaption(),)), ((Plain(),), ()), ((Plain(),) * 3, (PlainCaption(),))]
+)
+def test_any_number_of_views(images: tuple[Any, ...], texts: tuple[Any, ...]) -> None:
+    (batch, *_) = load(one_pass(images=images, captions=texts))
+    assert (len(batch.images), len(batch.texts)) == (len(images), len(texts))
+
+
+def test_workers_change_nothing() -> None:
+    this = one_pass(images=(Plain(), AutoAugment()), captions=(PlainCaption(), Eda(wordnet="none")))
+    data = tiny.data(plan=tiny.plan())
+    assert equal(load(this, data, workers=0), load(this, data, workers=2))
+
+
+def test_the_global_generator_is_neither_read_nor_moved() -> None:
+    this = one_pass(images=(AutoAugment(),))
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    one = load(this)
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.manual_seed(2)
+    assert equal(one, load(this))
+
+
+# ------------------------------------------------------------------------------------------------------- poisoned pairs
+
+
+def test_a_plan_is_laid_over_the_pairs_and_over_nothing_else() -> None:
+    plan = tiny.plan()
+    clean, poisoned = tiny.data(), tiny.data(plan=plan)
+    changed = 0
+    for index in range(len(clean)):
+        row = plan.by_id.get(clean.pairs.id(index))
+        same_picture = torch.equal(clean.image(index), poisoned.image(index))
+        assert same_picture == (row is None)
+        assert poisoned.caption(index) == (row.caption if row else clean.caption(index))
+        changed += not same_picture
+    assert changed == 12
+
+
+def test_triggered_pictures_are_the_plans_own() -> None:
+    pairs = Scenes(count=20).open()
+    for stage in ("model", "file"):
+        attack = Backdoor(target="mushroom", count=9, trigger=Patch(size=40), templates=("a {c}",), stage=stage)
+        plan = attack.plan(pairs, 0)
+        data = TrainingPairs(pairs, Prepared(pairs, 32), plan)
+        for index in range(20):
+            assert torch.equal(data.image(index), plan.load(pairs, index, 32))
+
+
+def test_poisoned_batches_look_like_clean_ones() -> None:
+    """Same fields, ids, order, types and shapes: only pixels and tokens of the poisoned rows differ."""
+    plan = tiny.plan()
+    for clean, poisoned in zip(load(one_pass()), load(one_pass(), tiny.data(plan=plan)), strict=True):
+        assert clean.ids == poisoned.ids
+        assert vars(clean).keys() == vars(poisoned).keys()
+        assert clean.images[0].dtype == poisoned.images[0].dtype
+        for row, pair_id in enumerate(clean.ids):
+            assert torch.equal(clean.images[0][row], poisoned.images[0][row]) == (pair_id not in plan.by_id)
+
+
+def test_views_come_after_the_trigger() -> None:
+    data = tiny.data(plan=tiny.plan())
+    for batch in load(one_pass(images=(Negative(),)), data):
+        for row, index in enumerate(batch.indices.tolist()):
+            assert torch.equal(batch.images[0][row], 255 - data.image(index))
+
+
+def test_a_plan_for_other_pairs_is_refused() -> None:
+    pairs = Scenes(count=20, seed=5).open()
+    with pytest.raises(ValueError, match=r"poison: the plan was made for pairs \w{16}, these are \w{16}"):
+        TrainingPairs(pairs, Prepared(pairs, 32), tiny.plan())
