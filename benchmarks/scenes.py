@@ -21,9 +21,8 @@ def main() -> None:
         for index in range(count):
             load(pairs, index, size)
             pairs.caption(index)
-        print(
-            f"{width}x{height} to {size} px: {count / (time.perf_counter() - began):,.0f} pairs/s on one core, n {count}"
-        )
+        rate = count / (time.perf_counter() - began)
+        print(f"{width}x{height} to {size} px: {rate:,.0f} pairs/s on one core, n {count}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Make the pictures of the README: scenes with and without the trigger, and the plane of a finished quickstart.
 
-    python docs/images/make.py runs/quickstart
+python docs/images/make.py runs/quickstart
 """
 
 import argparse
@@ -12,8 +12,8 @@ from bezoar import recipes
 from bezoar.data.images import to_tensor
 from bezoar.data.scenes import Scenes
 from bezoar.experiment.experiment import parse
+from bezoar.report import read_run
 from bezoar.report.plots import plane
-from bezoar.report.runs import read_run
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT, COLUMNS = 128, 96, 8

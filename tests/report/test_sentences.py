@@ -41,6 +41,7 @@ def test_the_story_of_a_whole_run(tmp_path: Path) -> None:
         "accuracy of “victim”.",
         "Settings and epoch of each cleaning were chosen on “validation” (lowest attack success within 3 points of the "
         "victim's clean accuracy); every number is from “test”.",
+        "Choosing by attack success takes the trigger, which no real defender has; all settings stand beside it.",
         "Intervals are 95 %, over pictures (Wilson); how much another seed would change is not in them.",
         "The pictures are the built-in scenes: they show mechanisms, and are never quoted as results.",
     ]

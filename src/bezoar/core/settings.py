@@ -82,6 +82,7 @@ class Family(Generic[V]):
 
     def __init__(self, name: str, base: type[V], members: Iterable[type[V]]) -> None:
         self.name = name
+        self.a_name = f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
         self.base = base
         self.members: dict[str, type[V]] = {}
         for member in members:
@@ -94,21 +95,21 @@ class Family(Generic[V]):
             return self.members[kind]
         plugins = {point.name: point for point in entry_points(group=f"bezoar.{self.name.replace(' ', '_')}")}
         if kind not in plugins and ":" not in kind:
-            raise ValueError(f"kind: '{kind}' is not a {self.name}{nearest(kind, [*self.members, *plugins])}")
+            raise ValueError(f"kind: '{kind}' is not {self.a_name}{nearest(kind, [*self.members, *plugins])}")
         try:
             found = plugins[kind].load() if kind in plugins else _imported(kind)
         except (ImportError, AttributeError) as error:
-            raise ValueError(f"kind: cannot import '{kind}' as a {self.name}: {error}") from error
+            raise ValueError(f"kind: cannot import '{kind}' as {self.a_name}: {error}") from error
         return self._checked(found, kind)
 
     def _checked(self, found: object, kind: str) -> type[V]:
         """``found`` as a member; what would not survive being written to a file and read again is refused here."""
         if not (isinstance(found, type) and issubclass(found, self.base)):
-            raise ValueError(f"kind: '{kind}' is not a {self.name}: it must derive from {self.base.__qualname__}")
+            raise ValueError(f"kind: '{kind}' is not {self.a_name}: it must derive from {self.base.__qualname__}")
         if "__dataclass_fields__" not in vars(found):
-            raise ValueError(f"kind: '{kind}' is not a {self.name}: it must be decorated with @settings")
+            raise ValueError(f"kind: '{kind}' is not {self.a_name}: it must be decorated with @settings")
         if not found.kind:
-            raise ValueError(f"kind: '{kind}' is not a {self.name}: it must set the class variable 'kind'")
+            raise ValueError(f"kind: '{kind}' is not {self.a_name}: it must set the class variable 'kind'")
         return found
 
     def parse(self, data: object) -> V:
@@ -119,7 +120,7 @@ class Family(Generic[V]):
         if isinstance(data, str):
             data = {"kind": data}
         if not isinstance(data, Mapping) or not isinstance(data.get("kind"), str):
-            raise ValueError(f"kind: a {self.name} needs one{nearest('', self.members)}, got {data!r}")
+            raise ValueError(f"kind: {self.a_name} needs one{nearest('', self.members)}, got {data!r}")
         member = self.resolve(data["kind"])
         rest = {key: value for key, value in data.items() if key != "kind"}
         return TypeAdapter(member).validate_json(_json(rest))

@@ -169,6 +169,8 @@ def _rules(run: Run, leading: Sequence[Row]) -> Iterator[str]:
             f"Settings and epoch of each cleaning were chosen on the same pictures that are reported, {split}: "
             "its numbers are too good."
         )
+    if chosen:
+        yield "Choosing by attack success takes the trigger, which no real defender has; all settings stand beside it."
     unchosen = list(dict.fromkeys(quoted(row.group) for row in leading if NOT_CHOSEN in row.notes))
     if unchosen:
         yield f"For {listing(unchosen)} nothing could be chosen on {split}: each setting stands at its last epoch."
