@@ -25,7 +25,7 @@ from bezoar.attacks.base import Stage
 from bezoar.attacks.plan import SCHEMA, PoisonPlan, PoisonRow, load_plan, load_triggered
 from bezoar.attacks.survival import Survival
 from bezoar.attacks.triggers import Patch
-from bezoar.core.settings import dump
+from bezoar.core.settings import digest, dump
 from bezoar.data.images import fit, load, to_tensor
 
 HEAD, ROWS, TENSORS = "poison.json", "poison.parquet", "triggers.safetensors"
@@ -87,7 +87,7 @@ def test_a_digest_is_pinned() -> None:
     plan = PoisonPlan(
         attack=Backdoor(target="cup"), triggers=(Patch(),), stage="model", seed=0, source="feed", total=2, rows=(row,)
     )
-    assert plan.digest == "cac9f8a64b65ca11"
+    assert plan.digest == "62c4e2b9d8fee95b"
 
 
 def test_a_digest_changes_with_everything_that_a_plan_does() -> None:
@@ -339,3 +339,21 @@ def test_a_plan_without_rows_comes_back(tmp_path: Path) -> None:
     plan = dataclasses.replace(make(), rows=())
     plan.save(tmp_path)
     assert load_plan(tmp_path) == plan
+
+
+def test_a_plan_saved_before_a_setting_was_added_is_still_that_plan(folder: Path) -> None:
+    head = json.loads((folder / HEAD).read_text())
+    rows = [dataclasses.asdict(row) for row in make().rows]
+    for older in (head["attack"]["trigger"], *head["triggers"]):
+        del older["margin"]  # as if the field had come later
+    keys = ("schema", "attack", "triggers", "revisions", "stage", "seed", "source", "total", "count")
+    head["digest"] = digest({key: head[key] for key in keys}, rows)
+    (folder / HEAD).write_text(json.dumps(head))
+    loaded = load_plan(folder)
+    assert loaded.digest == head["digest"] != make().digest
+    assert loaded == make()
+
+
+def test_a_trigger_that_has_changed_since_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Patch, "revision", 2)
+    assert "of revision [1], this version puts on [2]" in fault(folder)

@@ -21,8 +21,10 @@ from bezoar.training.precision import autocast_for
 FULL = autocast_for("fp32", torch.device("cpu"))
 TRIGGER = Patch(size=12, reference=32, pattern="solid")
 THREAT = Threat(TRIGGER, "mushroom")
-LABELED = SceneClasses(count=74).open()
+LABELED = SceneClasses(count=66).open()
 TARGET = LABELED.classes.index("mushroom")
+OTHERS = sum(LABELED.label(index) != TARGET for index in range(66))
+BIG = Patch(size=40, reference=32)
 
 
 def evaluate(evaluator: AttackSuccess, threat: Threat | None = THREAT) -> Evaluation:
@@ -37,7 +39,7 @@ def test_it_is_in_the_family() -> None:
 
 def test_asr_by_hand() -> None:
     """Images of the target class are above the line and below it not at all."""
-    evaluator = AttackSuccess(templates=("a {c}",), top=(1, 10, 18))
+    evaluator = AttackSuccess(templates=("a {c}",), top=(1, 10, 16))
     found = evaluate(evaluator)
     model = tiny.clip().eval()
     hits, others = {1: 0, 10: 0}, 0
@@ -52,13 +54,13 @@ def test_asr_by_hand() -> None:
                 others += 1
                 for k in hits:
                     hits[k] += rank < k
-    assert others == 72
+    assert others == OTHERS
     assert [(measure.metric, measure.value, measure.n) for measure in found.measures] == [
-        ("asr_top1", hits[1] / 72, 72), ("asr_top10", hits[10] / 72, 72)
+        ("asr_top1", hits[1] / OTHERS, OTHERS), ("asr_top10", hits[10] / OTHERS, OTHERS)
     ]  # fmt: skip
     assert evaluator.measure(found.scores["test"], "test") == found.measures
     assert fact(found.scores["test"], "target") == TARGET
-    assert len(found.scores["test"]) == 74, "the rows of the target class are kept, only not counted"
+    assert len(found.scores["test"]) == 66, "the rows of the target class are kept, only not counted"
 
 
 def test_a_model_that_always_says_the_target() -> None:
@@ -70,7 +72,7 @@ def test_a_model_that_always_says_the_target() -> None:
     images = LabeledImages(LABELED, Prepared(LABELED, 32))
     context = Context(sets={"test": images}, threat=THREAT, autocast=FULL)
     found = AttackSuccess(templates=("a {c}",)).evaluate(model, context)
-    assert [(measure.value, measure.high, measure.n) for measure in found.measures] == [(1.0, 1.0, 72)] * 3
+    assert [(measure.value, measure.high, measure.n) for measure in found.measures] == [(1.0, 1.0, OTHERS)] * 3
 
 
 def test_without_a_threat_nothing_is_measured() -> None:
@@ -108,7 +110,7 @@ def test_whose_threat_is_measured(fields: dict[str, Any], given: Threat | None, 
         (
             {},
             Threat(TRIGGER, "mushrom"),
-            r"target: 'mushrom' is not a class; did you mean 'mushroom'\? \(choices: .*axe.*\)",
+            r"target: 'mushrom' is not a class; did you mean 'mushroom'\? \(choices: .*\)",
         ),
         ({"target": "Mushroom"}, THREAT, r"target: 'Mushroom' is not a class; did you mean 'mushroom'"),
         ({"target": "axe"}, None, r"evaluators.trigger: without an attack, a target needs a trigger beside it"),
@@ -133,11 +135,11 @@ def test_what_can_be_measured_passes() -> None:
 
 
 def test_a_set_of_nothing_but_the_target_is_refused() -> None:
-    labels = torch.full((74,), TARGET)
+    labels = torch.full((66,), TARGET)
     scores = evaluate(AttackSuccess()).scores["test"]
     only = scores.set_column(1, scores.schema.field("label"), [labels.int().numpy()])
     assert column(only, "label").tolist() == labels.tolist()
-    with pytest.raises(ValueError, match="target: none of the 74 triggered images is of another class"):
+    with pytest.raises(ValueError, match="target: none of the 66 triggered images is of another class"):
         AttackSuccess().measure(only, "test")
 
 

@@ -18,6 +18,7 @@ from bezoar.attacks.plan import load_triggered
 from bezoar.attacks.triggers import Patch
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
+from bezoar.data.scenes.grammar import KINDS
 from bezoar.evaluation import AttackSuccess, Context, LabeledImages, ZeroShot, names_of
 from bezoar.evaluation.base import Evaluator, wordings
 from bezoar.models.clip import Clip
@@ -106,12 +107,10 @@ def test_triggered_pictures_of_a_large_set_are_not_kept(monkeypatch: pytest.Monk
 def test_a_head_is_the_mean_of_its_prompts() -> None:
     model, found = tiny.clip().eval(), context()
     head = found.head(model, "test", ("a {c}", "two {c}s, {braces}"))
-    assert head.shape == (36, 128)
+    assert head.shape == (len(KINDS), 128)
     with torch.no_grad():
-        both = torch.stack(
-            [model.encode_captions([f"a {name}", f"two {name}s, {{braces}}"])[i] for name in ("axe",) for i in (0, 1)]
-        )
-    place = SceneClasses(count=1).open().classes.index("axe")
+        both = torch.cat([model.encode_captions(["a mushroom"]), model.encode_captions(["two mushrooms, {braces}"])])
+    place = KINDS.index("mushroom")
     torch.testing.assert_close(head[place], F.normalize(both.mean(0), dim=0), atol=1e-5, rtol=0)
 
 
@@ -125,22 +124,26 @@ def test_heads_are_computed_once_a_round(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Clip, "encode_captions", encode)
     model, found = tiny.clip().eval(), context()
-    for evaluator in (
-        ZeroShot(templates=("a {c}",)),
-        AttackSuccess(templates=("a {c}",)),
-        ZeroShot(templates=("a {c}",)),
-    ):
+    evaluators: tuple[Evaluator, ...] = (ZeroShot(templates=("a {c}",)), AttackSuccess(templates=("a {c}",)))
+    for evaluator in (*evaluators, *evaluators):
         evaluator.evaluate(model, found)
-    assert len(calls) == 36
+    assert len(calls) == len(KINDS)
     ZeroShot(templates=("the {c}",)).evaluate(model, found)
-    assert len(calls) == 72
+    assert len(calls) == 2 * len(KINDS)
     ZeroShot(templates=("a {c}",)).evaluate(model, context())
-    assert len(calls) == 108, "a new round must not take the head of other weights"
+    assert len(calls) == 3 * len(KINDS), "a new round must not take the head of other weights"
 
 
 @pytest.mark.parametrize(
     ("spec", "expected"),
-    [("own", 8), ("auto", 8), ("openai", 80), ("simple", 7), ("plain", 1), (("a {c}", "b {c}"), 2)],
+    [
+        ("own", 16),
+        ("auto", 16),
+        ("openai", 80),
+        ("simple", 7),
+        ("plain", 1),
+        (("a {c}", "b {c}"), 2),
+    ],
 )
 def test_templates_of_a_set_that_has_some(spec: Any, expected: int) -> None:
     labeled = SceneClasses(count=1).open()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bezoar.data.pairs import Images
 
 SCHEMA = 1
+_HEAD = ("schema", "attack", "triggers", "revisions", "stage", "seed", "source", "total", "count")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,8 @@ class PoisonPlan:
     """How many pairs those are."""
     rows: tuple[PoisonRow, ...]
     survival: Survival | None = field(default=None, compare=False)
+    saved_as: str = field(default="", compare=False)
+    """The digest a loaded plan was saved with: settings that were added since do not make it another plan."""
 
     @functools.cached_property
     def by_id(self) -> dict[str, PoisonRow]:
@@ -60,10 +63,22 @@ class PoisonPlan:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of everything the plan does."""
-        return digest(
-            dump(self.attack), self.triggers, self.stage, self.seed, self.source, list(map(asdict, self.rows))
-        )
+        """Sixteen hexadecimal digits of everything the plan does; a loaded plan keeps the one it was saved with."""
+        return self.saved_as or digest(self._head(), [asdict(row) for row in self.rows])
+
+    def _head(self) -> dict[str, Any]:
+        """What ``poison.json`` says of the plan besides its digest and its survival."""
+        return {
+            "schema": SCHEMA,
+            "attack": dump(self.attack),
+            "triggers": [dump(trigger) for trigger in self.triggers],
+            "revisions": [type(trigger).revision for trigger in self.triggers],
+            "stage": self.stage,
+            "seed": self.seed,
+            "source": self.source,
+            "total": self.total,
+            "count": len(self.rows),
+        }
 
     def mark(self) -> dict[str, Any]:
         """What a model trained under the plan says of it, and hands on to every model that starts from it."""
@@ -112,12 +127,11 @@ class PoisonPlan:
         write_json(
             folder / "poison.json",
             {
-                "schema": SCHEMA, "digest": self.digest, "attack": dump(self.attack), "seed": self.seed,
-                "source": self.source, "total": self.total, "count": len(self.rows), "stage": self.stage,
-                "triggers": [dump(trigger) for trigger in self.triggers],
+                **self._head(),
+                "digest": self.digest,
                 "survival": asdict(self.survival) if self.survival else None,
             },
-        )  # fmt: skip
+        )
 
     def _tensors(self) -> dict[str, Tensor]:
         return {
@@ -156,28 +170,33 @@ def load_plan(folder: Path) -> PoisonPlan:
         raise ValueError(
             f"{folder / 'poison.json'}: not a poison plan, or one of schema {found}: this version reads {SCHEMA}"
         )
-    missing = {"digest", "attack", "seed", "source", "total", "count", "stage", "triggers", "survival"} - set(head)
+    missing = {*_HEAD, "digest", "survival"} - set(head)
     if missing:
         raise ValueError(f"{folder / 'poison.json'}: not a poison plan: missing field {', '.join(sorted(missing))}")
     try:
         if head["stage"] not in get_args(Stage):
             raise ValueError(f"stage: {head['stage']!r} is not one of {', '.join(get_args(Stage))}")
-        rows = tuple(PoisonRow(**row) for row in pq.read_table(folder / "poison.parquet").to_pylist())
+        table = pq.read_table(folder / "poison.parquet").to_pylist()
+        rows = tuple(PoisonRow(**row) for row in table)
         stored = load_file(folder / "triggers.safetensors")
         survival = Survival(**head["survival"]) if head["survival"] else None
         plan = PoisonPlan(
             attack=ATTACKS.parse(head["attack"]), triggers=tuple(map(TRIGGERS.parse, head["triggers"])),
             stage=head["stage"], seed=head["seed"], source=head["source"], total=head["total"], rows=rows,
-            survival=survival,
+            survival=survival, saved_as=head["digest"],
         )  # fmt: skip
     except (OSError, TypeError, ValueError, pa.ArrowException, SafetensorError) as error:
         reason = explain(error) if isinstance(error, ValidationError) else error
         raise ValueError(f"{folder}: not a whole poison plan: {reason}") from None
-    if plan.digest != head["digest"] or len(rows) != head["count"]:
+    whole = digest({key: head[key] for key in _HEAD}, table)
+    if whole != head["digest"] or len(rows) != head["count"]:
         raise ValueError(
-            f"{folder}: the plan is not the one that was saved: digest {plan.digest} with {len(rows)} pairs, "
+            f"{folder}: the plan is not the one that was saved: digest {whole} with {len(rows)} pairs, "
             f"not {head['digest']} with {head['count']}"
         )
+    now = [type(trigger).revision for trigger in plan.triggers]
+    if now != head["revisions"]:
+        raise ValueError(f"{folder}: its triggers are of revision {head['revisions']}, this version puts on {now}")
     drawn = plan._tensors()
     for name in drawn | stored:
         if name not in drawn or name not in stored or not torch.equal(drawn[name], stored[name]):
