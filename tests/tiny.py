@@ -88,7 +88,7 @@ def experiment(**changes: Any) -> dict[str, Any]:
             "trigger": {"kind": "patch", "size": 8, "reference": 32},
         },
         "stages": [
-            {"name": "victim", "pairs": "train", "poison": True, "method": {"kind": "clip", "epochs": 2, **BRIEF}},
+            {"name": "victim", "pairs": "train", "poison": True, "method": {"kind": "clip", **BRIEF, "epochs": 2}},
             {"name": "finetune", "start": "victim", "pairs": "clean", "method": {"kind": "finetune", **BRIEF}},
             {
                 "name": "cleanclip", "start": "victim", "pairs": "clean",

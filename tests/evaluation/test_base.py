@@ -58,7 +58,7 @@ def test_all_pictures_in_order_whatever_the_chunk(monkeypatch: pytest.MonkeyPatc
     found = images()
     whole = torch.cat(list(found.clean()))
     monkeypatch.setattr(bezoar.evaluation.base, "CHUNK", 7)
-    chunks = list(found.clean())
+    chunks = list(images().clean())
     assert [len(chunk) for chunk in chunks] == [7, 7, 6]
     assert torch.equal(torch.cat(chunks), whole)
     assert torch.equal(whole[3], found.prepared[3])
@@ -92,6 +92,15 @@ def test_triggered_pictures_are_kept_from_round_to_round(monkeypatch: pytest.Mon
     other = torch.cat(list(found.triggered(THREAT._replace(trigger=Patch(size=9, reference=32)))))
     assert len(puts) == 12
     assert not torch.equal(first, other)
+
+
+def test_a_picture_is_loaded_once_for_both_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, read = images(), []
+    load = Prepared.__getitem__
+    monkeypatch.setattr(Prepared, "__getitem__", lambda self, index: read.append(index) or load(self, index))
+    list(found.clean())
+    list(found.triggered(THREAT))
+    assert read == list(range(len(found.labeled)))
 
 
 def test_triggered_pictures_of_a_large_set_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

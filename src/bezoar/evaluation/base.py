@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHUNK = 256
 """Pictures in one forward."""
 KEEP = 1 << 30
-"""Triggered pictures of a set are kept in memory up to this many bytes; those of a larger set are made each time."""
+"""Pictures of a set are kept in memory up to this many bytes; those of a larger set are made each time."""
 
 
 class Evaluation(NamedTuple):
@@ -35,44 +35,51 @@ class Evaluation(NamedTuple):
 
 @dataclass(frozen=True)
 class LabeledImages:
-    """A labeled set with its pictures at model resolution; triggered pictures are kept from round to round."""
+    """A labeled set with its pictures at model resolution, kept from round to round, and put under triggers."""
 
     labeled: LabeledSet
     prepared: Prepared
-    _triggered: dict[str, list[Tensor]] = field(default_factory=dict)
+    _kept: dict[str, list[Tensor]] = field(default_factory=dict)
 
     def clean(self) -> Iterator[Tensor]:
         """uint8 ``[n, 3, S, S]`` chunks of all pictures."""
-        import torch
-
-        for start in range(0, len(self.labeled), CHUNK):
-            yield torch.stack([self.prepared[i] for i in range(start, min(start + CHUNK, len(self.labeled)))])
+        return self._keep("clean", self._load)
 
     def triggered(self, threat: Threat) -> Iterator[Tensor]:
         """The same pictures with the trigger put on, through the same geometry."""
         from bezoar.core.settings import digest
+
+        return self._keep(digest(threat.trigger, threat.stage), lambda: self._put_on(threat))
+
+    def _keep(self, key: str, make: Callable[[], Iterator[Tensor]]) -> Iterator[Tensor]:
         from bezoar.data.prepared import needed_bytes
 
         if needed_bytes(self.labeled, self.prepared.size) > KEEP:
-            yield from self._put_on(threat)
-            return
-        key = digest(threat.trigger, threat.stage)
-        if key not in self._triggered:
-            self._triggered[key] = list(self._put_on(threat))
-        yield from self._triggered[key]
+            return make()
+        if key not in self._kept:
+            self._kept[key] = list(make())
+        return iter(self._kept[key])
+
+    def _load(self) -> Iterator[Tensor]:
+        import torch
+
+        for start in range(0, len(self.labeled), CHUNK):
+            yield torch.stack([self.prepared[i] for i in range(start, min(start + CHUNK, len(self.labeled)))])
 
     def _put_on(self, threat: Threat) -> Iterator[Tensor]:
         import torch
 
         from bezoar.attacks.plan import load_triggered
 
-        def put(index: int) -> Tensor:
-            if threat.stage == "model":
-                return threat.trigger.apply(self.prepared[index], self.labeled.id(index))
-            return load_triggered(self.labeled, index, self.prepared.size, threat.trigger, threat.stage)
-
-        for start in range(0, len(self.labeled), CHUNK):
-            yield torch.stack([put(i) for i in range(start, min(start + CHUNK, len(self.labeled)))])
+        if threat.stage == "file":
+            for start in range(0, len(self.labeled), CHUNK):
+                span = range(start, min(start + CHUNK, len(self.labeled)))
+                size, trigger, stage = self.prepared.size, threat.trigger, threat.stage
+                yield torch.stack([load_triggered(self.labeled, i, size, trigger, stage) for i in span])
+            return
+        for number, chunk in enumerate(self.clean()):
+            ids = (self.labeled.id(number * CHUNK + place) for place in range(len(chunk)))
+            yield torch.stack([threat.trigger.apply(image, i) for image, i in zip(chunk, ids, strict=True)])
 
 
 def wordings(spec: str | tuple[str, ...], labeled: LabeledSet, name: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bezoar.core.settings import digest
 
 if TYPE_CHECKING:
+    from bezoar.attacks import Attack
     from bezoar.data import LabeledSource, PairsSource
     from bezoar.experiment.experiment import Experiment, Stage
 
@@ -49,7 +50,7 @@ def plan_digest(experiment: Experiment, pairs: str, seed: int) -> str:
     """What a plan depends on."""
     fingerprint = _fingerprint(experiment.pairs[pairs])
     model = _model_identity(experiment.model)
-    return digest(experiment.attack, fingerprint, seed, model, experiment.allow_dead_trigger)
+    return digest(_attack_identity(experiment.attack), fingerprint, seed, model, experiment.allow_dead_trigger)
 
 
 def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
@@ -71,7 +72,7 @@ def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
     """What a stage leaves behind depends on: its training and what is measured after its epochs."""
     return digest(
         training_digest(experiment, stage, seed),
-        experiment.attack,
+        _attack_identity(experiment.attack),
         {name: _fingerprint(source) for name, source in experiment.labeled.items()},
         experiment.evaluators,
         stage.evaluate_every,
@@ -99,6 +100,16 @@ def _model_identity(model: str) -> str:
     from bezoar.models.checkpoint import CARD, read_card
 
     return read_card(Path(model)).weights if (Path(model) / CARD).exists() else model
+
+
+def _attack_identity(attack: Attack | None) -> Attack | str | None:
+    """The attack, or the digest of the plan where it is a poison folder: wherever that lies, whatever it holds now."""
+    from bezoar.attacks import Planned
+    from bezoar.core.files import read_json
+
+    if not isinstance(attack, Planned):
+        return attack
+    return attack.digest or str(read_json(Path(attack.folder) / "poison.json")["digest"])
 
 
 def _resources(stage: Stage) -> dict[str, str | None]:
