@@ -95,9 +95,14 @@ def test_triggered_pictures_are_kept_from_round_to_round(monkeypatch: pytest.Mon
 
 
 def test_a_picture_is_loaded_once_for_both_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, read = images(), []
-    load = Prepared.__getitem__
-    monkeypatch.setattr(Prepared, "__getitem__", lambda self, index: read.append(index) or load(self, index))
+    found, load = images(), Prepared.__getitem__
+    read: list[int] = []
+
+    def noted(self: Prepared, index: int) -> torch.Tensor:
+        read.append(index)
+        return load(self, index)
+
+    monkeypatch.setattr(Prepared, "__getitem__", noted)
     list(found.clean())
     list(found.triggered(THREAT))
     assert read == list(range(len(found.labeled)))

@@ -39,7 +39,7 @@ def fault(plain: Any) -> str:
         ("stages.victim.methd", "clip", "stages.0: unknown key 'methd'; did you mean 'method'?"),
         ("stages.cleanclip.method.lrr", 1, "stages.2.method: unknown key 'lrr'; did you mean 'lr'?"),
         ("stages.cleanclip.method.kind", "cleanclap", "'cleanclap' is not a method; did you mean 'cleanclip'?"),
-        ("stages.2.method.caption_view.p_dlete", 1, "stages.2.method.caption_view: unknown key 'p_dlete'; did you mean"),
+        ("stages.2.method.caption_view.p_dlete", 1, "method.caption_view: unknown key 'p_dlete'; did you mean"),
         ("attack.trigger.sise", 3, "attack.trigger: unknown key 'sise'; did you mean 'size'?"),
         ("attack.trigger.kind", "pach", "attack.trigger: kind: 'pach' is not a trigger; did you mean 'patch'?"),
         ("attack.tarjet", "x", "attack: unknown key 'tarjet'; did you mean 'target'?"),

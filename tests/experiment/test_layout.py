@@ -1,0 +1,183 @@
+"""Where a stage's work is found again: at a digest that changes with all it depends on and with nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import tiny
+
+from bezoar.attacks.triggers import Patch
+from bezoar.cleaning import CleanCLIP, Finetune
+from bezoar.core.files import read_json, write_json
+from bezoar.data import Scenes
+from bezoar.data.captions import Eda
+from bezoar.data.captions.base import Resource
+from bezoar.evaluation import ZeroShot
+from bezoar.experiment import layout
+from bezoar.experiment.experiment import Experiment, override, parse
+from bezoar.experiment.layout import Layout, plan_digest, stage_digest, training_digest
+from bezoar.experiment.verbs import planned, poison
+from bezoar.models.checkpoint import save
+from bezoar.pretraining import ClipPretraining
+
+NAMES = ("victim", "finetune", "cleanclip")
+Digests = dict[str, str]
+
+
+def digests(experiment: Experiment, seed: int = 0, kind: Any = stage_digest) -> Digests:
+    layout.forget()
+    return {stage.name: kind(experiment, stage, seed) for stage in experiment.expanded()}
+
+
+def changed(path: str, value: Any) -> Experiment:
+    plain = tiny.experiment()
+    override(plain, path, value)
+    return parse(plain)
+
+
+def moved(before: Digests, after: Digests) -> set[str]:
+    return {name for name in before if before[name] != after[name]}
+
+
+BEFORE = digests(parse(tiny.experiment()))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        # What a stage is trained by, and all that start from it.
+        ("stages.victim.method.lr", 0.5, set(NAMES)),
+        ("stages.victim.method.batch_size", 4, set(NAMES)),
+        ("stages.cleanclip.method.in_modal_weight", 0.5, {"cleanclip"}),
+        ("stages.cleanclip.method.caption_view.p_delete", 0.5, {"cleanclip"}),
+        ("stages.finetune.method.kind", "clip", {"finetune"}),
+        ("stages.finetune.start", None, {"finetune"}),
+        ("stages.victim.poison", False, set(NAMES)),
+        ("pairs.train.count", 33, set(NAMES)),
+        ("pairs.train.seed", 1, set(NAMES)),
+        ("pairs.clean.count", 17, {"finetune", "cleanclip"}),
+        ("model", "micro-vit-32", set(NAMES)),
+        ("threads", 2, set(NAMES)),
+        # What is measured after its epochs.
+        ("attack.trigger.size", 7, set(NAMES)),
+        ("attack.target", "star", set(NAMES)),
+        ("labeled.validation.count", 21, set(NAMES)),
+        ("evaluators.0.top", [1], set(NAMES)),
+        ("stages.cleanclip.evaluate_every", 2, {"cleanclip"}),
+        # What it does not depend on.
+        ("name", "other", set()),
+        ("about", "For people.", set()),
+        ("seeds", [5, 6], set()),
+    ],
+)  # fmt: skip
+def test_what_a_change_trains_anew(path: str, value: Any, expected: set[str]) -> None:
+    assert moved(BEFORE, digests(changed(path, value))) == expected
+
+
+def test_it_depends_on_the_seed() -> None:
+    assert moved(BEFORE, digests(parse(tiny.experiment()), 1)) == set(NAMES)
+
+
+def test_stages_of_the_same_experiment_differ() -> None:
+    assert len(set(BEFORE.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (ClipPretraining, set(NAMES)), (CleanCLIP, {"cleanclip"}), (Finetune, {"finetune"}), (Eda, {"cleanclip"}),
+        (Patch, set(NAMES)), (ZeroShot, set(NAMES)),
+    ],
+)  # fmt: skip
+def test_it_depends_on_revisions_of_the_code(of: type, expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of, "revision", 99)
+    assert moved(BEFORE, digests(parse(tiny.experiment()))) == expected
+
+
+def test_it_depends_on_the_revision_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "REVISION", 99)
+    assert moved(BEFORE, digests(parse(tiny.experiment()))) == set(NAMES)
+
+
+def test_it_depends_on_what_a_caption_view_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same WordNet in another place is the same one; another one, or none, is not."""
+    found: list[Digests] = []
+    for resource in (Resource("/a", "1" * 16), Resource("/b", "1" * 16), Resource("/a", "2" * 16), None):
+        monkeypatch.setattr(Eda, "resources", lambda self, resource=resource: {"wordnet": resource})
+        found.append(digests(parse(tiny.experiment())))
+    assert [moved(found[0], other) for other in found[1:]] == [set(), {"cleanclip"}, {"cleanclip"}]
+
+
+def test_measuring_otherwise_does_not_train_the_next_stage_on_another_model() -> None:
+    """Weights do not depend on evaluators: a stage that starts from them has the same training digest."""
+    before = digests(parse(tiny.experiment()), kind=training_digest)
+    after = digests(changed("evaluators.0.top", [1]), kind=training_digest)
+    assert before == after
+
+
+def test_points_of_a_grid_share_their_start() -> None:
+    plain = tiny.experiment()
+    plain["stages"][1]["grid"] = {"lr": [0.001, 0.01]}
+    found = digests(parse(plain))
+    assert found["victim"] == BEFORE["victim"]
+    assert found["finetune lr=0.001"] != found["finetune lr=0.01"]
+    # The point at the value that the stage had before is the stage.
+    assert found["finetune lr=0.001"] == BEFORE["finetune"]
+
+
+def test_folders_are_named_for_people_and_by_digest(tmp_path: Path) -> None:
+    plain = tiny.experiment()
+    plain["stages"][1]["grid"] = {"lr": [0.001]}
+    experiment = parse(plain)
+    point = experiment.expanded()[1]
+    folder = Layout(tmp_path).stage(experiment, point, 3)
+    assert folder == tmp_path / "stages" / f"finetune_lr=0.001-seed3-{stage_digest(experiment, point, 3)[:8]}"
+    plan = Layout(tmp_path).poison(experiment, "train", 3)
+    assert plan == tmp_path / "poison" / f"train-seed3-{plan_digest(experiment, 'train', 3)[:8]}"
+
+
+def test_a_model_folder_is_known_by_its_weights(tmp_path: Path) -> None:
+    """It may lie anywhere and be moved; other weights in the same place are another model."""
+    model = tiny.clip()
+    for place in ("here", "there"):
+        save(model, tmp_path / place)
+    here, there = (digests(parse(tiny.experiment(model=str(tmp_path / place)))) for place in ("here", "there"))
+    assert here == there
+    assert moved(BEFORE, here) == set(NAMES)
+    model.tower.logit_scale.data += 1  # type: ignore[union-attr,operator]
+    save(model, tmp_path / "there")
+    assert moved(here, digests(parse(tiny.experiment(model=str(tmp_path / "there"))))) == set(NAMES)
+
+
+def test_a_poison_folder_is_known_by_its_plan(tmp_path: Path) -> None:
+    def made(place: str, pinned: bool) -> Digests:
+        poison(tiny.ATTACK, pairs=Scenes(count=32), out=tmp_path / place, image_size=32)
+        attack = {"kind": "planned", "folder": str(tmp_path / place)}
+        if pinned:
+            attack["digest"] = planned(tmp_path / place).digest
+        return digests(parse(tiny.experiment(attack=attack)))
+
+    here = made("here", pinned=True)
+    assert here == made("there", pinned=True) == made("there", pinned=False)
+    head = read_json(tmp_path / "there" / "poison.json")
+    write_json(tmp_path / "there" / "poison.json", head | {"digest": "f" * 16})
+    attack = {"kind": "planned", "folder": str(tmp_path / "there")}
+    assert moved(here, digests(parse(tiny.experiment(attack=attack)))) == set(NAMES)
+
+
+def test_sources_are_looked_at_anew_in_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = parse(tiny.experiment())
+    opened: list[int] = []
+    whole = Scenes.open
+
+    def open_(self: Scenes) -> Any:
+        opened.append(self.count)
+        return whole(self)
+
+    monkeypatch.setattr(Scenes, "open", open_)
+    digests(experiment)
+    assert sorted(opened) == [16, 32], "a source is fingerprinted once a run"
+    digests(experiment)
+    assert len(opened) == 4
