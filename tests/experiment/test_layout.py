@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests import tiny
 
 from bezoar.attacks.triggers import Patch
@@ -146,7 +147,8 @@ def test_a_model_folder_is_known_by_its_weights(tmp_path: Path) -> None:
     here, there = (digests(parse(tiny.experiment(model=str(tmp_path / place)))) for place in ("here", "there"))
     assert here == there
     assert moved(BEFORE, here) == set(NAMES)
-    model.tower.logit_scale.data += 1  # type: ignore[union-attr,operator]
+    with torch.no_grad():
+        model.tower.logit_scale.add_(1)  # type: ignore[operator]
     save(model, tmp_path / "there")
     assert moved(here, digests(parse(tiny.experiment(model=str(tmp_path / "there"))))) == set(NAMES)
 

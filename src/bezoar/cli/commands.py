@@ -15,7 +15,7 @@ from bezoar.attacks import ATTACKS, Attack
 from bezoar.attacks.triggers import TRIGGERS, Trigger
 from bezoar.cli.families import one_word, subcommands
 from bezoar.data import LABELED_SOURCES, LabeledSource, PairsSource
-from bezoar.experiment.experiment import METHODS
+from bezoar.experiment.experiment import METHODS, Device
 from bezoar.training.method import Method
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ class Train:
     seed: int = 0
     threads: int | None = None
     """Computing threads; all cores by default."""
+    device: Device = "auto"
+    """auto is a GPU where there is one."""
 
     def __call__(self) -> None:
         from bezoar.experiment.verbs import planned, train
@@ -178,7 +180,7 @@ class Train:
         with listening() as listen:
             folder = train(
                 self.method, pairs=self.pairs, model=self.model, out=self.out, attack=attack, val=self.val,
-                seed=self.seed, threads=self.threads, listen=listen,
+                seed=self.seed, threads=self.threads, device=self.device, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -200,6 +202,8 @@ class Clean:
     seed: int = 0
     threads: int | None = None
     """Computing threads; all cores by default."""
+    device: Device = "auto"
+    """auto is a GPU where there is one."""
 
     def __call__(self) -> None:
         from bezoar.experiment.verbs import clean, planned
@@ -208,7 +212,7 @@ class Clean:
         with listening() as listen:
             folder = clean(
                 self.method, model=self.model, pairs=self.pairs, out=self.out, against=against, val=self.val,
-                seed=self.seed, threads=self.threads, listen=listen,
+                seed=self.seed, threads=self.threads, device=self.device, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -231,6 +235,8 @@ class Evaluate:
     """Prompt templates: the labeled set's own or else CLIP's 80 (auto), openai (80), simple, plain, own."""
     scores: Path | None = None
     """Folder for the per-sample tables."""
+    device: Device = "auto"
+    """auto is a GPU where there is one."""
     json: bool = False
     """Print one JSON object."""
 
@@ -248,6 +254,7 @@ class Evaluate:
         measures = evaluate(
             model=self.model, data=self.data, evaluators=(ZeroShot(templates=self.templates), success),
             against=planned(self.poison) if self.poison else None, scores=self.scores,
+            device=self.device,
         )  # fmt: skip
         if self.json:
             say(json.dumps({"model": self.model, "measures": [dataclasses.asdict(m) for m in measures]}))
@@ -281,11 +288,14 @@ def listening() -> Any:
 
 
 def side_by_side(experiment: Experiment, jobs: int | None) -> int:
-    """How many stages to run at a time."""
+    """How many stages to run at a time: as many as the cores take, one on a GPU."""
     from bezoar.experiment.verbs import cores
+    from bezoar.models.clip import pick_device
 
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs: must be at least 1, got {jobs}")
+    if jobs is None and pick_device(experiment.device).type == "cuda":
+        return 1
     return jobs or max(1, cores() // experiment.threads)
 
 

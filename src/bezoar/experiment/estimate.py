@@ -69,11 +69,13 @@ def _seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float
     import torch
 
     from bezoar.models.checkpoint import load
+    from bezoar.models.clip import pick_device
     from bezoar.training.loader import TrainingPairs
     from bezoar.training.loop import train
 
     torch.set_num_threads(experiment.threads)
     model = load(experiment.model)
+    model.to(pick_device(experiment.device))
     pairs = experiment.pairs[stage.pairs].open()
     data = TrainingPairs(pairs, _Kept(pairs, model.image_size))
     times = []

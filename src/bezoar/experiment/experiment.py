@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -21,6 +21,7 @@ from bezoar.training.method import Method
 METHODS = Family("method", Method, (*PRETRAINING, *CLEANING))
 AnyMethod = Annotated[Method, METHODS]
 
+Device = Literal["auto", "cpu", "cuda"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._=+-]*$", max_length=80)]
 
 
@@ -73,6 +74,8 @@ class Experiment(Settings):
     report_on: str = "test"
     """The labeled set whose numbers are reported."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    device: Device = "auto"
+    """Where models train and are measured; ``auto`` is a GPU where there is one."""
     threads: Annotated[int, Field(ge=1)] = 1
     """Computing threads of one stage; on the CPU weights depend on it, so it is part of the experiment."""
 

@@ -36,16 +36,18 @@ def check(experiment: Experiment) -> int:
     Raises ``ValueError`` for a missing source, a target that is no class, fewer pairs than a batch.
     """
     from bezoar.models.checkpoint import load
+    from bezoar.models.clip import pick_device
     from bezoar.training.loop import check_size
 
     sets = {name: source.open() for name, source in experiment.labeled.items()}
     threat = experiment.attack.threat() if experiment.attack else None
     pairs = {name: source.open() for name, source in experiment.pairs.items()}
     for stage in experiment.expanded():
-        check_size(stage.method, len(pairs[stage.pairs]))
+        check_size(stage.method, len(pairs[stage.pairs]), f"stages.{stage.name}.method")
     for name, found in pairs.items():
         for index in range(min(len(found), _CAPTIONS)):
             check_caption(found.caption(index), f"pairs.{name}", found.id(index))
+    pick_device(experiment.device)
     size = load(experiment.model, experiment.seeds[0]).image_size
     for evaluator in experiment.evaluators:
         evaluator.check(sets, threat, size)

@@ -103,7 +103,8 @@ def run_stage(job: Job, listen: Listener = silent) -> None:
             {
                 "stage": stage.name, "seed": job.seed, "digest": stage_digest(job.experiment, stage, job.seed),
                 "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": len(data),
-                "threads": torch.get_num_threads(), "seconds": round(time.time() - began, 1), "git": revision(),
+                "threads": torch.get_num_threads(), "device": str(state.model.device),
+                "seconds": round(time.time() - began, 1), "git": revision(),
             },
         )  # fmt: skip
         (job.folder / "training_state").unlink(missing_ok=True)
@@ -114,9 +115,11 @@ def _open(job: Job) -> tuple[Clip, TrainingPairs]:
     from bezoar.attacks.plan import load_plan
     from bezoar.data.prepared import Prepared
     from bezoar.models.checkpoint import load
+    from bezoar.models.clip import pick_device
     from bezoar.training.loader import TrainingPairs
 
     model = load(str(job.start.folder / "model") if job.start else job.experiment.model, job.seed)
+    model.to(pick_device(job.experiment.device))
     pairs = job.experiment.pairs[job.stage.pairs].open()
     plan = load_plan(job.layout.poison(job.experiment, job.stage.pairs, job.seed)) if job.stage.poison else None
     return model, TrainingPairs(pairs, Prepared(pairs, model.image_size, job.layout.prepared), plan)

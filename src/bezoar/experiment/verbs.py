@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bezoar.attacks import Attack, Planned
 from bezoar.core.files import exclusive, read_json, writable_folder
@@ -13,7 +13,7 @@ from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import kind_of
 from bezoar.data import LabeledSource, PairsSource
 from bezoar.evaluation import AttackSuccess, Evaluator, ZeroShot, names_of
-from bezoar.experiment.experiment import Experiment, Stage
+from bezoar.experiment.experiment import Device, Experiment, Stage
 from bezoar.experiment.stages import Job
 from bezoar.training.method import Method
 
@@ -76,6 +76,7 @@ def train(
     allow_dead_trigger: bool = False,
     seed: int = 0,
     threads: int | None = None,
+    device: Device = "auto",
     listen: Listener = silent,
 ) -> Path:
     """Train ``model`` with ``method`` on ``pairs``; returns the folder of the trained model.
@@ -92,7 +93,7 @@ def train(
         name=stage.name, model=str(model), pairs={"pairs": pairs}, labeled={"validation": val} if val else {},
         attack=attack, allow_dead_trigger=allow_dead_trigger, stages=(stage,), seeds=(seed,),
         evaluators=tuple(evaluators) if val else (), select_on="validation", report_on="validation",
-        threads=threads or cores(),
+        threads=threads or cores(), device=device,
     )  # fmt: skip
     run(experiment, Path(out), listen=listen)
     return Job(experiment, stage, seed, Path(out)).folder / "model"
@@ -109,6 +110,7 @@ def clean(
     evaluators: Sequence[Evaluator] = STANDARD,
     seed: int = 0,
     threads: int | None = None,
+    device: Device = "auto",
     listen: Listener = silent,
 ) -> Path:
     """Clean ``model`` with ``method`` on clean ``pairs``; returns the folder of the cleaned model.
@@ -117,7 +119,7 @@ def clean(
     """
     return train(
         method, pairs=pairs, model=model, out=out, attack=against, poisoned=False, val=val, evaluators=evaluators,
-        seed=seed, threads=threads, listen=listen,
+        seed=seed, threads=threads, device=device, listen=listen,
     )  # fmt: skip
 
 
@@ -127,7 +129,8 @@ def evaluate(
     data: LabeledSource,
     evaluators: Sequence[Evaluator] = STANDARD,
     against: Attack | None = None,
-    precision: str = "fp32",
+    precision: Literal["auto", "bf16", "fp32"] = "fp32",
+    device: Device = "auto",
     scores: Path | None = None,
 ) -> tuple[Measure, ...]:
     """Measure a model on a labeled set; an attack's trigger is measured where one is given.
@@ -140,16 +143,17 @@ def evaluate(
     from bezoar.data.prepared import Prepared
     from bezoar.evaluation import Context, LabeledImages
     from bezoar.models.checkpoint import load
+    from bezoar.models.clip import pick_device
     from bezoar.training.precision import autocast_for
 
     labeled, threat = data.open(), against.threat() if against else None
-    clip, name = load(str(model)).eval(), kind_of(data)
+    clip, name = load(str(model)).to(pick_device(device)).eval(), kind_of(data)
     for evaluator in evaluators:
         evaluator.check({name: labeled}, threat, clip.image_size)
     context = Context(
         sets={name: LabeledImages(labeled, Prepared(labeled, clip.image_size))},
         threat=threat,
-        autocast=autocast_for(precision, clip.device),  # type: ignore[arg-type]
+        autocast=autocast_for(precision, clip.device),
     )
     measures: list[Measure] = []
     for evaluator, called in zip(evaluators, names_of(evaluators), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import open_clip
 import torch
@@ -17,6 +17,13 @@ from bezoar.core.settings import nearest
 from bezoar.models.tokenizer import build as build_tokenizer
 
 open_clip.add_model_config(Path(__file__).parent / "configs")
+
+
+def pick_device(device: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """``auto`` is a CUDA GPU where there is one, else the CPU; raises ``ValueError`` for a GPU that is not there."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: 'cuda' is not available here (choices: auto, cpu)")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def architectures() -> tuple[str, ...]:

@@ -107,10 +107,10 @@ def train(
     return state
 
 
-def check_size(method: Method, pairs: int) -> None:
+def check_size(method: Method, pairs: int, where: str = "method") -> None:
     """Raise ``ValueError`` when ``pairs`` do not fill one batch."""
     if pairs < method.batch_size:
-        raise ValueError(f"method.batch_size: {method.batch_size} is more than the {pairs} pairs there are")
+        raise ValueError(f"{where}.batch_size: {method.batch_size} is more than the {pairs} pairs there are")
 
 
 def _seed_of(seed: int, *names: int) -> int:

@@ -1,0 +1,437 @@
+"""A run: what it leaves, what it does not do twice, and what it refuses before the work starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from safetensors.torch import load_file
+from tests import tiny
+from torch import Tensor
+
+import bezoar.experiment.run
+import bezoar.training.loop
+from bezoar.attacks.plan import load_plan
+from bezoar.core import yaml
+from bezoar.core.files import read_json
+from bezoar.core.progress import Event
+from bezoar.core.records import Record, read_lines, read_records
+from bezoar.evaluation import AttackSuccess, ZeroShot
+from bezoar.experiment.estimate import disk_bytes
+from bezoar.experiment.experiment import Experiment, override, parse
+from bezoar.experiment.layout import Layout
+from bezoar.experiment.run import check, gather, run
+from bezoar.experiment.stages import Job
+from bezoar.models.checkpoint import load, read_card
+
+TIMES = {"at", "git", "pairs_per_second"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """A finished run."""
+
+    experiment: Experiment
+    folder: Path
+    records: list[Record]
+    events: list[Event]
+    trained: list[str]
+
+    def job(self, stage: str, seed: int = 0) -> Job:
+        found = next(one for one in self.experiment.expanded() if one.name == stage)
+        return Job(self.experiment, found, seed, self.folder)
+
+
+def counted(patch: pytest.MonkeyPatch) -> list[str]:
+    """The stages that are trained from here on."""
+    trained: list[str] = []
+    whole = bezoar.training.loop.train
+
+    def train(*given: Any, **named: Any) -> Any:
+        trained.append(named["task"])
+        return whole(*given, **named)
+
+    patch.setattr(bezoar.training.loop, "train", train)
+    return trained
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    experiment, folder, events = parse(tiny.experiment()), tmp_path_factory.mktemp("done"), list[Event]()
+    with pytest.MonkeyPatch.context() as patch:
+        trained = counted(patch)
+        records = run(experiment, folder, listen=events.append)
+    return Done(experiment, folder, records, events, trained)
+
+
+@pytest.fixture
+def copied(done: Done, tmp_path: Path) -> Path:
+    """The finished run in a folder of its own."""
+    return Path(shutil.copytree(done.folder, tmp_path / "copied"))
+
+
+def facts(records: list[Record]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in dataclasses.asdict(r).items() if name not in TIMES} for r in records]
+
+
+def steps(folder: Path) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in line.items() if name not in TIMES}
+        for line in read_lines(folder / "steps.jsonl")
+    ]
+
+
+def weights(folder: Path) -> dict[str, dict[str, Tensor]]:
+    found = sorted((folder / "stages").glob("*/model/model.safetensors"))
+    return {path.parents[1].name: load_file(path) for path in found}
+
+
+def equal(one: Path, other: Path) -> bool:
+    """Whether two run folders hold the same weights, records and steps, but for times and revisions."""
+    left, right = weights(one), weights(other)
+    assert left.keys() == right.keys()
+    assert all(tiny.same(left[name], right[name]) for name in left)
+    assert facts(read_records(one / "records.jsonl")) == facts(read_records(other / "records.jsonl"))
+    assert steps(one) == steps(other)
+    return True
+
+
+# ------------------------------------------------------------------------------------------------------ what it leaves
+
+
+def test_the_victim_is_trained_once_for_all_its_cleanings(done: Done) -> None:
+    assert done.trained == ["victim", "finetune", "cleanclip"]
+
+
+def test_files(done: Done) -> None:
+    names = {str(path.relative_to(done.folder)) for path in done.folder.rglob("*") if path.is_file()}
+    stage = done.job("cleanclip").folder.relative_to(done.folder)
+    for name in ("experiment.yaml", "environment.json", "records.jsonl", "steps.jsonl"):
+        assert name in names
+    for name in ("stage.json", "steps.jsonl", "model/model.json", "model/model.safetensors", "records/epoch-001.jsonl"):
+        assert f"{stage}/{name}" in names
+    assert not {name for name in names if name.endswith("training_state")}
+    assert not {name for name in names if Path(name).name.startswith(".") and Path(name).name != ".lock"}
+    assert parse(yaml.read(done.folder / "experiment.yaml")) == done.experiment
+    environment = read_json(done.folder / "environment.json")
+    assert environment["threads"] == 1
+    assert environment["packages"]["torch"]
+
+
+def test_records_say_where_they_come_from(done: Done) -> None:
+    assert read_records(done.folder / "records.jsonl") == done.records
+    assert [(r.stage, r.after, r.epoch, r.metric) for r in done.records if r.metric.endswith("top1")] == [
+        ("victim", "clip", 1, "accuracy_top1"), ("victim", "clip", 1, "asr_top1"),
+        ("victim", "clip", 2, "accuracy_top1"), ("victim", "clip", 2, "asr_top1"),
+        ("finetune", "finetune", 1, "accuracy_top1"), ("finetune", "finetune", 1, "asr_top1"),
+        ("cleanclip", "cleanclip", 1, "accuracy_top1"), ("cleanclip", "cleanclip", 1, "asr_top1"),
+    ]  # fmt: skip
+    assert {(r.run, r.data, r.seed) for r in done.records} == {("tiny", "validation", 0)}
+    assert {r.n for r in done.records if r.evaluator == "attack_success"} == {19}
+    assert {r.n for r in done.records if r.evaluator == "zero_shot"} == {20}
+
+
+def test_measures_can_be_computed_again_from_what_was_kept(done: Done) -> None:
+    seen = 0
+    for stage in ("victim", "finetune", "cleanclip"):
+        job = done.job(stage)
+        for record in job.records():
+            evaluator = {"zero_shot": ZeroShot(), "attack_success": AttackSuccess()}[record.evaluator]
+            rows = pq.read_table(
+                job.folder / "scores" / f"epoch-{record.epoch:03d}.{record.evaluator}.validation.parquet"
+            )
+            again = {m.metric: m for m in evaluator.measure(rows, "validation")}[record.metric]
+            assert (record.value, record.low, record.high, record.n) == (again.value, again.low, again.high, again.n)
+            ranks, labels = rows["rank"].to_pylist(), rows["label"].to_pylist()
+            if record.evaluator == "attack_success":
+                target = int(rows.schema.metadata[b"target"])
+                ranks = [rank for rank, label in zip(ranks, labels, strict=True) if label != target]
+            k = int(record.metric.rpartition("top")[2])
+            assert record.value == sum(rank < k for rank in ranks) / len(ranks)
+            seen += 1
+    assert seen == len(done.records)
+
+
+def test_the_mark_of_poison_is_handed_on(done: Done) -> None:
+    plan = load_plan(done.job("victim").layout.poison(done.experiment, "train", 0))
+    cards = {name: read_card(done.job(name).folder / "model") for name in ("victim", "finetune", "cleanclip")}
+    for card in cards.values():
+        assert card.poison is not None
+        assert (card.poison["plan"], card.poison["count"], card.poison["total"]) == (plan.digest, 8, 32)
+    assert cards["victim"].parent is None
+    assert cards["finetune"].parent == cards["cleanclip"].parent == cards["victim"].weights
+    assert cards["cleanclip"].method is not None
+    assert cards["cleanclip"].method["kind"] == "cleanclip"
+    assert cards["cleanclip"].training == {"seed": 0, "threads": 1, "stage": "cleanclip"}
+    assert load(str(done.job("cleanclip").folder / "model")).architecture == "micro-cnn-32"
+
+
+def test_events_of_every_part(done: Done) -> None:
+    assert list(dict.fromkeys(event.task for event in done.events)) == [
+        "poison",
+        "pictures",
+        "victim",
+        "finetune",
+        "cleanclip",
+    ]
+    for task in ("pictures", "victim", "finetune", "cleanclip"):
+        last = [event for event in done.events if event.task == task][-1]
+        assert last.done == last.total
+    assert {event.total for event in done.events if event.task == "victim"} == {8}
+
+
+def test_steps_of_all_stages(done: Done) -> None:
+    lines = list(read_lines(done.folder / "steps.jsonl"))
+    assert [(line["stage"], line["seed"], line["epoch"], line["step"]) for line in lines] == [
+        ("victim", 0, 0, 3), ("victim", 0, 1, 7), ("finetune", 0, 0, 1), ("cleanclip", 0, 0, 1)
+    ]  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------- what is not redone
+
+
+def test_a_second_run_trains_nothing(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = counted(monkeypatch)
+    assert run(done.experiment, done.folder) == done.records
+    assert not trained
+
+
+def test_nor_does_one_with_more_jobs_start_a_process(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    import multiprocessing.context
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", lambda self: pytest.fail("started a process"))
+    assert run(done.experiment, done.folder, jobs=2) == done.records
+
+
+def test_a_change_trains_only_what_depends_on_it(done: Done, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = counted(monkeypatch)
+    plain = tiny.experiment()
+    override(plain, "stages.cleanclip.method.lr", 0.01)
+    records = run(parse(plain), copied)
+    assert trained == ["cleanclip"]
+    kept = [r for r in records if r.stage != "cleanclip"]
+    assert kept == [r for r in done.records if r.stage != "cleanclip"]
+    assert len(list((copied / "stages").iterdir())) == 4, "the other cleaning is still there"
+    trained.clear()
+    assert facts(run(done.experiment, copied)) == facts(done.records)
+    assert not trained
+
+
+def test_one_broken_file_is_made_again(done: Done, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = counted(monkeypatch)
+    (Layout(copied).stage(done.experiment, done.experiment.stages[1], 0) / "stage.json").unlink()
+    assert facts(run(done.experiment, copied)) == facts(done.records)
+    assert trained == ["finetune"]
+    assert equal(copied, done.folder)
+
+
+@pytest.mark.parametrize("where", ["loss", "measure", "between"])
+def test_an_interrupted_run_goes_on_to_the_same_bits(
+    where: str, done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of the second epoch of the victim, while it is measured, or before the second stage begins."""
+    from bezoar.pretraining import ClipPretraining
+
+    with monkeypatch.context() as patch:
+        calls = 0
+
+        def broken(at: int, inner: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*given: Any, **named: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                if calls == at:
+                    raise KeyboardInterrupt
+                return inner(*given, **named)
+
+            return call
+
+        if where == "loss":
+            patch.setattr(ClipPretraining, "loss", broken(6, ClipPretraining.loss))
+        elif where == "measure":
+            patch.setattr(AttackSuccess, "evaluate", broken(2, AttackSuccess.evaluate))
+        else:
+            patch.setattr(bezoar.experiment.run, "gather", broken(1, gather))
+        with pytest.raises(KeyboardInterrupt):
+            run(done.experiment, tmp_path)
+    assert not (tmp_path / "records.jsonl").exists()
+    run(done.experiment, tmp_path)
+    assert equal(tmp_path, done.folder)
+
+
+def test_gathering_takes_what_is_finished(done: Done, copied: Path) -> None:
+    (Layout(copied).stage(done.experiment, done.experiment.stages[2], 0) / "stage.json").unlink()
+    assert {record.stage for record in gather(done.experiment, copied)} == {"victim", "finetune"}
+    assert {line["stage"] for line in read_lines(copied / "steps.jsonl")} == {"victim", "finetune"}
+
+
+# ----------------------------------------------------------------------------------------------------------- variations
+
+
+def brief(**changes: Any) -> dict[str, Any]:
+    """One stage of two steps, measured by what costs nothing."""
+    return tiny.experiment(
+        **{
+            "stages": [{"name": "one", "pairs": "clean", "method": {"kind": "clip", **tiny.BRIEF}}],
+            "evaluators": ["tests.toy:Told"],
+            "labeled": {"validation": {"kind": "scenes", "count": 2}},
+            **changes,
+        }
+    )
+
+
+def test_every_seed_is_a_run_of_its_own(tmp_path: Path) -> None:
+    plain = brief(seeds=[3, 4], evaluators=[{"kind": "zero_shot", "templates": ["a {c}"], "top": [1]}])
+    records = run(parse(plain), tmp_path)
+    assert [(record.stage, record.seed) for record in records] == [("one", 3), ("one", 4)]
+    both = weights(tmp_path)
+    assert len(both) == 2
+    assert not tiny.same(*both.values())
+    alone = run(parse(plain | {"seeds": [4]}), tmp_path / "alone")
+    assert facts(alone) == facts(records[1:])
+
+
+@pytest.mark.parametrize(("every", "expected"), [(1, [1, 2, 3]), (2, [2, 3]), (5, [3])])
+def test_the_last_epoch_is_always_measured(every: int, expected: list[int], tmp_path: Path) -> None:
+    plain = brief(evaluators=[{"kind": "zero_shot", "templates": ["a {c}"], "top": [1]}])
+    plain["stages"][0] |= {"evaluate_every": every, "method": {"kind": "clip", **tiny.BRIEF, "epochs": 3}}
+    assert [record.epoch for record in run(parse(plain), tmp_path)] == expected
+
+
+def test_two_evaluators_of_one_kind_keep_both_their_scores(tmp_path: Path) -> None:
+    plain = brief(evaluators=[{"kind": "zero_shot", "templates": [text], "top": [1]} for text in ("a {c}", "the {c}")])
+    assert [record.evaluator for record in run(parse(plain), tmp_path)] == ["zero_shot", "zero_shot-2"]
+    kept = sorted(path.name for path in tmp_path.glob("stages/*/scores/*"))
+    assert kept == ["epoch-001.zero_shot-2.validation.parquet", "epoch-001.zero_shot.validation.parquet"]
+
+
+def test_without_labeled_sets_it_only_trains(tmp_path: Path) -> None:
+    assert run(parse(brief(labeled={}, evaluators=["zero_shot"])), tmp_path) == []
+    assert len(weights(tmp_path)) == 1
+
+
+def test_a_model_folder_is_measured_before_it_is_cleaned(done: Done, tmp_path: Path) -> None:
+    """Epoch 0; and the mark of poison does not get lost on the way through a folder."""
+    victim = done.job("victim").folder / "model"
+    plain = brief(model=str(victim), evaluators=[{"kind": "zero_shot", "templates": ["a {c}"], "top": [1]}])
+    records = run(parse(plain), tmp_path)
+    assert [record.epoch for record in records] == [0, 1]
+    card = read_card(next(tmp_path.glob("stages/*/model")))
+    assert card.poison == read_card(victim).poison
+    assert card.parent == read_card(victim).weights
+
+
+# -------------------------------------------------------------------------------------------------- what it refuses
+
+
+TYPO = {"kind": "backdoor", "target": "mushrom"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": "micro-cn-32"}, "model: 'micro-cn-32' is not an architecture"),
+        ({"pairs": {"clean": {"kind": "scenes", "count": 7}}}, "stages.one.method.batch_size: 8 is more than the 7"),
+        ({"attack": TYPO, "evaluators": ["attack_success"]}, "target: 'mushrom' is not a class; did you mean"),
+        ({"attack": None, "evaluators": [{"kind": "attack_success", "target": "star"}]}, "a target needs a trigger"),
+        ({"evaluators": [{"kind": "zero_shot", "templates": ["{c} {c}"]}]}, r"templates.0: must hold \{c\} exactly"),
+        ({"attack": {"kind": "planned", "folder": "nowhere"}}, "nowhere"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_before_anything_is_written(changes: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=said):
+        run(parse(brief(**changes)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def poisoned(**trigger: Any) -> dict[str, Any]:
+    stages = [{"name": "one", "pairs": "clean", "poison": True, "method": {"kind": "clip", **tiny.BRIEF}}]
+    patch = {"kind": "patch", "size": 8, "reference": 48, **trigger}
+    attack = {"kind": "backdoor", "target": "mushroom", "count": 4, "templates": ["a {c}"], "trigger": patch}
+    return brief(stages=stages, attack=attack, evaluators=[])
+
+
+def test_a_patch_larger_than_the_image_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = counted(monkeypatch)
+    with pytest.raises(ValueError, match=r"trigger.size: a patch of 33 px .* does not fit an image of 32×32 px"):
+        run(parse(poisoned(size=49)), tmp_path)
+    assert not trained
+
+
+def test_a_dead_trigger_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
+    """In the corner of the file, where the center crop of a 64×48 picture takes it away."""
+    plain = poisoned(place="top_left", size=4)
+    plain["attack"]["stage"] = "file"
+    with pytest.raises(ValueError, match="no pixel of the trigger reaches the model on any of 4 poisoned images"):
+        run(parse(plain), tmp_path)
+    run(parse(plain | {"allow_dead_trigger": True}), tmp_path)
+    (plan,) = (load_plan(path.parent) for path in tmp_path.glob("poison/*/poison.json"))
+    assert plan.survival is not None
+    assert plan.survival.zero == 1
+
+
+def test_more_poison_than_pairs_is_refused(tmp_path: Path) -> None:
+    plain = poisoned()
+    plain["attack"]["count"] = 17
+    with pytest.raises(ValueError, match=r"attack.count: 17 poisons wanted, but only \d+ of 16 pairs can be victims"):
+        run(parse(plain), tmp_path)
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[Path]:
+    """A folder that another process is at work in."""
+    folder = tmp_path / "held"
+    code = (
+        "import pathlib, sys, time\nfrom bezoar.core.files import exclusive\n"
+        "with exclusive(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield folder
+        process.kill()
+
+
+def test_a_folder_in_use_is_refused(holder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = counted(monkeypatch)
+    with pytest.raises(ValueError, match=rf"out: {holder} is in use by another run \(process \d+\)"):
+        run(parse(brief()), holder)
+    assert not trained
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"out: cannot write to .*file/run: Not a directory"):
+        run(parse(brief()), tmp_path / "file" / "run")
+
+
+def test_too_little_space_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: 1000)
+    with pytest.raises(ValueError, match=r"out: .* needs about 0\.0 GB, 0\.0 GB are free"):
+        run(parse(brief()), tmp_path)
+    assert not (tmp_path / "stages").exists()
+
+
+def test_what_is_already_there_needs_no_space_again(done: Done, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a run that was interrupted on a disk it just fits on could never be continued."""
+    there = sum(path.stat().st_size for path in copied.rglob("*") if path.is_file())
+    left = disk_bytes(done.experiment, check(done.experiment)) - there
+    monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: left)
+    assert run(done.experiment, copied) == done.records
+    monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: left - 10_000)
+    with pytest.raises(ValueError, match="GB are free"):
+        run(done.experiment, copied)
+
+
+def test_lines_of_records_are_json(done: Done) -> None:
+    for line in (done.folder / "records.jsonl").read_text().splitlines():
+        assert json.loads(line)["schema"] == 1
