@@ -127,3 +127,11 @@ def golden(name: str, method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     # Kernels differ between processors in their last bits, and training spreads that: 2e-4 from AVX-512 to SSE 4.1.
     assert losses == pytest.approx([float(line) for line in path.read_text().split()], rel=1e-3)
     assert len(losses) == 20
+
+
+def their_method(folder: Path) -> str:
+    """The method that the documentation writes down for people, in a file of its own; its kind."""
+    page = (Path(__file__).parents[1] / "docs" / "adding-a-method.md").read_text("utf-8")
+    folder.mkdir(exist_ok=True)
+    (folder / "my_method.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    return "my_method:Smoothed"

@@ -19,42 +19,53 @@ from tests.experiment.test_run import equal
 
 from bezoar.core import yaml
 from bezoar.core.progress import Event
-from bezoar.experiment.experiment import parse
+from bezoar.core.settings import dump
+from bezoar.experiment.experiment import Experiment, parse
 from bezoar.experiment.run import run
 
 SOURCE = Path(__file__).parents[2] / "src"
 
 
-def plain() -> dict[str, Any]:
+def plain(own: str) -> dict[str, Any]:
     """Two stages that do not wait for each other, each of enough epochs to be broken off in the middle."""
-    method = {"kind": "clip", **tiny.BRIEF, "epochs": 16}
     stages = [
-        {"name": name, "pairs": "clean", "method": {**method, "lr": lr}, "evaluate_every": 5}
-        for name, lr in (("slow", 1e-4), ("fast", 1e-3))
+        {"name": name, "pairs": "clean", "method": {**tiny.BRIEF, "kind": kind, "epochs": 12}, "evaluate_every": 5}
+        for name, kind in (("theirs", own), ("ours", "clip"))
     ]
     return tiny.experiment(stages=stages, attack=None, evaluators=[{"kind": "zero_shot", "templates": ["a {c}"]}])
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nothing broke off."""
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
+    """An experiment with a method from outside the package, whose module every process must find."""
+    folder = tmp_path_factory.mktemp("theirs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield parse(plain(tiny.their_method(folder)))
+
+
+@pytest.fixture(scope="module")
+def whole(theirs: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing broke off, one stage after the other."""
     folder = tmp_path_factory.mktemp("whole")
-    run(parse(plain()), folder)
+    run(theirs, folder)
     return folder
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """``bezoar run`` in a process group of its own, when both of its stages have finished an epoch."""
+def started(experiment: Experiment, folder: Path, jobs: int) -> Iterator[subprocess.Popen[str]]:
+    """``bezoar run`` in a process group of its own, when as many stages as run have finished an epoch."""
     path = folder.parent / "experiment.yaml"
-    path.write_text(yaml.render(plain()))
-    command = [sys.executable, "-m", "bezoar", "run", str(path), "--out", str(folder), "--jobs", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    path.write_text(yaml.render(dump(experiment)))
+    command = [sys.executable, "-m", "bezoar", "run", str(path), "--out", str(folder), "--jobs", str(jobs)]
+    places = [str(SOURCE), str(Path(sys.modules["my_method"].__file__ or "").parent)]
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+        command, env={**os.environ, "PYTHONPATH": os.pathsep.join(places)}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
         try:
-            until(lambda: len(list(folder.glob("stages/*/training_state"))) == 2 or process.poll() is not None, 60)
+            begun = folder.glob
+            until(lambda: len(list(begun("stages/*/training_state"))) == jobs or process.poll() is not None, 60)
             assert process.poll() is None, process.communicate()
             yield process
         finally:
@@ -81,46 +92,45 @@ def gone(pid: int) -> bool:
         return True
 
 
-def test_a_killed_worker_is_one_clear_line(whole: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_is_one_clear_line(theirs: Experiment, whole: Path, tmp_path: Path) -> None:
+    """And two stages side by side end as one after the other."""
     seen: set[str] = set()
     killed: list[int] = []
 
     def hear(event: Event) -> None:
         seen.add(event.task)
-        if {"slow", "fast"} <= seen and not killed:
+        if {"ours", "theirs"} <= seen and not killed:
             killed.append(multiprocessing.active_children()[0].pid or 0)
             os.kill(killed[0], signal.SIGKILL)
 
     with pytest.raises(RuntimeError) as caught:
-        run(parse(plain()), tmp_path, jobs=2, listen=hear)
-    assert str(caught.value) == (
-        "a process died (out of memory, or killed), at work: slow, fast; the same command continues"
-    )
+        run(theirs, tmp_path, jobs=2, listen=hear)
+    said = "a process died (out of memory, or killed), at work: theirs, ours; the same command continues"
+    assert str(caught.value) == said
     assert not multiprocessing.active_children()
-    run(parse(plain()), tmp_path)
+    run(theirs, tmp_path, jobs=2)
     assert equal(tmp_path, whole)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads the processes of Linux")
-def test_a_killed_run_leaves_no_orphans(whole: Path, tmp_path: Path) -> None:
-    with started(tmp_path / "run") as process:
+def test_a_killed_run_leaves_no_orphans(theirs: Experiment, whole: Path, tmp_path: Path) -> None:
+    with started(theirs, tmp_path / "run", jobs=2) as process:
         workers = children(process.pid)
         assert len(workers) >= 2
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         until(lambda: all(map(gone, workers)), 10)
-    run(parse(plain()), tmp_path / "run")
+    run(theirs, tmp_path / "run")
     assert equal(tmp_path / "run", whole)
 
 
-def test_control_c_ends_with_130_and_one_line(whole: Path, tmp_path: Path) -> None:
-    """As a terminal sends it: to the run and to its workers at once."""
-    with started(tmp_path / "run") as process:
+def test_control_c_ends_with_130_and_one_line(theirs: Experiment, whole: Path, tmp_path: Path) -> None:
+    with started(theirs, tmp_path / "run", jobs=1) as process:
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert out == ""
     assert err.splitlines()[-1] == "bezoar: interrupted; the same command continues"
     assert "Traceback" not in err
-    run(parse(plain()), tmp_path / "run")
+    run(theirs, tmp_path / "run")
     assert equal(tmp_path / "run", whole)
