@@ -92,6 +92,7 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_one_clear_line(theirs: Experiment, whole: Path, tmp_path: Path) -> None:
     """And two stages side by side end as one after the other."""
     seen: set[str] = set()
@@ -112,6 +113,7 @@ def test_a_killed_worker_is_one_clear_line(theirs: Experiment, whole: Path, tmp_
     assert equal(tmp_path, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads the processes of Linux")
 def test_a_killed_run_leaves_no_orphans(theirs: Experiment, whole: Path, tmp_path: Path) -> None:
     with started(theirs, tmp_path / "run", jobs=2) as process:

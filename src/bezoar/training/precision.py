@@ -15,8 +15,9 @@ def resolve(precision: Literal["auto", "bf16", "fp32"], device: torch.device) ->
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     if device.type == "cpu":
-        units = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
-        return "bf16" if any(has() for has in units) else "fp32"
+        # Not every release and platform has both questions.
+        units = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+        return "bf16" if any(has is not None and has() for has in units) else "fp32"
     return "fp32"
 
 
