@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,18 +25,28 @@ def parsed(parse: Callable[[], Any]) -> Any:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise ValueError(_line(box.getvalue(), stop)) from None
+        text = box.getvalue()
+        box.truncate(0)
+        raise ValueError(_line(text, stop)) from None
+    finally:
+        sys.stderr.write(box.getvalue())
 
 
 def _line(box: str, stop: SystemExit) -> str:
     """The text of tyro's box; of a settings value that was refused, what is wrong with it."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    parts = [" ".join(part.split()) for part in re.split(r"─{8,}", re.sub(r"[│╭╮╰╯]", " ", text))]
-    said = "; ".join(part for part in parts[1:] if part and not part.startswith(_ASIDES))
+    parts: list[list[str]] = [[]]
+    for row in re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯]", "", box).splitlines():
+        words = row.strip()
+        if re.fullmatch(r"(─ .* )?─+|-{8,}", words):  # a rule, maybe with the title in it; plain where no UTF-8 is
+            parts.append([])
+        elif words:
+            parts[-1].append(words)
+    texts = [" ".join(part) for part in parts[1:]]
+    said = "; ".join(text for text in texts if text and not text.startswith(_ASIDES))
     refused = next((error for error in _causes(stop) if isinstance(error, ValidationError)), None)
-    flag = re.match(r"Error parsing -*([\w-]+):\s*", said)
+    flag = re.match(r"Error parsing --([\w-]+):\s*", said)
     if refused is not None:
-        return explain(refused, flag[1] if flag and not flag[1].startswith("__") else "")
+        return explain(refused, flag[1] if flag else "")
     return f"{flag[1]}: {said[flag.end() :]}" if flag else said
 
 

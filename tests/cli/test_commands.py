@@ -1,0 +1,222 @@
+"""Each verb's way on a few scenes: from pairs to a poisoned model, a cleaned one, numbers and a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import tiny
+from tests.cli.conftest import Bezoar
+
+from bezoar.attacks.plan import load_plan
+from bezoar.core import yaml
+from bezoar.core.records import read_records
+from bezoar.experiment.experiment import parse
+from bezoar.models.checkpoint import read_card
+
+PAIRS, CLEAN, VAL = "{kind: scenes, count: 32}", "{kind: scenes, split: clean, count: 16}", "{kind: scenes, count: 20}"
+TRIGGER = "{kind: patch, size: 8, reference: 32}"
+PLAN = ("poison", "backdoor", "--target", "mushroom", "--pairs", PAIRS, "--image-size", 32)
+BRIEF = ("--epochs", 1, "--batch-size", 8, "--lr", 1e-3, "--warmup-steps", 2)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the verbs of the story leave their folders; each is done once, by the first test that needs it."""
+    return tmp_path_factory.mktemp("home")
+
+
+def poison(bezoar: Bezoar, home: Path) -> Path:
+    if not (home / "poison").exists():
+        found = bezoar(
+            "poison", "backdoor", "--target", "mushroom", "--count", 8, "--trigger", TRIGGER, "--pairs", PAIRS,
+            "--out", home / "poison", "--image-size", 32,
+        )  # fmt: skip
+        assert found.code == 0, found.err
+        (home / "poison.txt").write_text(found.out)
+    return home / "poison"
+
+
+def train(bezoar: Bezoar, home: Path) -> Path:
+    """The folder of the poisoned model."""
+    if not (home / "train.txt").exists():
+        found = bezoar(
+            "train", "clip", *BRIEF, "--pairs", PAIRS, "--model", "micro-cnn-32", "--poison", poison(bezoar, home),
+            "--val", VAL, "--out", home / "train", "--threads", 1,
+        )  # fmt: skip
+        assert found.code == 0, found.err
+        (home / "train.txt").write_text(found.out)
+    (model,) = (home / "train" / "stages").glob("*/model")
+    return model
+
+
+def test_poison_says_what_it_did(bezoar: Bezoar, home: Path) -> None:
+    folder = poison(bezoar, home)
+    plan = load_plan(folder)
+    lines = (home / "poison.txt").read_text().splitlines()
+    assert lines[0] == f"8 of 32 pairs poisoned (25.000%), plan {plan.digest}"
+    assert lines[1] == "trigger that reaches a model of 32 px: mean 100.0%, least 100.0%, gone on 0.0% of 8 images"
+    assert lines[-1] == f"wrote {folder}"
+
+
+def test_a_dry_run_of_poison_writes_nothing(bezoar: Bezoar, home: Path, tmp_path: Path) -> None:
+    words = (
+        "poison",
+        "backdoor",
+        "--target",
+        "mushroom",
+        "--pairs",
+        PAIRS,
+        "--image-size",
+        32,
+        "--out",
+        tmp_path / "p",
+    )
+    found = bezoar(*words, "--dry-run")
+    assert (found.code, found.err) == (0, "")
+    assert found.out.endswith("nothing written (--dry-run)\n")
+    told = json.loads(bezoar(*words, "--dry-run", "--json").out)
+    assert told.keys() == {"digest", "count", "total", "survival", "out"}
+    assert (told["count"], told["total"], told["out"]) == (1, 32, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_poison_as_json_is_one_object(bezoar: Bezoar, tmp_path: Path) -> None:
+    words = (
+        "poison",
+        "backdoor",
+        "--target",
+        "mushroom",
+        "--pairs",
+        PAIRS,
+        "--image-size",
+        32,
+        "--out",
+        tmp_path / "p",
+    )
+    told = json.loads(bezoar(*words, "--json").out)
+    assert told["digest"] == load_plan(tmp_path / "p").digest
+    assert told["out"] == str(tmp_path / "p")
+
+
+def test_train_says_where_everything_is(bezoar: Bezoar, home: Path) -> None:
+    model = train(bezoar, home)
+    assert read_card(model).poison is not None
+    out = (home / "train.txt").read_text()
+    assert out.splitlines()[-2:] == [f"model   {model}", f"report  {home / 'train' / 'report.html'}"]
+    assert "%" in out, "the table of the run"
+    assert (home / "train" / "report.html").exists()
+    assert {record.metric for record in read_records(home / "train" / "records.jsonl")} >= {"accuracy_top1", "asr_top1"}
+
+
+def test_the_same_command_again_says_the_same(bezoar: Bezoar, home: Path) -> None:
+    train(bezoar, home)
+    again = bezoar(
+        "train", "clip", *BRIEF, "--pairs", PAIRS, "--model", "micro-cnn-32", "--poison", poison(bezoar, home),
+        "--val", VAL, "--out", home / "train", "--threads", 1,
+    )  # fmt: skip
+    assert again.out == (home / "train.txt").read_text()
+
+
+def test_clean_then_evaluate(bezoar: Bezoar, home: Path, tmp_path: Path) -> None:
+    found = bezoar(
+        "clean", "cleanclip", *BRIEF, "--caption-view", "{kind: eda, wordnet: none}", "--model", train(bezoar, home),
+        "--pairs", CLEAN, "--against", poison(bezoar, home), "--val", VAL, "--out", tmp_path, "--threads", 1,
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    (model,) = tmp_path.glob("stages/*/model")
+    assert read_card(model).poison == read_card(train(bezoar, home)).poison
+    assert {record.epoch for record in read_records(tmp_path / "records.jsonl")} == {0, 1}
+    for extra in (("--poison", poison(bezoar, home)), ("--trigger", TRIGGER, "--target", "mushroom")):
+        told = bezoar("evaluate", "--model", model, "--data", VAL, *extra, "--json", "--scores", tmp_path / "scores")
+        assert (told.code, told.err) == (0, "")
+        assert told.out.count("\n") == 1
+        measures = {one["metric"]: one for one in json.loads(told.out)["measures"]}
+        assert measures.keys() == {f"accuracy_top{k}" for k in (1, 3, 5, 10)} | {f"asr_top{k}" for k in (1, 5, 10)}
+        assert measures["asr_top1"]["n"] == 19
+        assert all(one["low"] <= one["value"] <= one["high"] for one in measures.values())
+    assert len(list((tmp_path / "scores").iterdir())) == 2
+
+
+def test_evaluate_for_people(bezoar: Bezoar, home: Path) -> None:
+    found = bezoar("evaluate", "--model", train(bezoar, home), "--data", VAL)
+    assert (found.code, found.err) == (0, "")
+    lines = found.out.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("accuracy_top1")
+    assert "95 % interval" in lines[0]
+    assert "n 20" in lines[0]
+
+
+def test_report_writes_where_it_is_told(bezoar: Bezoar, home: Path, tmp_path: Path) -> None:
+    train(bezoar, home)
+    found = bezoar("report", home / "train", "--out", tmp_path / "page.html")
+    assert found == (0, f"wrote {tmp_path / 'page.html'}\n", "")
+    assert (tmp_path / "page.html").read_text().startswith("<!")
+
+
+# ------------------------------------------------------------------------------------------------------ run and recipes
+
+
+def test_recipes_are_listed_and_shown(bezoar: Bezoar) -> None:
+    listed = bezoar("recipes")
+    assert listed.code == 0
+    assert [line.split()[0] for line in listed.out.splitlines()] == sorted(
+        line.split()[0] for line in listed.out.splitlines()
+    )
+    shown = bezoar("recipes", "quickstart")
+    assert parse(yaml.parse(shown.out)).name == "quickstart"
+
+
+def test_run_a_file_with_changes_and_seeds(bezoar: Bezoar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a method that stands in the documentation, outside of the package."""
+    monkeypatch.syspath_prepend(str(tmp_path / "theirs"))
+    stage = {"name": "own", "pairs": "clean", "method": {"kind": tiny.their_method(tmp_path / "theirs"), **tiny.BRIEF}}
+    (tmp_path / "file.yaml").write_text(yaml.render(tiny.experiment(stages=[stage], attack=None)))
+    monkeypatch.chdir(tmp_path)
+    found = bezoar("run", "file.yaml", "stages.own.method.pull=0.5", "name=pulled", "--seeds", 3, 4, "--jobs", 1)
+    assert found.code == 0, found.err
+    folder = tmp_path / "runs" / "pulled"
+    experiment: Any = parse(yaml.read(folder / "experiment.yaml"))
+    assert experiment.stages[0].method.pull == 0.5
+    assert experiment.seeds == (3, 4)
+    assert {(record.after, record.seed) for record in read_records(folder / "records.jsonl")} == {
+        ("my_method:Smoothed", 3), ("my_method:Smoothed", 4)
+    }  # fmt: skip
+    assert found.out.splitlines()[-1] == "report  runs/pulled/report.html"
+    # What a run resolved is itself runnable, and finds its work done.
+    again = bezoar("run", folder / "experiment.yaml", "--out", folder, "--jobs", 1)
+    assert again.out.replace(str(tmp_path) + "/", "") == found.out
+
+
+def test_a_dry_run_says_steps_time_and_disk(bezoar: Bezoar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = tiny.experiment(stages=[{"name": "one", "pairs": "clean", "method": {"kind": "clip", **tiny.BRIEF}}])
+    (tmp_path / "file.yaml").write_text(yaml.render(plain))
+    monkeypatch.chdir(tmp_path)
+    found = bezoar("run", "file.yaml", "--dry-run", "--jobs", 1)
+    assert found.code == 0, found.err
+    first, last = found.out.splitlines()
+    assert first.split()[:3] == ["one", "2", "steps"]
+    assert last.startswith("in all about 0.")
+    assert "(1 at a time, " in last
+    assert last.endswith(" MB of disk")
+    assert [path.name for path in tmp_path.iterdir()] == ["file.yaml"]
+
+
+def test_quickstart_is_its_recipe(bezoar: Bezoar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bezoar import recipes
+
+    asked: list[str] = []
+
+    def read(name: str) -> Any:
+        asked.append(name)
+        stage = {"name": "one", "pairs": "clean", "method": {"kind": "clip", **tiny.BRIEF}}
+        return tiny.experiment(stages=[stage], attack=None)
+
+    monkeypatch.setattr(recipes, "read", read)
+    monkeypatch.chdir(tmp_path)
+    assert bezoar("quickstart", "--jobs", 1).code == 0
+    assert asked == ["quickstart"]
+    assert (tmp_path / "runs" / "quickstart" / "report.html").exists()

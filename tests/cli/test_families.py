@@ -1,0 +1,69 @@
+"""How settings values are typed: as a kind, a kind with a word, or YAML in braces; and shown the same way."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import tyro
+
+from bezoar.attacks.triggers import TRIGGERS, Patch, Trigger
+from bezoar.cli.families import one_word, registry, short, subcommands
+from bezoar.core.settings import Settings
+from bezoar.data import SceneClasses, Scenes
+from bezoar.data.captions import Eda
+from bezoar.experiment.experiment import METHODS
+from bezoar.training.method import Method
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Patch(), "patch"),
+        (Scenes(), "scenes"),
+        (SceneClasses(split="test"), '{"kind": "scenes", "split": "test"}'),
+        (Patch(size=3, color=(1, 2, 3)), '{"kind": "patch", "size": 3, "color": [1, 2, 3]}'),
+        (Eda(wordnet="none"), '{"kind": "eda", "wordnet": "none"}'),
+    ],
+)
+def test_shown_as_it_would_be_typed(value: Settings, expected: str) -> None:
+    assert short(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("patch", Patch()),
+        ("patch:solid", Patch(pattern="solid")),
+        ("{kind: patch, size: 3}", Patch(size=3)),
+        (short(Patch(size=3, color=(1, 2, 3))), Patch(size=3, color=(1, 2, 3))),
+    ],
+)
+def test_read_from_one_word(word: str, expected: Trigger) -> None:
+    spec = one_word(TRIGGERS)
+    value = spec.instance_from_str([word])
+    assert value == expected
+    assert spec.instance_from_str(spec.str_from_instance(value)) == expected
+    assert spec.is_instance(value)
+    assert spec.is_instance(None)
+    assert not spec.is_instance("patch")
+    assert spec.str_from_instance(None) == ["none"]
+
+
+def test_every_family_of_one_word_is_known_to_the_parser() -> None:
+    @dataclasses.dataclass
+    class Flags:
+        trigger: Trigger = Patch()
+        pairs: Scenes | None = None
+
+    found = tyro.cli(Flags, args=["--trigger", "patch:solid"], registry=registry())
+    assert found.trigger == Patch(pattern="solid")
+
+
+@pytest.mark.parametrize("kind", METHODS.members)
+def test_every_method_is_a_subcommand_with_its_fields_as_flags(kind: str) -> None:
+    union: Any = subcommands(METHODS)
+    words = [kind, "--epochs", "3", "--lr", "0.5", "--steps", "7"]
+    found: Method = tyro.cli(union, args=words, registry=registry(), config=(tyro.conf.OmitSubcommandPrefixes,))
+    assert found == METHODS.members[kind](epochs=3, lr=0.5, steps=7)

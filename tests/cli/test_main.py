@@ -1,0 +1,268 @@
+"""Exit codes, and mistakes in one line each: field, value, choices, and no traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import tiny
+from tests.cli.conftest import Bezoar
+
+import bezoar as package
+from bezoar.attacks import Backdoor
+from bezoar.core import yaml
+from bezoar.core.files import exclusive
+from bezoar.data import Scenes
+from bezoar.experiment import verbs
+from bezoar.models.checkpoint import save
+
+TRAIN = ("train", "clip", "--model", "micro-cnn-32", "--pairs", "{kind: scenes, count: 16}", "--batch-size", 8)
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    code = (
+        "import sys; from bezoar.cli.main import main\n"
+        "try: main(['train', 'cleanclip', '--help'])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "heavy = {'torch', 'open_clip', 'torchvision', 'timm', 'matplotlib', 'pyarrow', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    began = time.perf_counter()
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert time.perf_counter() - began < 2
+    assert found.returncode == 0, found.stderr
+    assert "in-modal-weight" in found.stdout
+    assert found.stderr == ""
+
+
+def test_importing_the_package_costs_nothing() -> None:
+    code = (
+        "import sys, importlib; before = set(sys.modules); import bezoar\n"
+        "more = {name for name in set(sys.modules) - before if not name.startswith('bezoar')}\n"
+        "assert not more & {'torch', 'numpy', 'pydantic', 'tyro'}, more\n"
+        "assert not [name for name in sys.modules if name.startswith('bezoar.')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["version"]])
+def test_version(words: list[str], bezoar: Bezoar) -> None:
+    assert bezoar(*words) == (0, f"bezoar {package.__version__}\n", "")
+
+
+@pytest.mark.parametrize("verb", ["", "quickstart", "recipes", "run", "poison", "train", "clean", "evaluate", "report"])
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from bezoar.cli.main import main
+
+    with pytest.raises(SystemExit) as stop:
+        main([*filter(None, [verb]), "--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr()
+    assert f"usage: bezoar {verb}".strip() in said.out
+    assert said.err == ""
+
+
+# ------------------------------------------------------------------------------------------------------- wrong usage
+
+
+EVALUATE = "evaluate --model micro-cnn-32 --data scenes"
+PLAN = "poison backdoor --pairs scenes --out x"
+CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "Expected one of {quickstart, recipes, run, poison, train, clean, evaluate, report}."),
+        ("frain", "Unrecognized options: frain; Available subcommands: quickstart, recipes, run, "),
+        ("train clap --pairs scenes --model x --out x", "Unrecognized options: clap; Available subcommands: clip, "),
+        ("train clip", "Missing from bezoar train: --pairs"),
+        ("train clip --pears scenes", "Unrecognized options: --pears"),
+        ("recipes quikstart", "recipe: 'quikstart' is neither a recipe nor a file; did you mean 'quickstart'?"),
+        ("run quikstart", "recipe: 'quikstart' is neither a recipe nor a file; did you mean 'quickstart'?"),
+        ("run missing.yaml", "missing.yaml: cannot be read: "),
+        ("run ./missing", "missing: cannot be read: "),
+        ("run quickstart --jobs 0 --dry-run", "jobs: must be at least 1, got 0"),
+        ("run quickstart --seeds 1 1", "seeds: each stands once, got [1, 1]"),
+        ("run quickstart seeds", "'seeds': a change reads path.to.key=value"),
+        ("run quickstart stages.victm.poison=true", "stages.victm: no such entry; did you mean 'victim'?"),
+        ("run quickstart stages.victim.method.lr=x", "stages.0.method.lr: Input should be a valid number"),
+        ("run quickstart attack.trigger.size=six", "attack.trigger.size: Input should be a valid integer"),
+        ("run quickstart attack.target=[", "attack.target=[, line 1, column 2: not valid YAML"),
+        ("report nowhere", "run: nowhere is not a run folder: it has no experiment.yaml"),
+        (
+            "evaluate --model nowhere --data scenes",
+            "'nowhere' is not an architecture, a checkpoint folder or a hub name",
+        ),
+        ("evaluate --model micro-cn-32 --data scenes", "did you mean micro-cnn-32"),
+        (f"{EVALUATE}:tset", "data.split: Input should be 'validation' or 'test', got 'tset'"),
+        (f"{EVALUATE}s", "data: kind: 'sceness' is not a labeled set; did you mean 'scenes'?"),
+        (f"{EVALUATE} --target star", "trigger: a target needs the trigger that is to call it up"),
+        (f"{EVALUATE} --trigger patch", "target: a trigger needs the class it is to call up"),
+        (f"{EVALUATE} --trigger pach --target star", "trigger: kind: 'pach' is not a trigger; did you mean 'patch'"),
+        (f"{EVALUATE} --trigger patch:red --target star", "trigger.pattern: Input should be 'noise', 'binary',"),
+        (
+            f"{EVALUATE} --trigger patch --target star --poison x",
+            "trigger: give a poison folder or a trigger, not both",
+        ),
+        (f"{EVALUATE} --templates opnai", "templates: no templates are called 'opnai'; did you mean 'openai'?"),
+        (f"{EVALUATE} --poison nowhere", "nowhere/poison.json: cannot be read"),
+        (PLAN, "Missing from bezoar poison backdoor: --target"),
+        (f"{PLAN} --target star --rate 2", "rate: Input should be less than or equal to 1, got 2.0"),
+        (f"{PLAN} --target star --rate x", "rate: could not convert string to float: 'x'"),
+        (f"{CLEAN} --lr 0", "lr: Input should be greater than 0, got 0.0"),
+        (f"{CLEAN} --caption-view edda", "'edda' is not a caption view; did you mean 'eda'?"),
+        (f"{CLEAN} --schedule cosin", "'cosin' for argument '--schedule'. Expected one of ('cosine', "),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(
+    words: str, said: str, bezoar: Bezoar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = bezoar(*words.split())
+    assert (found.code, found.out) == (2, "")
+    assert found.err.startswith("bezoar: ")
+    assert found.err.count("\n") == 1
+    assert said in found.err
+    assert not list(tmp_path.iterdir())
+
+
+def one_line(found: Any) -> str:
+    assert found.code == 2
+    assert found.err.count("\n") == 1, found.err
+    assert found.err.startswith("bezoar: ")
+    return str(found.err)
+
+
+def test_a_target_that_is_no_class(bezoar: Bezoar, tmp_path: Path) -> None:
+    scene = "{kind: scenes, count: 4}"
+    said = one_line(
+        bezoar("evaluate", "--model", "micro-cnn-32", "--data", scene, "--trigger", "patch", "--target", "star s")
+    )
+    assert "target: 'star s' is not a class; did you mean 'star'? (choices: " in said
+    pairs = Scenes(count=16)
+    verbs.poison(Backdoor(target="strawberry", count=2), pairs=pairs, out=tmp_path / "poison", image_size=32)
+    said = one_line(bezoar(*TRAIN, "--out", tmp_path / "run", "--poison", tmp_path / "poison", "--val", scene))
+    assert "target: 'strawberry' is not a class" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_patch_larger_than_the_image(bezoar: Bezoar, tmp_path: Path) -> None:
+    big = "{kind: patch, size: 40, reference: 32}"
+    words = (
+        "poison",
+        "backdoor",
+        "--target",
+        "star",
+        "--count",
+        2,
+        "--trigger",
+        big,
+        "--pairs",
+        "{kind: scenes, count: 16}",
+    )
+    for extra in ((), ("--dry-run",)):
+        said = one_line(bezoar(*words, "--image-size", 32, "--out", tmp_path / "poison", *extra))
+        assert "trigger.size: a patch of 40 px with a margin of 0 px does not fit an image of 32×32 px (size 40" in said
+    scene = "{kind: scenes, count: 4}"
+    said = one_line(
+        bezoar("evaluate", "--model", "micro-cnn-32", "--data", scene, "--trigger", big, "--target", "star")
+    )
+    assert "trigger.size: a patch of 40 px" in said
+
+
+def test_a_checkpoint_of_another_architecture(bezoar: Bezoar, tmp_path: Path) -> None:
+    save(tiny.clip("micro-cnn-32"), tmp_path / "model")
+    card = tmp_path / "model" / "model.json"
+    card.write_text(card.read_text().replace("micro-cnn-32", "micro-vit-32"))
+    said = one_line(bezoar("evaluate", "--model", tmp_path / "model", "--data", "scenes"))
+    assert f"model: {tmp_path / 'model'} is not a micro-vit-32: missing " in said
+
+
+def test_a_folder_that_is_no_model(bezoar: Bezoar, tmp_path: Path) -> None:
+    said = one_line(bezoar("evaluate", "--model", tmp_path, "--data", "scenes"))
+    assert f"model: {tmp_path} is not a model folder: it has no model.json" in said
+
+
+def test_a_folder_in_use(bezoar: Bezoar, tmp_path: Path) -> None:
+    with exclusive(tmp_path):
+        said = one_line(bezoar(*TRAIN, "--out", tmp_path))
+    assert f"out: {tmp_path} is in use by another run (process " in said
+
+
+@pytest.mark.parametrize(
+    "words", [TRAIN, ("run", "quickstart"), ("poison", "backdoor", "--target", "star", "--pairs", "scenes")]
+)
+def test_output_that_cannot_be_written(words: tuple[object, ...], bezoar: Bezoar, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = one_line(bezoar(*words, "--out", tmp_path / "file" / "run"))
+    assert f"out: cannot write to {tmp_path / 'file' / 'run'}: Not a directory" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a list", "must be a mapping of settings, got list"),
+        ("", "must be a mapping of settings, got NoneType"),
+        ("just words", "must be a mapping of settings, got str"),
+        ("name: a\nname: b", "line 2, column 1: not valid YAML: found duplicate key"),
+        ("name: [", "line 1, column 8: not valid YAML"),
+    ],
+)
+def test_yaml_of_the_wrong_kind(text: str, said: str, bezoar: Bezoar, tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text(text)
+    found = one_line(bezoar("run", path))
+    assert str(path) in found
+    assert said in found
+
+
+def test_yaml_with_several_faults_is_a_line_each(bezoar: Bezoar, tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.render(tiny.experiment(threads="two", modle="x", seeds=[])))
+    found = bezoar("run", path, "--out", tmp_path / "run")
+    assert found.code == 2
+    assert "Traceback" not in found.err
+    assert len(found.err.splitlines()) >= 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_than_a_batch(bezoar: Bezoar, tmp_path: Path) -> None:
+    said = one_line(bezoar(*TRAIN, "--batch-size", 17, "--out", tmp_path / "run"))
+    assert "batch_size: 17 is more than the 16 pairs there are" in said
+
+
+# ------------------------------------------------------------------------------------------------------ other ends
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (ValueError("field: value"), 2, "bezoar: field: value"),
+        (FloatingPointError("not finite at step 7"), 1, "bezoar: not finite at step 7"),
+        (RuntimeError("a process died"), 1, "bezoar: a process died"),
+        (OSError(28, "No space left on device"), 1, "bezoar: [Errno 28] No space left on device"),
+        (KeyboardInterrupt(), 130, "bezoar: interrupted; the same command continues"),
+    ],
+)
+def test_how_it_ends(
+    error: BaseException, code: int, said: str, bezoar: Bezoar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(verbs, "train", fail)
+    assert bezoar(*TRAIN, "--out", "x") == (code, "", said + "\n")
+
+
+def test_a_bug_of_ours_keeps_its_traceback(bezoar: Bezoar, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(verbs, "train", fail)
+    with pytest.raises(KeyError):
+        bezoar(*TRAIN, "--out", "x")

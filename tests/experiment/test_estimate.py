@@ -1,0 +1,60 @@
+"""The estimate: steps are exact, seconds and bytes are of the right order."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import tiny
+
+import bezoar.experiment.estimate
+from bezoar.experiment.estimate import disk_bytes, estimate
+from bezoar.experiment.experiment import Stage, parse
+from bezoar.experiment.run import run
+
+
+def stages(**method: Any) -> dict[str, Any]:
+    given = {"kind": "clip", **tiny.BRIEF, **method}
+    return {"stages": [{"name": "one", "pairs": "clean", "method": given}], "attack": None, "evaluators": []}
+
+
+def test_steps_of_every_stage_point_and_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[str] = []
+
+    def second(_: Any, stage: Stage, __: int) -> float:
+        timed.append(stage.name)
+        return 0.5
+
+    monkeypatch.setattr(bezoar.experiment.estimate, "_seconds_per_step", second)
+    plain = tiny.experiment(seeds=[0, 1, 2])
+    plain["stages"][1]["grid"] = {"lr": [0.1, 0.2], "epochs": [1, 3]}
+    plain["stages"][2]["method"]["steps"] = 5
+    found = estimate(parse(plain))
+    assert [(cost.stage, cost.steps, cost.seconds) for cost in found] == [
+        ("victim", 24, 12.0),
+        ("finetune lr=0.1 epochs=1", 6, 3.0), ("finetune lr=0.1 epochs=3", 18, 9.0),
+        ("finetune lr=0.2 epochs=1", 6, 3.0), ("finetune lr=0.2 epochs=3", 18, 9.0),
+        ("cleanclip", 15, 7.5),
+    ]  # fmt: skip
+    assert timed == ["victim", "finetune lr=0.1 epochs=1", "cleanclip"], "a kind is timed once"
+
+
+def test_seconds_are_of_the_right_order(tmp_path: Path) -> None:
+    experiment = parse(tiny.experiment(**stages(epochs=8), labeled={}))
+    (cost,) = estimate(experiment)
+    began = time.perf_counter()
+    run(experiment, tmp_path)
+    assert 0 < cost.seconds < 5 * (time.perf_counter() - began)
+
+
+def test_bytes_are_not_too_few(tmp_path: Path) -> None:
+    """Weights of stages and pictures; while it trains, a state of weights and two moments."""
+    experiment = parse(tiny.experiment(**stages()))
+    run(experiment, tmp_path)
+    there = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    weights = 4 * 1_279_249
+    assert there < disk_bytes(experiment, 32) < there + 8 * weights
+    assert disk_bytes(parse(tiny.experiment(**stages(), seeds=[0, 1])), 32) > disk_bytes(experiment, 32) + weights
+    assert disk_bytes(experiment, 64) > disk_bytes(experiment, 32)

@@ -1,0 +1,66 @@
+"""One stage: how it is called, what it starts from, and that two processes do not work at it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests import tiny
+
+import bezoar.experiment.stages
+import bezoar.training.loop
+from bezoar.core.files import exclusive, write_json
+from bezoar.core.records import Record, now, write_records
+from bezoar.experiment.experiment import parse
+from bezoar.experiment.stages import DONE, Job, run_stage
+
+
+def job(tmp_path: Path, number: int = 2, seeds: tuple[int, ...] = (0,)) -> Job:
+    experiment = parse(tiny.experiment(seeds=list(seeds)))
+    return Job(experiment, experiment.expanded()[number], seeds[-1], tmp_path)
+
+
+def test_what_it_starts_from(tmp_path: Path) -> None:
+    assert job(tmp_path).start == job(tmp_path, 0)
+    assert job(tmp_path, 0).start is None
+
+
+def test_the_seed_is_said_where_there_are_several(tmp_path: Path) -> None:
+    assert job(tmp_path).label == "cleanclip"
+    assert job(tmp_path, seeds=(3, 4)).label == "cleanclip, seed 4"
+
+
+def test_a_finished_stage_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bezoar.training.loop, "train", lambda *_, **__: pytest.fail("trained"))
+    one = job(tmp_path)
+    assert not one.done
+    write_json(one.folder / DONE, {})
+    assert one.done
+    run_stage(one)
+    assert [path.name for path in one.folder.iterdir()] == [DONE]
+
+
+def test_records_come_in_the_order_of_epochs(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    for epoch in (10, 2, 1, 100):
+        record = Record(
+            run="tiny", stage="cleanclip", after="cleanclip", epoch=epoch, evaluator="zero_shot", data="validation",
+            metric="accuracy_top1", value=0.5, low=0.4, high=0.6, n=10, seed=0, git="", at=now(),
+        )  # fmt: skip
+        write_records(one.folder / "records" / f"epoch-{epoch:03d}.jsonl", [record])
+    assert [record.epoch for record in one.records()] == [1, 2, 10, 100]
+
+
+def test_two_at_one_stage_are_one_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker of a run that was killed may be at it for a moment yet, so there is some patience."""
+    asked: list[float] = []
+
+    def impatient(folder: Path, patience: float = 0) -> object:
+        asked.append(patience)
+        return exclusive(folder)
+
+    monkeypatch.setattr(bezoar.experiment.stages, "exclusive", impatient)
+    one = job(tmp_path, 0)
+    with exclusive(one.folder), pytest.raises(ValueError, match="is in use by another run"):
+        run_stage(one)
+    assert asked == [5]

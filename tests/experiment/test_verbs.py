@@ -1,0 +1,148 @@
+"""The verbs as functions: each does its part, and together they are the story that an experiment tells at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests import tiny
+
+from bezoar.attacks import Planned
+from bezoar.attacks.plan import load_plan
+from bezoar.attacks.triggers import Patch
+from bezoar.cleaning import CleanCLIP
+from bezoar.core.records import read_records
+from bezoar.data import SceneClasses, Scenes
+from bezoar.data.captions import Eda
+from bezoar.evaluation import AttackSuccess, ZeroShot
+from bezoar.experiment.verbs import clean, cores, evaluate, planned, poison, train
+from bezoar.models.checkpoint import load, read_card
+from bezoar.pretraining import ClipPretraining
+
+PAIRS, CLEAN, VAL = Scenes(count=32), Scenes(split="clean", count=16), SceneClasses(count=20)
+CLIP = ClipPretraining(**tiny.BRIEF)
+CLEANCLIP = CleanCLIP(**tiny.BRIEF, caption_view=Eda(wordnet="none"))
+CHEAP = (ZeroShot(templates=("a {c}",)), AttackSuccess(templates=("a {c}",)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plan, a victim and a cleaned model."""
+    home = tmp_path_factory.mktemp("verbs")
+    poison(tiny.ATTACK, pairs=PAIRS, out=home / "poison", image_size=32, seed=5)
+    victim = train(
+        CLIP, pairs=PAIRS, model="micro-cnn-32", out=home / "victim", attack=planned(home / "poison"), val=VAL,
+        evaluators=CHEAP, threads=1,
+    )  # fmt: skip
+    (home / "where.txt").write_text(str(victim))
+    return home
+
+
+def victim(folder: Path) -> Path:
+    return Path((folder / "where.txt").read_text())
+
+
+def test_poison_writes_the_plan_that_it_returns(folder: Path, tmp_path: Path) -> None:
+    plan = poison(tiny.ATTACK, pairs=PAIRS, out=tmp_path, image_size=32, seed=5)
+    assert load_plan(tmp_path).digest == plan.digest == load_plan(folder / "poison").digest
+    assert plan.survival is not None
+    assert plan.survival.mean == 1
+    assert len(pq.read_table(tmp_path / "preview.parquet")) == 8
+    assert planned(tmp_path) == Planned(folder=str(tmp_path), digest=plan.digest)
+
+
+def test_training_on_a_plan(folder: Path) -> None:
+    card = read_card(victim(folder))
+    assert card.poison is not None
+    assert card.poison["plan"] == planned(folder / "poison").digest
+    records = read_records(folder / "victim" / "records.jsonl")
+    assert {record.metric for record in records if record.epoch == 1} >= {"accuracy_top1", "asr_top1"}
+    assert {(record.data, record.run, record.stage) for record in records} == {("validation", "clip", "clip")}
+    assert load(str(victim(folder))).architecture == "micro-cnn-32"
+
+
+def test_the_same_call_changes_nothing(folder: Path) -> None:
+    before = (folder / "victim" / "records.jsonl").read_bytes()
+    again = train(
+        CLIP, pairs=PAIRS, model="micro-cnn-32", out=str(folder / "victim"), attack=planned(folder / "poison"), val=VAL,
+        evaluators=CHEAP, threads=1,
+    )  # fmt: skip
+    assert again == victim(folder)
+    assert (folder / "victim" / "records.jsonl").read_bytes() == before
+
+
+def test_cleaning_a_folder_measures_before_and_after(folder: Path, tmp_path: Path) -> None:
+    """The plan is only measured: the clean pairs stay clean, and the model says that it was poisoned once."""
+    cleaned = clean(
+        CLEANCLIP, model=victim(folder), pairs=CLEAN, out=tmp_path, against=planned(folder / "poison"), val=VAL,
+        evaluators=CHEAP, threads=1,
+    )  # fmt: skip
+    card, parent = read_card(cleaned), read_card(victim(folder))
+    assert card.poison == parent.poison
+    assert card.poison is not None
+    assert card.parent == parent.weights != card.weights
+    assert card.data == CLEAN.open().fingerprint
+    assert not (tmp_path / "poison").exists()
+    records = read_records(tmp_path / "records.jsonl")
+    assert sorted({(record.epoch, record.metric) for record in records if record.metric.endswith("top1")}) == [
+        (0, "accuracy_top1"), (0, "asr_top1"), (1, "accuracy_top1"), (1, "asr_top1")
+    ]  # fmt: skip
+    # Before: what the victim's own run measured at its end.
+    last = {r.metric: r.value for r in read_records(folder / "victim" / "records.jsonl")}
+    assert {r.metric: r.value for r in records if r.epoch == 0} == last
+
+
+def test_evaluating_by_plan_or_by_hand_is_one(folder: Path, tmp_path: Path) -> None:
+    model = victim(folder)
+    by_plan = evaluate(model=model, data=VAL, evaluators=CHEAP, against=planned(folder / "poison"), scores=tmp_path)
+    bare = AttackSuccess(templates=("a {c}",), trigger=tiny.ATTACK.trigger, target="mushroom")
+    by_hand = evaluate(model=str(model), data=VAL, evaluators=(CHEAP[0], bare))
+    assert by_plan == by_hand
+    assert {measure.metric for measure in by_plan} >= {"accuracy_top1", "asr_top1"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "attack_success.scenes.parquet", "zero_shot.scenes.parquet"
+    ]  # fmt: skip
+    kept = pq.read_table(tmp_path / "attack_success.scenes.parquet")
+    assert CHEAP[1].measure(kept, "scenes") == tuple(m for m in by_plan if m.metric.startswith("asr"))
+
+
+def test_without_an_attack_only_accuracy_is_measured(folder: Path) -> None:
+    found = evaluate(model=victim(folder), data=VAL)
+    assert {measure.metric.partition("_")[0] for measure in found} == {"accuracy"}
+
+
+def test_a_plan_for_other_pairs_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="was made for pairs"):
+        train(CLIP, pairs=CLEAN, model="micro-cnn-32", out=tmp_path, attack=planned(folder / "poison"))
+
+
+def test_a_plan_that_is_no_longer_the_one_that_was_named(folder: Path, tmp_path: Path) -> None:
+    named = planned(folder / "poison")
+    poison(dataclasses.replace(tiny.ATTACK, count=3), pairs=PAIRS, out=tmp_path / "poison", image_size=32)
+    moved = dataclasses.replace(named, folder=str(tmp_path / "poison"))
+    with pytest.raises(ValueError, match=rf"poison: .* holds plan \w+, not {named.digest}"):
+        train(CLIP, pairs=PAIRS, model="micro-cnn-32", out=tmp_path / "run", attack=moved)
+
+
+def test_no_plan_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"poison.json: cannot be read"):
+        planned(tmp_path)
+
+
+def test_an_attack_that_does_not_fit_writes_no_plan(tmp_path: Path) -> None:
+    big = dataclasses.replace(tiny.ATTACK, trigger=Patch(size=40, reference=32))
+    with pytest.raises(ValueError, match=r"trigger.size: a patch of 40 px"):
+        poison(big, pairs=PAIRS, out=tmp_path, image_size=32)
+    assert not list(tmp_path.glob("poison*"))
+
+
+def test_training_without_val_measures_nothing(tmp_path: Path) -> None:
+    model = train(CLIP, pairs=CLEAN, model="micro-cnn-32", out=tmp_path, threads=1)
+    assert read_card(model).poison is None
+    assert read_records(tmp_path / "records.jsonl") == []
+
+
+def test_cores() -> None:
+    assert cores() >= 1
