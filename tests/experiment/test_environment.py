@@ -48,7 +48,7 @@ def test_a_revision_with_a_mark_where_the_code_differs(fresh: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "error", [OSError, subprocess.CalledProcessError(1, "git"), subprocess.TimeoutExpired("g", 1)]
+    "error", [OSError(), subprocess.CalledProcessError(1, "git"), subprocess.TimeoutExpired("g", 1)]
 )
 def test_without_a_repository_it_is_the_version(error: Exception, fresh: pytest.MonkeyPatch) -> None:
     def git(folder: Path, *words: str) -> str:

@@ -36,7 +36,7 @@ def test_an_error_in_a_process_is_the_error_of_the_run(tmp_path: Path, monkeypat
     bystander.start()
     try:
         with pytest.raises(ValueError, match=r"^pull: must not push$"):
-            run(parse(tiny.experiment(stages=[stage], attack=None)), tmp_path / "run", jobs=2)
+            run(parse(tiny.experiment(stages=[stage], attack=None, labeled={})), tmp_path / "run", jobs=2)
         assert multiprocessing.active_children() == [bystander], "a process was left, or another one's was ended"
         assert bystander.is_alive()
     finally:
