@@ -54,7 +54,7 @@ class Split(Method):
         return Halves(model, len(pairs))
 
     def begin_epoch(self, state: Halves, epoch: int, scorer: Scorer) -> None:
-        tried = scorer.cosines() + 1e-3 * torch.rand(state.pairs)
+        tried = scorer.cosines() + torch.rand(state.pairs)  # the global generator: the loop seeds it every epoch
         state.easy = tried.argsort(descending=True)[: 8 * (epoch + 1)].sort().values
 
     def passes(self, state: Halves, epoch: int) -> Sequence[Pass]:
@@ -84,8 +84,10 @@ class Split(Method):
         found = encode(state.model, batch)
         return {"in_modal": in_modal(found.images[0], found.images[1], state.model.scale)}
 
-    def diagnostics(self, state: Halves) -> Mapping[str, float]:
-        return {"easy_share": len(state.easy) / state.pairs, "batches": float(state.seen.sum())}
+    def diagnostics(self, state: Halves) -> Mapping[str, float | Tensor]:
+        easy = torch.zeros(state.pairs)
+        easy[state.easy] = 1
+        return {"easy_share": len(state.easy) / state.pairs, "batches": float(state.seen.sum()), "easy": easy}
 
 
 @settings
@@ -96,10 +98,16 @@ class Told(Evaluator):
 
     def evaluate(self, model: Clip, context: Context) -> Evaluation:
         assert not model.training
+        numbers = {name: value for name, value in context.diagnostics.items() if isinstance(value, float)}
+        easy = context.diagnostics.get("easy")
+        if context.plan is not None and isinstance(easy, Tensor):
+            assert context.pairs is not None
+            poisoned = list(context.plan.places(context.pairs).values())
+            numbers["poisoned_and_easy"] = float(easy[poisoned].sum())
         found = tuple(
             Measure(metric=metric, value=value, low=value, high=value, n=len(images.labeled), data=name)
             for name, images in context.sets.items()
-            for metric, value in context.diagnostics.items()
+            for metric, value in numbers.items()
         )
         return Evaluation(found, {})
 

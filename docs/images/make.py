@@ -20,7 +20,7 @@ WIDTH, HEIGHT, COLUMNS = 128, 96, 8
 
 
 def sheet() -> Image.Image:
-    """Two rows of scenes, and the same with the quickstart's trigger as the model gets it, at a scale to look at."""
+    """Two rows of scenes, and the same with the quickstart's trigger, at four times the resolution of its model."""
     attack = parse(recipes.read("quickstart")).attack
     threat = attack.threat() if attack else None
     assert threat is not None

@@ -199,3 +199,12 @@ def test_a_set_is_evaluated_from_prepared_pictures_as_from_the_source(tmp_path: 
         for prepared in (Prepared(labeled, 32), Prepared(labeled, 32, tmp_path))
     ]
     assert scores[0].equals(scores[1])
+
+
+def test_cosines_are_not_rounded_where_features_are() -> None:
+    """Under bf16 autocast the features may be bf16; their products must not be, or classes would tie."""
+    found = images()
+    low = Context(sets={"test": found}, threat=None, autocast=lambda: torch.autocast("cpu", torch.bfloat16))
+    model = tiny.clip().eval()
+    cosines = low.cosines(model, found.clean(), low.head(model, "test", "own"))
+    assert not torch.equal(cosines, cosines.to(torch.bfloat16).float())

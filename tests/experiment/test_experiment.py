@@ -242,3 +242,16 @@ def test_parsing_changes_nothing() -> None:
     assert plain == before
     assert experiment.stages[1].method == Finetune(**tiny.BRIEF)
     assert experiment.stages[2].method == CleanCLIP(**tiny.BRIEF, caption_view=Eda(wordnet="none"))
+
+
+def test_two_names_that_would_share_a_folder_are_refused() -> None:
+    plain = tiny.experiment()
+    plain["stages"] = [plain["stages"][0] | {"name": name} for name in ("a b", "A_b")]
+    with pytest.raises(ValueError, match="'a b' and 'A_b' would share a folder"):
+        parse(plain)
+
+
+def test_a_rank_below_one_is_refused_before_anything_is_trained() -> None:
+    plain = tiny.experiment() | {"evaluators": [{"kind": "zero_shot", "top": [0]}]}
+    with pytest.raises(ValueError, match=r"evaluators.0.top.0: .* greater than or equal to 1"):
+        parse(plain)

@@ -19,7 +19,7 @@ from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.prepared import Prepared
 from bezoar.data.views import AutoAugment, ImageView, Plain
 from bezoar.training.batch import Batch
-from bezoar.training.loader import TrainingPairs, batches
+from bezoar.training.loader import AsLeft, TrainingPairs, batches
 from bezoar.training.method import Pass
 from bezoar.training.schedule import Schedule
 
@@ -224,3 +224,15 @@ def test_a_plan_for_other_pairs_is_refused() -> None:
     pairs = Scenes(count=20, seed=5).open()
     with pytest.raises(ValueError, match=r"poison: the plan was made for pairs \w{16}, these are \w{16}"):
         TrainingPairs(pairs, Prepared(pairs, 32), tiny.plan())
+
+
+def test_a_method_begins_with_what_the_attacker_left_and_cannot_tell() -> None:
+    plan = tiny.plan()
+    data = tiny.data(plan=plan)
+    left = AsLeft(data)
+    assert {name for name in vars(left) if not name.startswith("_")} == set()
+    assert len(left) == len(data)
+    for index in range(len(left)):
+        row = plan.by_id.get(left.id(index))
+        assert left.caption(index) == (row.caption if row else data.pairs.caption(index))
+        assert torch.equal(torch.tensor(left.image(index)).permute(2, 0, 1), data.image(index))

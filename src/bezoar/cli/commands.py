@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,6 +85,7 @@ class Run:
     """Print steps, estimated time and disk, and stop."""
 
     def __call__(self) -> None:
+        sys.path.append(os.getcwd())  # for kinds of the user's own, as my_method:MyMethod; last, so it hides nothing
         experiment = self._experiment()
         if self.dry_run:
             show_cost(experiment, self.jobs)

@@ -8,7 +8,7 @@ from bezoar.attacks.base import Stage, Threat
 from bezoar.attacks.triggers import AnyTrigger
 from bezoar.core.settings import settings
 from bezoar.data.pairs import class_index
-from bezoar.evaluation.base import Evaluation, Evaluator, wordings
+from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,8 @@ class AttackSuccess(Evaluator):
     """
 
     kind: ClassVar[str] = "attack_success"
-    top: tuple[int, ...] = (1, 5, 10)
+    revision: ClassVar[int] = 2
+    top: tuple[Rank, ...] = (1, 5, 10)
     templates: str | tuple[str, ...] = "auto"
     trigger: AnyTrigger | None = None
     target: str | None = None

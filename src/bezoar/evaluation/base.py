@@ -1,10 +1,12 @@
-"""What every evaluator is, and the context it works in: labeled sets, a trigger and its target, the plan's key."""
+"""What every evaluator is, and the context it works in: labeled sets, a threat, the pairs and their plan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import Field
 
 from bezoar.core.settings import Settings, kind_of, settings
 from bezoar.data.prompts import templates
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks import Threat
+    from bezoar.attacks.plan import PoisonPlan
     from bezoar.core.records import Measure
-    from bezoar.data.pairs import LabeledSet
+    from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.data.prepared import Prepared
     from bezoar.models.clip import Clip
 
+Rank = Annotated[int, Field(ge=1)]
 CHUNK = 256
 """Pictures in one forward."""
 KEEP = 1 << 30
@@ -101,8 +105,12 @@ class Context:
     threat: Threat | None
     """``None`` where nothing attacks: evaluators of attacks then measure nothing."""
     autocast: Callable[[], torch.autocast]
-    diagnostics: Mapping[str, float] = field(default_factory=dict)
-    """What the method says of its own state."""
+    diagnostics: Mapping[str, float | Tensor] = field(default_factory=dict)
+    """What the method says of its own state: numbers, and tensors with one entry a pair."""
+    pairs: Pairs | None = None
+    """The pairs that the model was trained on, where there are any."""
+    plan: PoisonPlan | None = None
+    """Who of them is poisoned: for evaluators, which join it by id; a method never sees it."""
     _heads: dict[tuple[str, object], Tensor] = field(default_factory=dict)
 
     def head(self, model: Clip, name: str, spec: str | tuple[str, ...]) -> Tensor:
@@ -131,9 +139,12 @@ class Context:
         import torch
 
         found = []
-        with torch.no_grad(), self.autocast():
+        with torch.no_grad():
             for chunk in chunks:
-                found.append(model.encode_image(chunk).float() @ head.float().T)
+                with self.autocast():
+                    features = model.encode_image(chunk)
+                # Outside autocast: a product in bf16 has ties, and ties are decided by the order of the classes.
+                found.append(features.float() @ head.float().T)
         return torch.cat(found).float().cpu()
 
 

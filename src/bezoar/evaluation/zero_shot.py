@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
-from bezoar.evaluation.base import Evaluation, Evaluator, wordings
+from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,8 @@ class ZeroShot(Evaluator):
     """``accuracy_topK``: share of images whose class is among the K nearest prompts' classes; Wilson interval."""
 
     kind: ClassVar[str] = "zero_shot"
-    top: tuple[int, ...] = (1, 3, 5, 10)
+    revision: ClassVar[int] = 2
+    top: tuple[Rank, ...] = (1, 3, 5, 10)
     """K at or above half the classes is not printed."""
     templates: str | tuple[str, ...] = "auto"
     """``auto``: the labeled set's own, or else CLIP's 80. Or ``own``, a set by name, a list with ``{c}``."""

@@ -15,6 +15,7 @@ from bezoar.cleaning import METHODS as CLEANING
 from bezoar.core.settings import Family, Settings, dump, explain, nearest, settings, validate
 from bezoar.data import AnyLabeledSource, AnyPairsSource
 from bezoar.evaluation import AnyEvaluator
+from bezoar.experiment.layout import slug
 from bezoar.pretraining import METHODS as PRETRAINING
 from bezoar.training.method import Method
 
@@ -103,6 +104,11 @@ class Experiment(Settings):
                 before.append(stage.name)
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: each stands once, got {list(self.seeds)}")
+        folders: dict[str, str] = {}
+        for name in (point.name for stage in self.stages for point in stage.expand()):
+            other = folders.setdefault(slug(name).casefold(), name)
+            if other != name:
+                raise ValueError(f"stages: '{other}' and '{name}' would share a folder; rename one")
         for field in ("select_on", "report_on") if self.labeled else ():
             value = getattr(self, field)
             if value not in self.labeled:

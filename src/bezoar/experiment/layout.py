@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from bezoar.core.settings import digest
 if TYPE_CHECKING:
     from bezoar.attacks import Attack
     from bezoar.data import LabeledSource, PairsSource
+    from bezoar.data.views import ImageView
     from bezoar.experiment.experiment import Experiment, Stage
 
 REVISION = 1
@@ -34,23 +35,38 @@ class Layout:
 
     def poison(self, experiment: Experiment, pairs: str, seed: int) -> Path:
         """The plan's folder for one set of pairs and seed."""
-        return self.root / "poison" / f"{_slug(pairs)}-seed{seed}-{plan_digest(experiment, pairs, seed)[:8]}"
+        return self.root / "poison" / f"{slug(pairs)}-seed{seed}-{plan_digest(experiment, pairs, seed)[:8]}"
 
     def stage(self, experiment: Experiment, stage: Stage, seed: int) -> Path:
         """The folder of a stage; another digest is another folder."""
-        name = f"{_slug(stage.name)}-seed{seed}-{stage_digest(experiment, stage, seed)[:8]}"
+        name = f"{slug(stage.name)}-seed{seed}-{stage_digest(experiment, stage, seed)[:8]}"
         return self.root / "stages" / name
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """``name`` as part of a file name."""
     return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
+
+
+def random_view(experiment: Experiment, pairs: str) -> ImageView | None:
+    """The random image view that poisoned stages lay over these pairs, if there is one."""
+    from bezoar.data.views import ImageView, Plain
+
+    for stage in experiment.stages:
+        if stage.poison and stage.pairs == pairs:
+            for field in fields(stage.method):
+                value = getattr(stage.method, field.name)
+                if isinstance(value, ImageView) and not isinstance(value, Plain):
+                    return value
+    return None
 
 
 def plan_digest(experiment: Experiment, pairs: str, seed: int) -> str:
     """What a plan depends on."""
     fingerprint = _fingerprint(experiment.pairs[pairs])
     model = _model_identity(experiment.model)
-    return digest(_attack_identity(experiment.attack), fingerprint, seed, model, experiment.allow_dead_trigger)
+    view = random_view(experiment, pairs)
+    return digest(_attack_identity(experiment.attack), fingerprint, seed, model, experiment.allow_dead_trigger, view)
 
 
 def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
@@ -60,12 +76,22 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         REVISION,
         training_digest(experiment, start, seed) if start else _model_identity(experiment.model),
         stage.method,
-        _resources(stage),
+        resources(stage),
         _fingerprint(experiment.pairs[stage.pairs]),
         plan_digest(experiment, stage.pairs, seed) if stage.poison else None,
         experiment.threads,
+        computing(experiment, stage),
         seed,
     )
+
+
+def computing(experiment: Experiment, stage: Stage) -> tuple[str, str]:
+    """The kind of device and the precision that a stage computes with here: weights of another are other weights."""
+    from bezoar.models.clip import pick_device
+    from bezoar.training.precision import resolve
+
+    device = pick_device(experiment.device)
+    return device.type, resolve(stage.method.precision, device)
 
 
 def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
@@ -112,9 +138,8 @@ def _attack_identity(attack: Attack | None) -> Attack | str | None:
     return attack.digest or str(read_json(Path(attack.folder) / "poison.json")["digest"])
 
 
-def _resources(stage: Stage) -> dict[str, str | None]:
-    from dataclasses import fields
-
+def resources(stage: Stage) -> dict[str, str | None]:
+    """Digests of what the method's views read besides their settings; ``None`` for what was not found."""
     from bezoar.data.captions import CaptionView
 
     found: dict[str, str | None] = {}

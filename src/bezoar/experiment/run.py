@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,12 @@ from bezoar.core.settings import dump
 from bezoar.core.yaml import render
 from bezoar.data.pairs import check_caption
 from bezoar.experiment.experiment import Experiment
-from bezoar.experiment.layout import Layout, forget, plan_digest
+from bezoar.experiment.layout import Layout, forget, random_view
 from bezoar.experiment.stages import Job
 from bezoar.experiment.workers import Workers
 
 if TYPE_CHECKING:
     from bezoar.data.pairs import Images
-    from bezoar.data.views import ImageView
 
 _CHUNK = 1024
 _CAPTIONS = 100_000
@@ -86,7 +85,7 @@ def gather(experiment: Experiment, out: Path) -> list[Record]:
         for stage in experiment.expanded():
             job = Job(experiment, stage, seed, out)
             if job.done:
-                records += job.records()
+                records += [replace(record, run=experiment.name) for record in job.records()]
                 log = read_lines(job.folder / "steps.jsonl")
                 lines += [json.dumps({"stage": stage.name, "seed": seed, **line}) + "\n" for line in log]
     write_records(layout.root / "records.jsonl", records)
@@ -123,24 +122,11 @@ def _plan(experiment: Experiment, layout: Layout, size: int, listen: Listener) -
         if not (folder / "poison.json").exists():
             pairs = experiment.pairs[name].open()
             plan = experiment.attack.plan(pairs, seed)
-            survival = measure(plan, pairs, size, _random_view(experiment, name))
+            survival = measure(plan, pairs, size, random_view(experiment, name))
             refuse_dead(survival, experiment.allow_dead_trigger)
             write_preview(plan, pairs, size, folder)
             plan.with_survival(survival).save(folder)
         listen(Event("poison", number + 1, len(experiment.seeds) * len(needed), unit="plans"))
-
-
-def _random_view(experiment: Experiment, pairs: str) -> ImageView | None:
-    """The random image view that poisoned stages lay over these pairs, if there is one."""
-    from bezoar.data.views import ImageView, Plain
-
-    for stage in experiment.stages:
-        if stage.poison and stage.pairs == pairs:
-            for field in fields(stage.method):
-                value = getattr(stage.method, field.name)
-                if isinstance(value, ImageView) and not isinstance(value, Plain):
-                    return value
-    return None
 
 
 def sets_of(experiment: Experiment) -> list[Images]:
@@ -168,6 +154,3 @@ def _prepare(experiment: Experiment, layout: Layout, size: int, workers: Workers
         listen(Event("pictures", done, total, unit="pictures"))
     for images in sets:
         finish(layout.prepared, images, size)
-
-
-__all__ = ["check", "gather", "plan_digest", "run", "sets_of"]

@@ -13,9 +13,11 @@ from bezoar.core.progress import Listener, silent
 from bezoar.core.records import Record, now, read_records, write_records
 from bezoar.core.settings import dump, kind_of
 from bezoar.experiment.environment import revision
-from bezoar.experiment.layout import Layout, stage_digest
+from bezoar.experiment.layout import Layout, computing, resources, stage_digest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bezoar.evaluation import LabeledImages
     from bezoar.experiment.experiment import Experiment, Stage
     from bezoar.models.clip import Clip
@@ -66,6 +68,11 @@ class Job:
         folder = Path(self.experiment.model)
         return folder if self.stage.start is None and (folder / CARD).exists() else None
 
+    @property
+    def starts_trained(self) -> bool:
+        """Whether it starts from weights that no stage here has measured: a model folder, a pretrained tag, the hub."""
+        return self.stage.start is None and (self.given is not None or ":" in self.experiment.model)
+
     def records(self) -> list[Record]:
         """What was measured, epoch by epoch."""
         paths = sorted((self.folder / "records").glob("epoch-*.jsonl"))
@@ -83,16 +90,18 @@ def run_stage(job: Job, listen: Listener = silent) -> None:
     torch.set_num_threads(job.experiment.threads)
     with exclusive(job.folder, patience=5):
         began = time.time()
+        for torn in job.folder.glob(".training_state.*"):  # left where a process was killed while it wrote
+            torn.unlink()
         model, data = _open(job)
         sets = _labeled(job, model.image_size)
         stage = job.stage
 
         def on_epoch(epoch: int, state: State, last: bool) -> None:
             if last or epoch % stage.evaluate_every == 0:
-                _measure(job, state.model, stage.method.diagnostics(state), sets, epoch)
+                _measure(job, state.model, stage.method.diagnostics(state), sets, data, epoch)
 
-        if job.given is not None and not (job.folder / "training_state").exists():
-            _measure(job, model.eval(), {}, sets, 0)
+        if job.starts_trained and not (job.folder / "training_state").exists():
+            _measure(job, model.eval(), {}, sets, data, 0)
         state = train(
             stage.method, model, data, seed=job.seed, folder=job.folder, on_epoch=on_epoch, listen=listen,
             task=job.label,
@@ -103,7 +112,8 @@ def run_stage(job: Job, listen: Listener = silent) -> None:
             {
                 "stage": stage.name, "seed": job.seed, "digest": stage_digest(job.experiment, stage, job.seed),
                 "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": len(data),
-                "threads": torch.get_num_threads(), "device": str(state.model.device),
+                "threads": torch.get_num_threads(), "computing": computing(job.experiment, stage),
+                "resources": resources(stage),
                 "seconds": round(time.time() - began, 1), "git": revision(),
             },
         )  # fmt: skip
@@ -134,7 +144,12 @@ def _labeled(job: Job, size: int) -> dict[str, LabeledImages]:
 
 
 def _measure(
-    job: Job, model: Clip, diagnostics: Mapping[str, float], sets: dict[str, LabeledImages], epoch: int
+    job: Job,
+    model: Clip,
+    diagnostics: Mapping[str, float | Tensor],
+    sets: dict[str, LabeledImages],
+    data: TrainingPairs,
+    epoch: int,
 ) -> None:
     """Run every evaluator and write records and per-sample tables; doing it again writes the same."""
     import pyarrow.parquet as pq
@@ -149,13 +164,15 @@ def _measure(
         threat=attack.threat() if attack else None,
         autocast=autocast_for(method.precision, model.device),
         diagnostics=diagnostics,
+        pairs=data.pairs,
+        plan=data.plan,
     )
     records = []
     evaluators = job.experiment.evaluators
     for evaluator, called in zip(evaluators, names_of(evaluators), strict=True):
         found = evaluator.evaluate(model, context)
-        for data, rows in found.scores.items():
-            with atomic(job.folder / "scores" / f"epoch-{epoch:03d}.{called}.{data}.parquet") as stream:
+        for name, rows in found.scores.items():
+            with atomic(job.folder / "scores" / f"epoch-{epoch:03d}.{called}.{name}.parquet") as stream:
                 pq.write_table(rows, stream)
         for measure in found.measures:
             records.append(

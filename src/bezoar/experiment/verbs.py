@@ -129,12 +129,13 @@ def evaluate(
     data: LabeledSource,
     evaluators: Sequence[Evaluator] = STANDARD,
     against: Attack | None = None,
-    precision: Literal["auto", "bf16", "fp32"] = "fp32",
+    precision: Literal["auto", "bf16", "fp32"] = "auto",
     device: Device = "auto",
     scores: Path | None = None,
 ) -> tuple[Measure, ...]:
     """Measure a model on a labeled set; an attack's trigger is measured where one is given.
 
+    ``precision`` is that of the methods by default, so that a model measures here as it did in its run.
     ``scores`` is a folder that takes the per-sample tables.
     """
     import pyarrow.parquet as pq

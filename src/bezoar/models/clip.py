@@ -31,6 +31,16 @@ def architectures() -> tuple[str, ...]:
     return tuple(open_clip.list_models())
 
 
+def _check_geometry(architecture: str, preprocess: dict[str, Any]) -> None:
+    """Raise ``ValueError`` for a model whose published preprocessing is another than ours: its numbers would be off."""
+    found = preprocess.get("resize_mode", "shortest"), preprocess.get("interpolation", "bicubic")
+    if found != ("shortest", "bicubic"):
+        raise ValueError(
+            f"model: {architecture} was published with resize mode '{found[0]}' and {found[1]} interpolation; only "
+            "'shortest' and bicubic can be done so far"
+        )
+
+
 def _cuttable_text(tower: nn.Module) -> nn.Module | None:
     """The text tower, if features of a caption do not depend on the padding after it: causal, pooled at end-of-text."""
     text = tower if isinstance(tower, open_clip.CLIP) else getattr(tower, "text", None)
@@ -52,6 +62,7 @@ class Clip(nn.Module):
         self.tower = tower.to(memory_format=torch.channels_last)
         self.architecture = architecture
         preprocess = open_clip.get_model_preprocess_cfg(tower)
+        _check_geometry(architecture, preprocess)
         size = preprocess["size"]
         self.image_size = int(size if isinstance(size, int) else size[0])
         self.register_buffer("shift", torch.empty(1, 3, 1, 1), persistent=False)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bezoar.attacks.plan import PoisonPlan
     from bezoar.data.captions import CaptionView
-    from bezoar.data.pairs import Pairs
+    from bezoar.data.pairs import Pairs, Pixels
     from bezoar.data.prepared import Pictures
     from bezoar.data.views import ImageView
     from bezoar.models.tokenizer import Tokenizer
@@ -53,6 +53,33 @@ class TrainingPairs:
         pair_id = self.pairs.id(index)
         caption = check_caption(self.pairs.caption(index), "pairs", pair_id)
         return self.plan.caption(pair_id, caption) if self.plan else caption
+
+
+class AsLeft:
+    """The pairs as the attacker left them, at model resolution: what a method may look at when it begins.
+
+    Nothing in it tells a poisoned pair from another.
+    """
+
+    def __init__(self, data: TrainingPairs) -> None:
+        self._data = data
+
+    @property
+    def fingerprint(self) -> str:
+        return self._data.pairs.fingerprint
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def id(self, index: int) -> str:
+        return self._data.pairs.id(index)
+
+    def image(self, index: int) -> Pixels:
+        pixels: Pixels = self._data.image(index).permute(1, 2, 0).numpy()
+        return pixels
+
+    def caption(self, index: int) -> str:
+        return self._data.caption(index)
 
 
 class _Items(Dataset[Batch]):

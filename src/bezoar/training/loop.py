@@ -23,7 +23,7 @@ from bezoar.core.records import append_line, read_lines
 from bezoar.core.seeds import stream_seed
 from bezoar.models.clip import Clip
 from bezoar.training.batch import Batch
-from bezoar.training.loader import TrainingPairs, batches
+from bezoar.training.loader import AsLeft, TrainingPairs, batches
 from bezoar.training.method import Method, Pass
 from bezoar.training.optimizer import adamw
 from bezoar.training.precision import autocast_for
@@ -69,7 +69,7 @@ def train(
     check_size(method, len(data))
     # From named streams, once: what a method or a tower draws from the global generator is then the same every time.
     torch.manual_seed(_seed_of(seed))
-    state = method.build(model, data.pairs, seed)
+    state = method.build(model, AsLeft(data), seed)
     state.to(model.device)
     autocast = autocast_for(method.precision, model.device)
     optimizer = adamw(state, method)

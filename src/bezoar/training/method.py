@@ -90,8 +90,8 @@ class Method(Settings):
         """What to run over in epoch ``epoch``."""
         raise NotImplementedError
 
-    def diagnostics(self, state: Any) -> Mapping[str, float]:
-        """Numbers about the state for evaluators and logs."""
+    def diagnostics(self, state: Any) -> Mapping[str, float | Tensor]:
+        """What evaluators may know of the state: numbers, and tensors with one entry a pair, in their order."""
         return {}
 
     def steps_per_epoch(self, pairs: int) -> int:

@@ -10,7 +10,7 @@ from torch import nn
 if TYPE_CHECKING:
     from bezoar.training.method import Method
 
-_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 
 
 def groups(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -20,7 +20,7 @@ class Scorer:
     """Looks at every training pair once, without augmentation, in evaluation mode."""
 
     def __init__(self, model: Clip, data: TrainingPairs, autocast: Callable[[], torch.autocast]) -> None:
-        self.model, self.data, self.autocast = model, data, autocast
+        self.model, self._data, self.autocast = model, data, autocast
 
     @torch.no_grad()
     def features(self) -> tuple[Tensor, Tensor]:
@@ -28,11 +28,11 @@ class Scorer:
         was_training = self.model.training
         self.model.eval()
         images, texts = [], []
-        for start in range(0, len(self.data), _BATCH):
-            span = range(start, min(start + _BATCH, len(self.data)))
+        for start in range(0, len(self._data), _BATCH):
+            span = range(start, min(start + _BATCH, len(self._data)))
             with self.autocast():
-                images.append(self.model.encode_image(torch.stack([self.data.image(i) for i in span])).cpu())
-                texts.append(self.model.encode_captions([self.data.caption(i) for i in span]).cpu())
+                images.append(self.model.encode_image(torch.stack([self._data.image(i) for i in span])).cpu())
+                texts.append(self.model.encode_captions([self._data.caption(i) for i in span]).cpu())
         self.model.train(was_training)
         return torch.cat(images), torch.cat(texts)
 
