@@ -102,10 +102,6 @@ def test_a_pass_over_some_of_the_pairs() -> None:
     assert [pair_id for batch in found for pair_id in batch.ids] == [pairs.id(index) for index in order(found)]
 
 
-def test_skipping_goes_on_where_it_stopped() -> None:
-    assert equal(load(one_pass(), skip=3), load(one_pass())[3:])
-
-
 def test_pictures_and_captions_of_one_row_belong_together() -> None:
     data, model = tiny.data(), tiny.clip()
     (batch, *_) = load(one_pass())

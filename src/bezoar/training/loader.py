@@ -120,12 +120,11 @@ def batches(
     batch_size: int,
     seed: int,
     epoch: int,
-    skip: int = 0,
     workers: int = 0,
 ) -> Iterator[Batch]:
     """The whole batches of one pass in the order of (seed, epoch, pass), the same for any number of workers."""
     order = this.indices[torch.randperm(len(this.indices), generator=torch_generator(seed, "order", this.name, epoch))]
-    groups = order[: len(order) // batch_size * batch_size].view(-1, batch_size)[skip:].tolist()
+    groups = order[: len(order) // batch_size * batch_size].view(-1, batch_size).tolist()
     items = _Items(data, tokenize, this, seed, epoch)
     # A generator of its own: the default would draw its base seed from global state.
     yield from DataLoader(
