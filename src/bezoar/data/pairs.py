@@ -61,6 +61,33 @@ class LabeledSet(Images, Protocol):
         ...
 
 
+@runtime_checkable
+class Shrinkable(Protocol):
+    """Images that can be had smaller than they are for less work: what training reads, evaluation does not."""
+
+    def shrunk(self, index: int, least: int) -> Pixels:
+        """The picture, perhaps already smaller; its shorter side is at least ``least``, or what it always was."""
+        ...
+
+
+@runtime_checkable
+class SharesPictures(Protocol):
+    """Pairs some of which show one picture, as the five captions of a photograph do."""
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures there are."""
+        ...
+
+    def picture(self, index: int) -> int:
+        """The number of the picture that pair ``index`` shows."""
+        ...
+
+    def first(self, picture: int) -> int:
+        """The first pair that shows ``picture``."""
+        ...
+
+
 @settings
 class PairsSource(Settings):
     """Where pairs come from; its verb is ``open``."""
