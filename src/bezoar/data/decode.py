@@ -1,0 +1,117 @@
+"""Encoded pictures to pixels: every kind of file that a scrape holds, or one line that says why not."""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    from bezoar.data.pairs import Pixels
+
+LARGEST = 1 << 26
+"""Pixels of the largest picture that is decoded: more would take over 200 MB, and is more likely an attack."""
+
+# Not every format that Pillow knows: some run other programs, and none of those is a web image.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode(data: bytes) -> Pixels:
+    """The first frame of an encoded picture, upright as its EXIF says: uint8 RGB ``(height, width, 3)``.
+
+    Transparency is dropped, not blended; 16 bits are scaled to 8. Raises ``ValueError`` with a short reason for what
+    is empty, damaged, too large or no picture. Not for several threads at once: warnings are silenced meanwhile.
+    """
+    return _decode(data, None)
+
+
+def shrunk(data: bytes, least: int) -> Pixels:
+    """As ``decode``, perhaps at a half, a quarter or an eighth of the size: less work where a JPEG is large.
+
+    The shorter side stays at least ``least`` pixels, or what it was where that is less.
+    """
+    return _decode(data, least)
+
+
+def _decode(data: bytes, least: int | None) -> Pixels:
+    if not data:
+        raise ValueError("zero bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _pixels(data, least)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's plugins raise whatever their parsing runs into
+        raise ValueError(_reason(error)) from None
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _pixels(data: bytes, least: int | None) -> Pixels:
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        if image.width * image.height > LARGEST:
+            raise Image.DecompressionBombError(f"{image.width * image.height} pixels")
+        if least is not None:
+            image.draft(None, (least, least))
+        image.load()
+        # After loading: some formats hold their metadata behind the pixels.
+        turn = _UPRIGHT.get(_orientation(image))
+        colors = _rgb(image)
+        return np.array(colors if turn is None else colors.transpose(turn))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a picture is no worse for damaged metadata
+        return 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I"):
+        return _from_16_bits(np.asarray(image)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no agreed range")
+    image.info.pop("transparency", None)
+    return image.convert("RGB")
+
+
+def _from_16_bits(values: np.ndarray) -> Image.Image:
+    """Greys of up to 16 bits, in an array of any integer type, to 8 bits; Pillow itself would clip them."""
+    if values.min() < 0 or values.max() > 65_535:
+        raise ValueError("pixels of more than 16 bits have no agreed range")
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).partition("\n")[0].strip()
+    if isinstance(error, Image.DecompressionBombError):
+        found = re.search(r"\d+", text)
+        return f"{int(found[0]) if found else 0:,} pixels, more than the {LARGEST:,} that are decoded"
+    if isinstance(error, UnidentifiedImageError):
+        return "cannot be identified as an image"
+    if "truncated" in text.lower():
+        return "truncated"
+    return f"damaged: {text[:80] or type(error).__name__}"
