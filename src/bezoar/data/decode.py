@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import re
+import threading
 import warnings
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,35 @@ _UPRIGHT = {
 }
 
 
+class _Quiet:
+    """Silences warnings while any thread is inside: the filters are the process's, and put back by the last."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._filters = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
 def decode(data: bytes) -> Pixels:
     """The first frame of an encoded picture, upright as its EXIF says: uint8 RGB ``(height, width, 3)``.
 
     Transparency is dropped, not blended; 16 bits are scaled to 8. Raises ``ValueError`` with a short reason for what
-    is empty, damaged, too large or no picture. Not for several threads at once: warnings are silenced meanwhile.
+    is empty, damaged, too large or no picture. Several threads may decode at once; warnings are silenced meanwhile.
     """
     return _decode(data, None)
 
@@ -52,8 +77,7 @@ def _decode(data: bytes, least: int | None) -> Pixels:
     if not data:
         raise ValueError("zero bytes")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _QUIET:
             return _pixels(data, least)
     except MemoryError:
         raise
