@@ -80,11 +80,23 @@ V = TypeVar("V", bound=Settings)
 class Family(Generic[V]):
     """The settings values that can stand in one place; annotate a field with ``Annotated[Base, FAMILY]``."""
 
-    def __init__(self, name: str, base: type[V], members: Iterable[type[V]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        base: type[V],
+        members: Iterable[type[V]],
+        guess: Callable[[str], Mapping[str, Any] | None] = lambda text: None,
+    ) -> None:
+        """``guess`` tells what a word on the command line means that is no kind, as the path of a file."""
         self.name = name
+        self.guess = guess
         self.a_name = f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
         self.base = base
         self.members: dict[str, type[V]] = {}
+        self.add(*members)
+
+    def add(self, *members: type[V]) -> None:
+        """Take in members: of a family that had to stand before them, as one whose members hold each other."""
         for member in members:
             assert member.kind not in ("", *self.members), f"{member} needs a kind of its own"
             self.members[member.kind] = member
@@ -137,7 +149,7 @@ class Family(Generic[V]):
             if not member.shorthand:
                 raise ValueError(f"{self.name}: '{kind}' takes no word after it, got '{text}'")
             return self.parse({"kind": kind, member.shorthand: word})
-        return self.parse(text)
+        return self.parse(text if member is not None else self.guess(text) or text)
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.parse)

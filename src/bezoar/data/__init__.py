@@ -1,27 +1,48 @@
 """Pairs, labeled sets, views and prompts: everything that is read before a model sees it."""
 
-from typing import Annotated
-
-from bezoar.core.settings import Family
-from bezoar.data.pairs import Images, LabeledSet, LabeledSource, Pairs, PairsSource
+from bezoar.data.captioned import Captioned
+from bezoar.data.families import LABELED_SOURCES, PAIRS_SOURCES, AnyLabeledSource, AnyPairsSource
+from bezoar.data.files import ImageFolder, LabeledFolder, LabeledTable, Table
+from bezoar.data.mined import Mined
+from bezoar.data.pairs import (
+    Checked,
+    Images,
+    LabeledSet,
+    LabeledSource,
+    Pairs,
+    PairsSource,
+    SharesPictures,
+    Shrinkable,
+    Skips,
+)
+from bezoar.data.part import LabeledPart, PairsPart
 from bezoar.data.scenes import SceneClasses, Scenes
 
-PAIRS_SOURCES = Family("source of pairs", PairsSource, (Scenes,))
-LABELED_SOURCES = Family("labeled set", LabeledSource, (SceneClasses,))
-
-AnyPairsSource = Annotated[PairsSource, PAIRS_SOURCES]
-AnyLabeledSource = Annotated[LabeledSource, LABELED_SOURCES]
+PAIRS_SOURCES.add(Scenes, Table, ImageFolder, Captioned, PairsPart)
+LABELED_SOURCES.add(SceneClasses, LabeledTable, LabeledFolder, Mined, LabeledPart)
 
 __all__ = [
     "LABELED_SOURCES",
     "PAIRS_SOURCES",
     "AnyLabeledSource",
     "AnyPairsSource",
+    "Captioned",
+    "Checked",
+    "ImageFolder",
     "Images",
+    "LabeledFolder",
+    "LabeledPart",
     "LabeledSet",
     "LabeledSource",
+    "LabeledTable",
+    "Mined",
     "Pairs",
+    "PairsPart",
     "PairsSource",
     "SceneClasses",
     "Scenes",
+    "SharesPictures",
+    "Shrinkable",
+    "Skips",
+    "Table",
 ]

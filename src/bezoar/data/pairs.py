@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -88,8 +91,45 @@ class SharesPictures(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Skips:
+    """What of a source was passed over, and why."""
+
+    rows: int
+    """Rows or files that the source has."""
+    reasons: Mapping[str, int]
+    """How many were passed over for each reason."""
+    listed: str | None
+    """A CSV file that names each of them."""
+
+    @property
+    def count(self) -> int:
+        """How many were passed over."""
+        return sum(self.reasons.values())
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """Images from a source in which some may have been passed over."""
+
+    @property
+    def skips(self) -> Skips: ...
+
+
 @settings
-class PairsSource(Settings):
+class Source(Settings):
+    """Where images come from."""
+
+    def ingest(self, listen: Listener = silent) -> None:
+        """What must be done once before ``open`` is quick; ``open`` does it too, without telling."""
+
+    def notes(self) -> tuple[str, ...]:
+        """What must be said beside every number that rests on the source: whole sentences."""
+        return ()
+
+
+@settings
+class PairsSource(Source):
     """Where pairs come from; its verb is ``open``."""
 
     def open(self) -> Pairs:
@@ -98,7 +138,7 @@ class PairsSource(Settings):
 
 
 @settings
-class LabeledSource(Settings):
+class LabeledSource(Source):
     """Where a labeled set comes from; its verb is ``open``."""
 
     def open(self) -> LabeledSet:

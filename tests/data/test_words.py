@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bezoar.attacks.words import names
+from bezoar.data.words import names
 
 relaxed = settings(deadline=None)
 
