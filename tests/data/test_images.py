@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from PIL import Image
 from tests.album import Album, Pixels
 from torch import Tensor
 
+from bezoar.data.decode import decode, shrunk
 from bezoar.data.images import fit, load, to_tensor
 from bezoar.data.scenes import Scenes
 
@@ -36,13 +39,12 @@ def slowly(pixels: Pixels, size: int) -> Pixels:
     return np.asarray(resized)[top : top + size, left : left + size]
 
 
-def test_channels_come_first_and_the_source_is_copied() -> None:
+def test_channels_come_first_and_a_source_that_cannot_be_written_is_copied() -> None:
     pixels = picture(5, 3)
     pixels.flags.writeable = False
     image = to_tensor(pixels)
     assert image.shape == (3, 3, 5)
     assert image.dtype == torch.uint8
-    assert image.is_contiguous()
     for c, y, x in np.ndindex(3, 3, 5):
         assert image[c, y, x] == pixels[y, x, c]
     image[:] = 0
@@ -74,7 +76,7 @@ def narrow(image: Tensor, at: int) -> Tensor:
 
 
 def test_a_fitting_picture_is_left_as_it_is() -> None:
-    image = to_tensor(picture(32, 32))
+    image = to_tensor(picture(32, 32)).contiguous()
     assert fit(image, 32) is image
 
 
@@ -104,3 +106,51 @@ def test_load_fits_the_picture_of_the_source() -> None:
     album = Album(["a", "b"], sizes=[(20, 14), (9, 30)])
     for index in range(2):
         assert torch.equal(load(album, index, 16), fit(to_tensor(album.image(index)), 16))
+
+
+# ------------------------------------------------------------------------------------------- pictures had for less work
+
+
+class Files:
+    """Encoded pictures."""
+
+    fingerprint = "f" * 16
+
+    def __init__(self, files: list[bytes]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def id(self, index: int) -> str:
+        return str(index)
+
+    def image(self, index: int) -> Pixels:
+        return decode(self.files[index])
+
+
+class Pairs(Files):
+    """Encoded pictures to train on."""
+
+    def shrunk(self, index: int, least: int) -> Pixels:
+        return shrunk(self.files[index], least)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "most"), [(500, 375, 0.0), (640, 480, 2.0), (448, 448, 2.0), (1600, 1200, 2.0)]
+)
+def test_what_training_reads_is_close_to_what_evaluation_reads(width: int, height: int, most: float) -> None:
+    """In grey levels of 255, on average, on pictures with detail down to single pixels."""
+    draw = np.random.default_rng(3)
+    detail = np.zeros((height, width, 3))
+    for size in (4, 16, 64, width):
+        coarse = Image.fromarray(draw.integers(0, 256, (size, size, 3), dtype=np.uint8))
+        detail += np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(float) / size**0.5
+    stream = io.BytesIO()
+    Image.fromarray((detail / detail.max() * 255).astype(np.uint8)).save(stream, "JPEG", quality=90)
+    exact, fast = (load(kind([stream.getvalue()]), 0, 224).float() for kind in (Files, Pairs))
+    assert exact.std() > 10
+    assert (exact - fast).abs().mean() <= most
+    # Each reads its own way: a labeled set must never be shrunk.
+    assert torch.equal(exact, fit(to_tensor(decode(stream.getvalue())), 224).float())
+    assert torch.equal(exact, fast) == (min(width, height) < 448)

@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+try:
+    import simplejpeg as _simplejpeg
+except ImportError:
+    _simplejpeg = None
+
 if TYPE_CHECKING:
     from bezoar.data.pairs import Pixels
 
@@ -21,15 +26,6 @@ LARGEST = 1 << 26
 # Not every format that Pillow knows: some run other programs, and none of those is a web image.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
 _ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class _Quiet:
@@ -93,15 +89,28 @@ def _formats() -> tuple[str, ...]:
 
 def _pixels(data: bytes, least: int | None) -> Pixels:
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
-        if image.width * image.height > LARGEST:
-            raise Image.DecompressionBombError(f"{image.width * image.height} pixels")
+        native = image.size
+        if native[0] * native[1] > LARGEST:
+            raise Image.DecompressionBombError(f"{native[0] * native[1]} pixels")
         if least is not None:
             image.draft(None, (least, least))
-        image.load()
+        found = _jpeg(data) if image.format == "JPEG" and image.mode == "RGB" and image.size == native else None
+        if found is None:
+            image.load()
+            found = np.array(_rgb(image))
         # After loading: some formats hold their metadata behind the pixels.
-        turn = _UPRIGHT.get(_orientation(image))
-        colors = _rgb(image)
-        return np.array(colors if turn is None else colors.transpose(turn))
+        return _upright(found, _orientation(image))
+
+
+def _jpeg(data: bytes) -> Pixels | None:
+    """The same pixels in a third less time, where simplejpeg is installed and finds nothing amiss in the file."""
+    if _simplejpeg is None:
+        return None
+    try:
+        found: Pixels = _simplejpeg.decode_jpeg(data, "RGB", strict=True)
+    except ValueError:
+        return None  # whether it can be read all the same is for Pillow to say, here as everywhere
+    return found
 
 
 def _orientation(image: Image.Image) -> int:
@@ -109,6 +118,16 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # a picture is no worse for damaged metadata
         return 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo what EXIF says of how the camera was held: flips of rows and columns, then perhaps their exchange."""
+    if not 2 <= orientation <= 8:
+        return pixels
+    rows = -1 if orientation in (3, 4, 6, 7) else 1
+    columns = -1 if orientation in (2, 3, 7, 8) else 1
+    turned = pixels[::rows, ::columns]
+    return np.ascontiguousarray(turned.swapaxes(0, 1) if orientation >= 5 else turned)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

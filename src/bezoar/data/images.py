@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as V
+
+from bezoar.data.pairs import Shrinkable
 
 if TYPE_CHECKING:
     from bezoar.data.pairs import Images, Pixels
 
 
 def to_tensor(pixels: Pixels) -> Tensor:
-    """uint8 ``(height, width, 3)`` to uint8 ``[3, height, width]``."""
-    return torch.tensor(pixels).permute(2, 0, 1).contiguous()
+    """uint8 ``(height, width, 3)`` to uint8 ``[3, height, width]``, over the same memory where that can be written."""
+    # Channels stay last in memory: resizing then takes half the time.
+    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
 
 
 def resize(image: Tensor, size: int) -> Tensor:
@@ -25,13 +29,13 @@ def resize(image: Tensor, size: int) -> Tensor:
 
 
 def fit(image: Tensor, size: int) -> Tensor:
-    """Resize the shorter side to ``size`` and crop the center: uint8 ``[channels, size, size]``."""
-    if image.shape[-2:] == (size, size):
-        return image
-    cropped: Tensor = V.center_crop(resize(image, size), [size, size])
-    return cropped
+    """Resize the shorter side to ``size`` and crop the center: uint8 ``[channels, size, size]``, contiguous."""
+    if image.shape[-2:] != (size, size):
+        image = V.center_crop(resize(image, size), [size, size])
+    return image.contiguous()
 
 
 def load(images: Images, index: int, size: int) -> Tensor:
     """Picture ``index`` as the model sees it before any view: uint8 ``[3, size, size]``."""
-    return fit(to_tensor(images.image(index)), size)
+    pixels = images.shrunk(index, size) if isinstance(images, Shrinkable) else images.image(index)
+    return fit(to_tensor(pixels), size)
