@@ -4,10 +4,11 @@ from typing import Annotated
 
 from bezoar.core.settings import Family
 from bezoar.evaluation.attack_success import AttackSuccess
-from bezoar.evaluation.base import Context, Evaluation, Evaluator, LabeledImages, names_of
+from bezoar.evaluation.base import Context, Evaluation, Evaluator, HeldOut, LabeledImages, names_of
+from bezoar.evaluation.retrieval import Retrieval
 from bezoar.evaluation.zero_shot import ZeroShot
 
-EVALUATORS = Family("evaluator", Evaluator, (ZeroShot, AttackSuccess))
+EVALUATORS = Family("evaluator", Evaluator, (ZeroShot, AttackSuccess, Retrieval))
 AnyEvaluator = Annotated[Evaluator, EVALUATORS]
 
 __all__ = [
@@ -17,7 +18,9 @@ __all__ = [
     "Context",
     "Evaluation",
     "Evaluator",
+    "HeldOut",
     "LabeledImages",
+    "Retrieval",
     "ZeroShot",
     "names_of",
 ]

@@ -86,6 +86,22 @@ class LabeledImages:
             yield torch.stack([threat.trigger.apply(image, i) for image, i in zip(chunk, ids, strict=True)])
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Pairs that no model was trained on, with their pictures at model resolution."""
+
+    pairs: Pairs
+    prepared: Prepared
+
+    def pictures(self) -> list[int]:
+        """The number of the picture of each pair, from 0 in the order in which they first come."""
+        from bezoar.data.pairs import SharesPictures
+
+        pairs, numbers = self.pairs, dict[int, int]()
+        shown = [pairs.picture(i) if isinstance(pairs, SharesPictures) else i for i in range(len(pairs))]
+        return [numbers.setdefault(picture, len(numbers)) for picture in shown]
+
+
 def wordings(spec: str | tuple[str, ...], labeled: LabeledSet, name: str) -> tuple[str, ...]:
     """The templates that ``spec`` means for set ``name``: ``own`` are the set's, ``auto`` those or else CLIP's 80.
 
@@ -105,6 +121,7 @@ class Context:
     threat: Threat | None
     """``None`` where nothing attacks: evaluators of attacks then measure nothing."""
     autocast: Callable[[], torch.autocast]
+    held_out: Mapping[str, HeldOut] = field(default_factory=dict)
     diagnostics: Mapping[str, float | Tensor] = field(default_factory=dict)
     """What the method says of its own state: numbers, and tensors with one entry a pair."""
     pairs: Pairs | None = None

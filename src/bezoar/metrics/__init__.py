@@ -2,15 +2,19 @@
 
 from bezoar.metrics.intervals import Interval, student_t, wilson
 from bezoar.metrics.ranks import choices, rank_of, within
+from bezoar.metrics.retrieval import RetrievalRanks, recall, retrieval_ranks
 from bezoar.metrics.shares import accuracy, attack_success, destroyed
 
 __all__ = [
     "Interval",
+    "RetrievalRanks",
     "accuracy",
     "attack_success",
     "choices",
     "destroyed",
     "rank_of",
+    "recall",
+    "retrieval_ranks",
     "student_t",
     "wilson",
     "within",
