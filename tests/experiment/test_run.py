@@ -259,7 +259,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
             patch.setattr(AttackSuccess, "evaluate", broken(2, AttackSuccess.evaluate))
         with pytest.raises(KeyboardInterrupt):
             run(done.experiment, tmp_path)
-    assert not (tmp_path / "records.jsonl").exists()
+    assert read_records(tmp_path / "records.jsonl") == []
     run(done.experiment, tmp_path)
     assert equal(tmp_path, done.folder)
 
@@ -414,19 +414,20 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 def test_too_little_space_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: 1000)
-    with pytest.raises(ValueError, match=r"out: .* needs about 0\.0 GB, 0\.0 GB are free"):
+    with pytest.raises(OSError, match=r"out: .* needs about 0\.0 GB, 0\.0 GB are free"):
         run(parse(brief()), tmp_path)
     assert not (tmp_path / "stages").exists()
 
 
 def test_what_is_already_there_needs_no_space_again(done: Done, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a run that was interrupted on a disk it just fits on could never be continued."""
-    there = sum(path.stat().st_size for path in copied.rglob("*") if path.is_file())
+    kept = [path for name in ("stages", "prepared") for path in (copied / name).rglob("*") if path.is_file()]
+    there = sum(path.stat().st_size for path in kept)
     left = disk_bytes(done.experiment, check(done.experiment)) - there
     monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: left)
     assert run(done.experiment, copied) == done.records
     monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: left - 10_000)
-    with pytest.raises(ValueError, match="GB are free"):
+    with pytest.raises(OSError, match="GB are free"):
         run(done.experiment, copied)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -13,25 +14,73 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+_LOCK, _PART = ".lock", ".part"
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _held: set[IO[str]] = set()
 
 
 @contextlib.contextmanager
 def atomic(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Write ``path`` through a temporary file in the same folder; it appears whole, synced to disk, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Write ``path`` through a temporary file in the same folder; it appears whole, synced to disk, or not at all.
+
+    Raises ``OSError`` that names ``path``, and the free space where the disk or the quota is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PART, dir=path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
     try:
         with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as stream:
+            with contextlib.suppress(OSError):  # a disk without locks: nothing is swept there
+                _lock(stream)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+        cause = _of_the_disk(error)
+        if cause is not None:
+            raise unwritable(path, cause) from error
         raise
+    sync(path.parent)
+
+
+def unwritable(path: Path, error: OSError) -> OSError:
+    """What to raise where ``path`` could not be written: one line."""
+    said = f"{path} cannot be written: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        said += f"; {free_bytes(path) / 1e6:,.1f} MB are free on its disk"
+    return OSError(said)
+
+
+def _of_the_disk(error: BaseException) -> OSError | None:
+    """The refusal of the disk behind an exception, if it is one: writers in C++ raise something else after it."""
+    at: BaseException | None = error if isinstance(error, Exception) else None
+    while at is not None and not (isinstance(at, OSError) and at.errno in _DISK):
+        at = at.__cause__ or at.__context__
+    return at
+
+
+def sync(path: Path) -> None:
+    """Make what a file or a folder holds outlast a power cut, where the system can; renames are in the folder."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed writes left in ``folder`` and below; what a living process is writing is left alone."""
+    for path in folder.rglob(f".*{_PART}"):
+        with contextlib.suppress(OSError), path.open("r+b") as stream:
+            if _lock(stream):
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,6 +102,20 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: cannot be read: {error}") from None
 
 
+def read_object(path: Path, schema: int) -> dict[str, Any]:
+    """A JSON object of at most this ``schema``; one that names none is of the first.
+
+    Raises ``ValueError`` when it is missing, malformed, no object, or newer.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: must be a JSON object, got {type(found).__name__}")
+    given = found.get("schema", 1)
+    if type(given) is not int or not 1 <= given <= schema:
+        raise ValueError(f"{path}: schema {given}, this version reads {schema}")
+    return found
+
+
 def file_digest(path: Path) -> str:
     """Sixteen hexadecimal digits of a file's content."""
     state = hashlib.blake2b(digest_size=8)
@@ -63,12 +126,17 @@ def file_digest(path: Path) -> str:
 
 
 def writable_folder(path: Path, field: str = "out") -> Path:
-    """Make ``path`` and prove that it can be written; raises ``ValueError`` that names ``field``."""
+    """Make ``path`` and prove that it can be written; raises ``ValueError`` that names ``field``.
+
+    A full disk is an ``OSError``: nothing is wrong with the field.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise unwritable(path, error) from None
         raise ValueError(f"{field}: cannot write to {path}: {error.strerror}") from None
     return path
 
@@ -80,6 +148,12 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
+def refuse_held(folder: Path) -> None:
+    """Raise ``ValueError`` when another process holds ``folder``; makes nothing, and holds nothing afterwards."""
+    with contextlib.suppress(OSError), (folder / _LOCK).open("r+") as stream:
+        _wait_for(stream, folder, 0)
+
+
 @contextlib.contextmanager
 def exclusive(folder: Path, patience: float = 0) -> Iterator[None]:
     """Hold ``folder`` for this process; freed by the system on death.
@@ -87,17 +161,16 @@ def exclusive(folder: Path, patience: float = 0) -> Iterator[None]:
     Raises ``ValueError`` when another process has it and does not let go within ``patience`` seconds.
     """
     writable_folder(folder)
-    stream = (folder / ".lock").open("a+")
+    stream = (folder / _LOCK).open("a+")
     try:
         try:
             _wait_for(stream, folder, patience)
         except OSError as error:
             raise ValueError(f"out: {folder} is on a disk that cannot lock files: {error.strerror}") from None
         _held.add(stream)
-        stream.seek(0)
-        stream.truncate()
-        stream.write(str(os.getpid()))
-        stream.flush()
+        with contextlib.suppress(OSError):  # the number is a courtesy: a full disk is said where it matters
+            os.truncate(stream.fileno(), 0)
+            os.write(stream.fileno(), str(os.getpid()).encode())
         yield
     finally:
         _held.discard(stream)
@@ -114,7 +187,7 @@ def _wait_for(stream: IO[str], folder: Path, patience: float) -> None:
         time.sleep(0.05)
 
 
-def _lock(stream: IO[str]) -> bool:
+def _lock(stream: IO[Any]) -> bool:
     """Whether the lock could be had; another ``OSError`` than that somebody has it is passed on."""
     with contextlib.suppress(BlockingIOError, PermissionError):
         try:
@@ -124,6 +197,7 @@ def _lock(stream: IO[str]) -> bool:
 
             stream.seek(1 << 20)
             msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            stream.seek(0)
         else:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
+import logging
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from bezoar.core.files import write_text
+from bezoar.core.files import unwritable, write_text
 
 SCHEMA = 1
+_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +64,31 @@ def now() -> str:
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Append one JSON line with a single write, so that a kill tears at most the last line; a torn one is cut off."""
+    """Append one JSON line with a single write, so that a kill tears at most the last line; a torn one is cut off.
+
+    Raises ``OSError`` that names ``path`` when it cannot be written; then the file is as it was before.
+    """
     line = (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    with path.open("ab+", buffering=0) as stream:
-        _mend(stream)
-        while line:  # once, unless the disk is full
-            line = line[stream.write(line) :]
+    try:
+        with path.open("ab+", buffering=0) as stream:
+            _mend(stream)
+            size = stream.seek(0, 2)
+            try:
+                while line:  # once, unless the disk is full
+                    line = line[stream.write(line) :]
+            except OSError:
+                with contextlib.suppress(OSError):
+                    stream.truncate(size)
+                raise
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def mend(path: Path) -> None:
+    """Cut off a torn last line, where there is one."""
+    if path.exists():
+        with path.open("rb+", buffering=0) as stream:
+            _mend(stream)
 
 
 def _mend(stream: BinaryIO) -> None:
@@ -86,28 +109,37 @@ def _mend(stream: BinaryIO) -> None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file; a torn last line is passed over, any other fault is a ``ValueError``."""
+    """The objects of a JSON-lines file; a torn last line is passed over and said, other faults are a ``ValueError``."""
     # Split bytes: a tear may cut a character in two, and text lines also end at U+2028, which JSON leaves as it is.
     lines = path.read_bytes().split(b"\n") if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             value = _object(line)
-        except ValueError:
-            if number == len(lines):
-                return
-            raise ValueError(f"{path}, line {number}: not a JSON object") from None
+        except ValueError as error:
+            if number < len(lines):
+                raise ValueError(f"{path}, line {number}: not a JSON object: {error}") from None
+            if line:
+                logging.getLogger(__name__).warning("%s, line %d: torn, passed over", path, number)
+            return
         yield value
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    value = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+    value = json.loads(line.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
     if not isinstance(value, dict):
-        raise ValueError("not an object")
+        raise ValueError(f"it is a {type(value).__name__}")
     return value
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large a number")
+    return value
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
@@ -116,7 +148,7 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records of a file; a newer schema, a missing or an unknown field is a ``ValueError`` with the line."""
+    """The records of a file; another schema, a missing, unknown or ill-typed field: ``ValueError`` with the line."""
     names = {field.name for field in fields(Record)}
     found = []
     for number, line in enumerate(read_lines(path), 1):
@@ -125,5 +157,10 @@ def read_records(path: Path) -> list[Record]:
         if set(line) != names:
             odd = ", ".join(sorted(set(line) ^ names))
             raise ValueError(f"{path}, line {number}: not a record: missing or unknown field {odd}")
+        for field in fields(Record):
+            if type(line[field.name]) not in _TYPES[str(field.type)]:
+                raise ValueError(
+                    f"{path}, line {number}: not a record: {field.name} must be {field.type}, got {line[field.name]!r}"
+                )
         found.append(Record(**line))
     return found

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bezoar.core.files import exclusive, free_bytes, writable_folder, write_json, write_text
+from bezoar.core.files import (
+    exclusive,
+    free_bytes,
+    read_object,
+    refuse_held,
+    sweep,
+    writable_folder,
+    write_json,
+    write_text,
+)
 from bezoar.core.progress import Event, Listener, silent
-from bezoar.core.records import Record, read_lines, write_records
-from bezoar.core.settings import dump
+from bezoar.core.records import Record, read_lines, read_records, write_records
+from bezoar.core.settings import dump, kind_of
 from bezoar.core.yaml import render
-from bezoar.data.pairs import check_caption
+from bezoar.data.pairs import Checked, check_caption
+from bezoar.experiment.changes import warn_of_others
 from bezoar.experiment.experiment import Experiment
 from bezoar.experiment.layout import Layout, forget, random_view
-from bezoar.experiment.stages import Job
-from bezoar.experiment.workers import Workers
+from bezoar.experiment.stages import STATE, Job
+from bezoar.experiment.workers import Workers, stopping
 
 if TYPE_CHECKING:
-    from bezoar.data.pairs import Images
+    from bezoar.data.pairs import Images, Source
 
+SCHEMA = 1
+"""Of ``environment.json``, and by it of the run folder."""
 _CHUNK = 1024
 _CAPTIONS = 100_000
 """Captions of a set that are looked at before the work starts; the rest are when they are read."""
@@ -29,8 +42,10 @@ PREPARE_LIMIT = 8 << 30
 """Sets whose prepared pictures would take more bytes than this are read from their source each time."""
 
 
-def check(experiment: Experiment) -> int:
+def check(experiment: Experiment, listen: Listener = silent) -> int:
     """Open everything and fail before the long work starts; returns the model's resolution in pixels.
+
+    Sources are read here if they never were, which may take a while.
 
     Raises ``ValueError`` for a missing source, a target that is no class, fewer pairs than a batch.
     """
@@ -38,6 +53,8 @@ def check(experiment: Experiment) -> int:
     from bezoar.models.clip import pick_device
     from bezoar.training.loop import check_size
 
+    for source in _sources(experiment).values():
+        source.ingest(listen)
     sets = {name: source.open() for name, source in experiment.labeled.items()}
     threat = experiment.attack.threat() if experiment.attack else None
     pairs = {name: source.open() for name, source in experiment.pairs.items()}
@@ -59,21 +76,34 @@ def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = 
     After an interruption the same call continues. ``jobs`` stages run at a time, each in a process of its own with
     the experiment's number of threads; records do not depend on it.
 
-    Raises ``ValueError`` for settings that cannot work, a folder in use, or too little space on the disk.
+    Raises ``ValueError`` for settings that cannot work, a folder in use, or one that a newer version has written;
+    ``OSError`` that names the file for a full disk, and ``KeyboardInterrupt`` at SIGTERM and SIGHUP, as at Ctrl-C.
     """
+    with stopping():
+        refuse_held(out)
+        return _run(experiment, out, jobs, listen)
+
+
+def _run(experiment: Experiment, out: Path, jobs: int, listen: Listener) -> list[Record]:
     forget()
-    size = check(experiment)
+    size = check(experiment, listen)
     layout = Layout(out)
     writable_folder(out)
+    every = [Job(experiment, stage, seed, out) for seed in experiment.seeds for stage in experiment.expanded()]
     with exclusive(out):
-        _check_disk(experiment, size, out)
+        _refuse_newer(layout)
+        _tidy(layout, every)
+        _check_disk(experiment, size, layout, every)
+        # Before the settings: records of others must never stand beside them.
+        gather(experiment, out)
+        warn_of_others(experiment, layout, every)
         _describe(experiment, layout)
         with Workers(jobs, listen) as workers:
             _plan(experiment, layout, size, listen)
             _prepare(experiment, layout, size, workers, listen)
-            every = (Job(experiment, stage, seed, out) for seed in experiment.seeds for stage in experiment.expanded())
-            workers.run_stages([job for job in every if not job.done], lambda job: gather(experiment, out))
-        return gather(experiment, out)
+            todo = [job for job in every if not job.done]
+            workers.run_stages(todo, lambda job: gather(experiment, out))
+        return read_records(layout.root / "records.jsonl")
 
 
 def gather(experiment: Experiment, out: Path) -> list[Record]:
@@ -97,16 +127,36 @@ def _describe(experiment: Experiment, layout: Layout) -> None:
     from bezoar.experiment.environment import describe
 
     write_text(layout.root / "experiment.yaml", render(dump(experiment)))
-    write_json(layout.root / "environment.json", describe(experiment.threads))
+    write_json(layout.root / "environment.json", {"schema": SCHEMA, **describe(experiment.threads)})
+    _describe_data(experiment, layout)
 
 
-def _check_disk(experiment: Experiment, size: int, out: Path) -> None:
+def _refuse_newer(layout: Layout) -> None:
+    environment = layout.root / "environment.json"
+    if environment.exists():
+        read_object(environment, SCHEMA)
+
+
+def _tidy(layout: Layout, every: Sequence[Job]) -> None:
+    """Delete what a killed run has left behind and nobody needs."""
+    sweep(layout.root)
+    for job in every:
+        if job.done:
+            (job.folder / STATE).unlink(missing_ok=True)
+
+
+def _check_disk(experiment: Experiment, size: int, layout: Layout, every: Sequence[Job]) -> None:
+    """Raise ``OSError`` when less is free than what is still to be written, by what an interrupted run has written."""
     from bezoar.experiment.estimate import disk_bytes
 
-    there = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())  # written before an interruption
-    need, free = disk_bytes(experiment, size) - there, free_bytes(out)
+    there = sum(_bytes_in(folder) for folder in (layout.prepared, *(job.folder for job in every)))
+    need, free = disk_bytes(experiment, size) - there, free_bytes(layout.root)
     if need > free:
-        raise ValueError(f"out: {out} needs about {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+        raise OSError(f"out: {layout.root} needs about {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _plan(experiment: Experiment, layout: Layout, size: int, listen: Listener) -> None:
@@ -133,7 +183,39 @@ def sets_of(experiment: Experiment) -> list[Images]:
     """Every set of pictures of the experiment, opened."""
     used = dict.fromkeys(stage.pairs for stage in experiment.stages)
     pairs: list[Images] = [experiment.pairs[name].open() for name in used]
-    return pairs + [source.open() for source in experiment.labeled.values()]
+    return pairs + [source.open() for source in (*experiment.labeled.values(), *experiment.held_out.values())]
+
+
+def _sources(experiment: Experiment) -> dict[tuple[str, str], Source]:
+    """Every source by its place in the experiment and its name; pairs that no stage uses are none."""
+    used = dict.fromkeys(stage.pairs for stage in experiment.stages)
+    groups: dict[str, dict[str, Source]] = {
+        "pairs": {name: experiment.pairs[name] for name in used},
+        "labeled": dict(experiment.labeled),
+        "held_out": dict(experiment.held_out),
+    }
+    return {(place, name): source for place, group in groups.items() for name, source in group.items()}
+
+
+def _describe_data(experiment: Experiment, layout: Layout) -> None:
+    """Write ``data.json``: what every source held, what was passed over, what must be said of it."""
+    found: dict[str, dict[str, object]] = {}
+    for (place, name), source in _sources(experiment).items():
+        opened = source.open()
+        skips = opened.skips if isinstance(opened, Checked) else None
+        if skips is not None and skips.count:
+            logging.getLogger(__name__).warning(
+                "%s.%s: %d of %d rows passed over, listed in %s", place, name, skips.count, skips.rows, skips.listed
+            )
+        found.setdefault(place, {})[name] = {
+            "kind": kind_of(source),
+            "fingerprint": opened.fingerprint,
+            "count": len(opened),
+            "skipped": skips.count if skips else 0,
+            "reasons": dict(skips.reasons) if skips else {},
+            "notes": list(source.notes()),
+        }
+    write_json(layout.root / "data.json", {"schema": SCHEMA, **found})
 
 
 def _prepare(experiment: Experiment, layout: Layout, size: int, workers: Workers, listen: Listener) -> None:

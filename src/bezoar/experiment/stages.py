@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bezoar.core.files import exclusive, write_json
+from bezoar.core.files import exclusive, read_object, sweep, write_json
 from bezoar.core.progress import Listener, silent
 from bezoar.core.records import Record, now, read_records, write_records
 from bezoar.core.settings import dump, kind_of
@@ -18,13 +18,15 @@ from bezoar.experiment.layout import Layout, computing, resources, stage_digest
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bezoar.evaluation import LabeledImages
+    from bezoar.evaluation import HeldOut, LabeledImages
     from bezoar.experiment.experiment import Experiment, Stage
     from bezoar.models.clip import Clip
     from bezoar.training.loader import TrainingPairs
     from bezoar.training.state import State
 
-DONE = "stage.json"
+DONE, STATE = "stage.json", "training_state"
+SCHEMA = 1
+"""Of ``stage.json``; one without it is of the first."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,11 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether the stage has finished before."""
-        return (self.folder / DONE).exists()
+        """Whether the stage has finished before; raises ``ValueError`` where a newer version has finished it."""
+        if not (self.folder / DONE).exists():
+            return False
+        read_object(self.folder / DONE, SCHEMA)
+        return True
 
     @property
     def start(self) -> Job | None:
@@ -90,18 +95,19 @@ def run_stage(job: Job, listen: Listener = silent) -> None:
     torch.set_num_threads(job.experiment.threads)
     with exclusive(job.folder, patience=5):
         began = time.time()
-        for torn in job.folder.glob(".training_state.*"):  # left where a process was killed while it wrote
-            torn.unlink()
+        if job.done:  # since: by a worker that outlived its run for a moment
+            return
+        sweep(job.folder)
         model, data = _open(job)
-        sets = _labeled(job, model.image_size)
+        sets, held_out = _labeled(job, model.image_size), _held_out(job, model.image_size)
         stage = job.stage
 
         def on_epoch(epoch: int, state: State, last: bool) -> None:
             if last or epoch % stage.evaluate_every == 0:
-                _measure(job, state.model, stage.method.diagnostics(state), sets, data, epoch)
+                _measure(job, state.model, stage.method.diagnostics(state), sets, held_out, data, epoch)
 
-        if job.starts_trained and not (job.folder / "training_state").exists():
-            _measure(job, model.eval(), {}, sets, data, 0)
+        if job.starts_trained and not (job.folder / STATE).exists():
+            _measure(job, model.eval(), {}, sets, held_out, data, 0)
         state = train(
             stage.method, model, data, seed=job.seed, folder=job.folder, on_epoch=on_epoch, listen=listen,
             task=job.label,
@@ -110,14 +116,16 @@ def run_stage(job: Job, listen: Listener = silent) -> None:
         write_json(
             job.folder / DONE,
             {
-                "stage": stage.name, "seed": job.seed, "digest": stage_digest(job.experiment, stage, job.seed),
-                "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": len(data),
+                "schema": SCHEMA, "stage": stage.name, "seed": job.seed,
+                "digest": stage_digest(job.experiment, stage, job.seed),
+                "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": stage.pairs,
+                "count": len(data), "plan": data.plan.digest if data.plan else None,
                 "threads": torch.get_num_threads(), "computing": computing(job.experiment, stage),
                 "resources": resources(stage),
                 "seconds": round(time.time() - began, 1), "git": revision(),
             },
         )  # fmt: skip
-        (job.folder / "training_state").unlink(missing_ok=True)
+        (job.folder / STATE).unlink(missing_ok=True)
 
 
 def _open(job: Job) -> tuple[Clip, TrainingPairs]:
@@ -143,11 +151,20 @@ def _labeled(job: Job, size: int) -> dict[str, LabeledImages]:
     return {name: LabeledImages(found, Prepared(found, size, job.layout.prepared)) for name, found in opened.items()}
 
 
+def _held_out(job: Job, size: int) -> dict[str, HeldOut]:
+    from bezoar.data.prepared import Prepared
+    from bezoar.evaluation import HeldOut
+
+    opened = {name: source.open() for name, source in job.experiment.held_out.items()}
+    return {name: HeldOut(found, Prepared(found, size, job.layout.prepared)) for name, found in opened.items()}
+
+
 def _measure(
     job: Job,
     model: Clip,
     diagnostics: Mapping[str, float | Tensor],
     sets: dict[str, LabeledImages],
+    held_out: dict[str, HeldOut],
     data: TrainingPairs,
     epoch: int,
 ) -> None:
@@ -163,6 +180,7 @@ def _measure(
         sets=sets,
         threat=attack.threat() if attack else None,
         autocast=autocast_for(method.precision, model.device),
+        held_out=held_out,
         diagnostics=diagnostics,
         pairs=data.pairs,
         plan=data.plan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -25,6 +26,8 @@ def _begin(events: Queue[Event | None], leash: Connection, parent: int) -> None:
     global _events
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `_quiet`
     threading.Thread(target=_watch, args=(leash, parent), daemon=True).start()
 
 
@@ -38,11 +41,45 @@ def _work(job: Job) -> None:
     run_stage(job, _events.put)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Have processes that are started here hold Ctrl-C back until `_begin`: before, they would print a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the work as Ctrl-C does; what somebody has set before, as ``nohup`` does, is kept."""
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        names = []
+    kept = [s for name in names if signal.getsignal(s := getattr(signal, name)) is signal.SIG_DFL]
+    for number in kept:
+        signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number in kept:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 class Workers:
     """``jobs`` processes, or this one where ``jobs`` is 1."""
 
     def __init__(self, jobs: int, listen: Listener) -> None:
         self.jobs, self.listen = jobs, listen
+        self.deaf: Exception | None = None
         self.pool: ProcessPoolExecutor | None = None
         if jobs > 1:
             context = multiprocessing.get_context("spawn")
@@ -65,10 +102,22 @@ class Workers:
         self.events.put(None)
         # A process that died while it spoke may keep the line for ever; what it had to say is lost then.
         self.ear.join(None if kind is None else 1)
+        if kind is None and self.deaf is not None:
+            raise self.deaf
 
     def _hear(self) -> None:
+        """Pass events on, and when the listener fails take them off the line yet: full, it would hold the workers."""
         while (event := self.events.get()) is not None:
-            self.listen(event)
+            try:
+                if self.deaf is None:
+                    self.listen(event)
+            except Exception as error:
+                self.deaf = error
+
+    def _submit(self, function: Callable[..., Any], *arguments: object) -> Future[Any]:
+        assert self.pool is not None
+        with _quiet():
+            return self.pool.submit(function, *arguments)
 
     def map(self, tasks: Sequence[tuple[Callable[..., int], Sequence[object]]]) -> Iterator[int]:
         """Run plain tasks; their results as they come."""
@@ -76,7 +125,7 @@ class Workers:
             yield from (function(*arguments) for function, arguments in tasks)
         else:
             try:
-                futures = [self.pool.submit(function, *arguments) for function, arguments in tasks]
+                futures = [self._submit(function, *arguments) for function, arguments in tasks]
                 yield from (future.result() for future in as_completed(futures))
             except BrokenProcessPool:
                 raise _died("while pictures were prepared") from None
@@ -94,7 +143,7 @@ class Workers:
                 ready = [job for job in waiting if job.start is None or job.start.done]
                 for job in ready[: self.jobs - len(running)]:
                     waiting.remove(job)
-                    running[self.pool.submit(_work, job)] = job
+                    running[self._submit(_work, job)] = job
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     future.result()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bezoar.core.files import atomic, write_text
+from bezoar.core.files import atomic, sync, write_text
 from bezoar.core.progress import Event, Listener, silent
-from bezoar.core.records import append_line, read_lines
+from bezoar.core.records import append_line, mend, read_lines
 from bezoar.core.seeds import stream_seed
 from bezoar.models.clip import Clip
 from bezoar.training.batch import Batch
@@ -198,6 +199,7 @@ class _Log:
 
 
 def _write_state(folder: Path, state: State, optimizer: torch.optim.Optimizer, at: _Progress) -> None:
+    sync(folder / "steps.jsonl")  # a state that outlasts a power cut must not go on from a log that does not
     with atomic(folder / "training_state") as stream:
         torch.save(
             {
@@ -212,21 +214,33 @@ def _write_state(folder: Path, state: State, optimizer: torch.optim.Optimizer, a
 
 
 def _resume(folder: Path, state: State, optimizer: torch.optim.Optimizer, at: _Progress) -> None:
-    """Continue from the last whole epoch in ``folder``, if there is one, and drop what was logged after it."""
+    """Continue from the last whole epoch in ``folder``, if there is one, and drop what was logged after it.
+
+    Raises ``ValueError`` for a state that is damaged or of another method.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path, log = folder / "training_state", folder / "steps.jsonl"
     if path.exists():
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        _fit_buffers(state, saved["state"])
-        state.load_state_dict(saved["state"])
-        optimizer.load_state_dict(saved["optimizer"])
-        at.epoch, at.step = saved["epoch"], saved["step"]
-        if saved["threads"] != torch.get_num_threads():
+        try:
+            saved = torch.load(path, weights_only=True, map_location="cpu")
+            _fit_buffers(state, saved["state"])
+            state.load_state_dict(saved["state"])
+            optimizer.load_state_dict(saved["optimizer"])
+            at.epoch, at.step, threads = saved["epoch"], saved["step"], saved["threads"]
+        except torch.OutOfMemoryError:
+            raise
+        except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(
+                f"{path}: cannot be continued from (delete it to begin the stage anew): {reason}"
+            ) from error
+        if threads != torch.get_num_threads():
             logging.getLogger(__name__).warning(
                 "resuming with %d threads what began with %d: the weights will differ in their last bits",
-                torch.get_num_threads(), saved["threads"],
+                torch.get_num_threads(), threads,
             )  # fmt: skip
     if log.exists():
+        mend(log)
         kept = [line for line in read_lines(log) if line["step"] < at.step]
         write_text(log, "".join(json.dumps(line) + "\n" for line in kept))
 
