@@ -15,6 +15,7 @@ from tyro.conf import Positional, arg
 
 from bezoar.attacks import ATTACKS, Attack
 from bezoar.attacks.triggers import TRIGGERS, Trigger
+from bezoar.cli.data import Data, Keys, NamedKeys
 from bezoar.cli.families import one_word, subcommands
 from bezoar.data import LABELED_SOURCES, LabeledSource, PairsSource
 from bezoar.experiment.experiment import METHODS, Device
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
     from bezoar.experiment.experiment import Experiment
 
-Source = Annotated[PairsSource, arg(help="Where the pairs come from: scenes:train, scenes:clean, or YAML in braces.")]
+Source = Annotated[
+    PairsSource, arg(help="A .csv, .tsv, .parquet or .jsonl file, a folder, scenes:train, or YAML in braces.")
+]
 Labeled = Annotated[LabeledSource | None, one_word(LABELED_SOURCES)]
 
 
@@ -114,6 +117,7 @@ class Poison:
 
     attack: Annotated[Attack, tyro.conf.arg(constructor=subcommands(ATTACKS))]
     pairs: Source
+    keys: NamedKeys = Keys()
     out: Path
     """Poison folder."""
     image_size: int = 224
@@ -131,14 +135,14 @@ class Poison:
         from bezoar.experiment.verbs import poison
 
         if self.dry_run:
-            pairs = self.pairs.open()
+            pairs = self.keys.of(self.pairs).open()
             plan = self.attack.plan(pairs, self.seed)
             plan = plan.with_survival(measure(plan, pairs, self.image_size))
             assert plan.survival is not None
             refuse_dead(plan.survival, self.allow_dead_trigger)
         else:
             plan = poison(
-                self.attack, pairs=self.pairs, out=self.out, image_size=self.image_size, seed=self.seed,
+                self.attack, pairs=self.keys.of(self.pairs), out=self.out, image_size=self.image_size, seed=self.seed,
                 allow_dead_trigger=self.allow_dead_trigger,
             )  # fmt: skip
         assert plan.survival is not None
@@ -162,6 +166,7 @@ class Train:
 
     method: Annotated[Method, tyro.conf.arg(constructor=subcommands(METHODS))]
     pairs: Source
+    keys: NamedKeys = Keys()
     model: str
     """Architecture (micro-cnn-32, RN50, ViT-B-32 …), name:tag, hf-hub:owner/name, or a model folder."""
     out: Path
@@ -182,8 +187,8 @@ class Train:
         attack = planned(self.poison) if self.poison else None
         with listening() as listen:
             folder = train(
-                self.method, pairs=self.pairs, model=self.model, out=self.out, attack=attack, val=self.val,
-                seed=self.seed, threads=self.threads, device=self.device, listen=listen,
+                self.method, pairs=self.keys.of(self.pairs), model=self.model, out=self.out, attack=attack,
+                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, device=self.device, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -196,6 +201,7 @@ class Clean:
     model: str
     """The model to clean: a model folder, or a name as for train."""
     pairs: Source
+    keys: NamedKeys = Keys()
     out: Path
     """Run folder; the same command continues an interrupted run."""
     against: Path | None = None
@@ -214,8 +220,8 @@ class Clean:
         against = planned(self.against) if self.against else None
         with listening() as listen:
             folder = clean(
-                self.method, model=self.model, pairs=self.pairs, out=self.out, against=against, val=self.val,
-                seed=self.seed, threads=self.threads, device=self.device, listen=listen,
+                self.method, model=self.model, pairs=self.keys.of(self.pairs), out=self.out, against=against,
+                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, device=self.device, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -227,7 +233,8 @@ class Evaluate:
     model: str
     """A model folder, or a name as for train."""
     data: LabeledSource
-    """Labeled set, as scenes:test."""
+    """Labeled set: a table, a folder with one folder a class or a labels.csv, scenes:test, or YAML in braces."""
+    keys: NamedKeys = Keys()
     poison: Path | None = None
     """Poison folder whose trigger and target are measured."""
     trigger: Annotated[Trigger | None, one_word(TRIGGERS)] = None
@@ -255,7 +262,7 @@ class Evaluate:
             raise ValueError("trigger: a target needs the trigger that is to call it up")
         success = AttackSuccess(templates=self.templates, trigger=self.trigger, target=self.target)
         measures = evaluate(
-            model=self.model, data=self.data, evaluators=(ZeroShot(templates=self.templates), success),
+            model=self.model, data=self.keys.of(self.data), evaluators=(ZeroShot(templates=self.templates), success),
             against=planned(self.poison) if self.poison else None, scores=self.scores,
             device=self.device,
         )  # fmt: skip
@@ -339,5 +346,5 @@ def show_cost(experiment: Experiment, jobs: int | None) -> None:
 
 def commands() -> Iterator[tuple[str, type]]:
     """Every verb by name."""
-    for command in (Quickstart, Recipes, Run, Poison, Train, Clean, Evaluate, Report):
+    for command in (Quickstart, Recipes, Run, Data, Poison, Train, Clean, Evaluate, Report):
         yield command.__name__.lower(), command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -24,5 +25,6 @@ def expand(path: str) -> Path:
     """``path`` with ``~`` and ``$VARIABLES`` put in; raises ``ValueError`` for one that is not set."""
     found = os.path.expanduser(os.path.expandvars(path))
     if "$" in found:
-        raise ValueError(f"path: {path}: set the environment variable in it, or write the path out")
+        unset = ", ".join(re.findall(r"\$\{?\w+\}?", found)) or "what stands after its $"
+        raise ValueError(f"path: {path}: {unset} is not set in the environment; set it, or write the path out")
     return Path(found)

@@ -123,6 +123,10 @@ class Source(Settings):
     def ingest(self, listen: Listener = silent) -> None:
         """What must be done once before ``open`` is quick; ``open`` does it too, without telling."""
 
+    def open(self) -> Images:
+        """The images; raises ``ValueError`` when the source is missing or malformed."""
+        raise NotImplementedError
+
     def notes(self) -> tuple[str, ...]:
         """What must be said beside every number that rests on the source: whole sentences."""
         return ()

@@ -1,4 +1,4 @@
-"""Retrieval: does a caption find its picture, and a picture one of its captions? (Radford et al. 2021, §3.1.4; tab. 13)
+"""Retrieval: does a caption find its picture, and a picture one of its captions? (Radford et al. 2021, table 13)
 
 The clean measure of data that has captions and no classes.
 """

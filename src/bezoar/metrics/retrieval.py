@@ -33,7 +33,7 @@ def retrieval_ranks(images: Tensor, texts: Tensor, picture: Tensor) -> Retrieval
 
     assert images.ndim == texts.ndim == 2, (images.shape, texts.shape)
     assert picture.shape == texts.shape[:1], (picture.shape, texts.shape)
-    assert len(picture.unique()) == len(images), "every picture needs a caption"
+    assert len(set(picture.tolist())) == len(images), "every picture needs a caption"
     places = torch.arange(len(texts), device=texts.device)
     of_images = torch.cat([
         rank_of(texts[start : start + _ROWS] @ images.T, picture[start : start + _ROWS])

@@ -1,0 +1,142 @@
+"""``bezoar data``: look at what a source holds, and at what is kept of sources."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import tyro
+from tyro.conf import Positional
+
+from bezoar.core.settings import Family, Settings
+from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES
+
+if TYPE_CHECKING:
+    from bezoar.data.inspection import Inspection, Spread
+    from bezoar.data.pairs import Source
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Columns of a table, where they are not called as usual."""
+
+    image_key: str = ""
+    """Column of image paths, or of encoded images."""
+    caption_key: str = ""
+    """Column of captions."""
+    label_key: str = ""
+    """Column of labels."""
+
+    def of(self, source: S) -> S:
+        """``source`` with the columns named; those that its kind has no use for are for another source."""
+        fields = {field.name for field in dataclasses.fields(source)}
+        named = {key: value for key, value in vars(self).items() if value and key in fields}
+        return dataclasses.replace(source, **named) if named else source
+
+
+NamedKeys = Annotated[Keys, tyro.conf.arg(name="", help="Columns of a table.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """Say what a source holds: counts, sizes, captions or classes, and what was passed over and why."""
+
+    source: Positional[str]
+    """A .csv, .tsv, .parquet or .jsonl file, a folder, scenes:train, or YAML in braces."""
+    labeled: bool = False
+    """Read it as a labeled set, not as pairs."""
+    keys: NamedKeys = Keys()
+    sheet: Path | None = None
+    """PNG file for a contact sheet of its pictures."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> None:
+        from bezoar.cli.commands import listening, say
+        from bezoar.data.inspection import inspect, write_sheet
+
+        family: Family[Any] = LABELED_SOURCES if self.labeled else PAIRS_SOURCES
+        source: Source = self.keys.of(family.parse_text(self.source))
+        with listening() as listen:
+            found = inspect(source, listen)
+        if self.sheet is not None:
+            write_sheet(source, self.sheet)
+        if self.json:
+            say(json.dumps(dataclasses.asdict(found)))
+            return
+        say("\n".join(_told(found)))
+        if self.sheet is not None:
+            say(f"sheet       {self.sheet}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """Show what is kept of sources so that they are read fast, and how much room it takes."""
+
+    clear: bool = False
+    """Delete it all; it is made again when it is needed. Nothing may be running."""
+
+    def __call__(self) -> None:
+        from bezoar.cli.commands import say
+        from bezoar.core.machine import cache_folder
+
+        root = cache_folder() / "sources"
+        total = 0
+        for folder in sorted(root.glob("*")) if root.is_dir() else ():
+            size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            total += size
+            say(f"{size / 1e6:10.1f} MB   {folder.name}")
+        say(f"{total / 1e6:10.1f} MB   in {root}")
+        if self.clear and root.is_dir():
+            shutil.rmtree(root)
+            say("deleted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Look at data: inspect a source, or what is kept of sources."""
+
+    verb: (
+        Annotated[Inspect, tyro.conf.subcommand("inspect", prefix_name=False)]
+        | Annotated[Cache, tyro.conf.subcommand("cache", prefix_name=False)]
+    )
+
+    def __call__(self) -> None:
+        self.verb()
+
+
+def _told(found: Inspection) -> list[str]:
+    kind = "labeled images" if found.classes is not None else "pairs"
+    shown = f" of {found.pictures:,} pictures" if found.pictures != found.count else ""
+    lines = [f"holds       {found.count:,} {kind}{shown}, fingerprint {found.fingerprint}"]
+    if found.skips.count:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in found.skips.reasons.items())
+        lines.append(f"passed over {found.skips.count:,} of {found.skips.rows:,} rows: {reasons}")
+        lines.append(f"            listed in {found.skips.listed}")
+    else:
+        lines.append(f"passed over none of {found.skips.rows:,} rows")
+    lines.append(
+        f"pictures    {_of(found.widths)} wide, {_of(found.heights)} high, px, of {found.looked_at:,} looked at"
+    )
+    if found.words:
+        lines.append(f"captions    {_of(found.words)} words")
+    if found.classes is not None:
+        counts = found.classes.values()
+        lines.append(f"classes     {len(counts):,}, with {min(counts):,} to {max(counts):,} images")
+        empty = [name for name, count in found.classes.items() if not count]
+        if empty:
+            lines.append(f"            without an image: {', '.join(empty[:10])}{' …' if len(empty) > 10 else ''}")
+        lines.append(f"templates   {len(found.templates) or 'none of its own'}")
+    lines += [f"            {name}: {text!r}" for name, text in found.examples]
+    return lines + [f"note        {note}" for note in found.notes]
+
+
+def _of(spread: Spread) -> str:
+    least, middle, greatest = (f"{value:,.0f}" for value in spread)
+    return least if least == greatest else f"{least} to {greatest} (median {middle})"
