@@ -188,7 +188,8 @@ class Train:
         with listening() as listen:
             folder = train(
                 self.method, pairs=self.keys.of(self.pairs), model=self.model, out=self.out, attack=attack,
-                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, device=self.device, listen=listen,
+                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, device=self.device,
+                listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -221,7 +222,8 @@ class Clean:
         with listening() as listen:
             folder = clean(
                 self.method, model=self.model, pairs=self.keys.of(self.pairs), out=self.out, against=against,
-                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, device=self.device, listen=listen,
+                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, device=self.device,
+                listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
