@@ -6,6 +6,7 @@ from bezoar.core.settings import Family
 from bezoar.data.views.auto_augment import AutoAugment
 from bezoar.data.views.base import ImageView
 from bezoar.data.views.plain import Plain
+from bezoar.data.views.simclr import SimClr
 
 IMAGE_VIEWS = Family(
     "image view",
@@ -13,9 +14,10 @@ IMAGE_VIEWS = Family(
     (
         AutoAugment,
         Plain,
+        SimClr,
     ),
 )
 
 AnyImageView = Annotated[ImageView, IMAGE_VIEWS]
 
-__all__ = ["IMAGE_VIEWS", "AnyImageView", "AutoAugment", "ImageView", "Plain"]
+__all__ = ["IMAGE_VIEWS", "AnyImageView", "AutoAugment", "ImageView", "Plain", "SimClr"]
