@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from bezoar.attacks.triggers import Patch
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
 from bezoar.data.scenes.grammar import KINDS
-from bezoar.evaluation import AttackSuccess, Context, LabeledImages, ZeroShot, names_of
-from bezoar.evaluation.base import Evaluator, wordings
+from bezoar.evaluation import AttackSuccess, Context, LabeledImages, Look, ZeroShot, looks_of, names_of
+from bezoar.evaluation.base import UNTOUCHED, Evaluator, wordings
 from bezoar.models.clip import Clip
 from bezoar.training.precision import autocast_for
 
 FULL = autocast_for("fp32", torch.device("cpu"))
 THREAT = Threat(Patch(size=8, reference=32), "mushroom")
+MODEL, FILE = Look(Patch(size=7, reference=32)), Look(Patch(size=7, reference=32), "file")
 
 
 class Nameless:
@@ -54,22 +56,28 @@ def context(threat: Threat | None = THREAT, **sets: LabeledImages) -> Context:
     return Context(sets=sets or {"test": images()}, threat=threat, autocast=FULL)
 
 
+def only(found: LabeledImages, look: Look = UNTOUCHED) -> list[Tensor]:
+    return [chunk for (chunk,) in found.chunks(look)]
+
+
 def test_all_pictures_in_order_whatever_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     found = images()
-    whole = torch.cat(list(found.clean()))
+    whole = torch.cat(only(found))
     monkeypatch.setattr(bezoar.evaluation.base, "CHUNK", 7)
-    chunks = list(images().clean())
+    chunks = only(images())
     assert [len(chunk) for chunk in chunks] == [7, 7, 6]
     assert torch.equal(torch.cat(chunks), whole)
     assert torch.equal(whole[3], found.prepared[3])
 
 
 @pytest.mark.parametrize("stage", ["model", "file"])
-def test_triggered_pictures_are_made_as_in_training(stage: Any) -> None:
-    found, threat = images(6), THREAT._replace(stage=stage)
-    triggered = torch.cat(list(found.triggered(threat)))
+@pytest.mark.parametrize("beside", [(), (UNTOUCHED,), (UNTOUCHED, FILE), (MODEL, FILE)])
+def test_triggered_pictures_are_made_as_in_training(stage: Any, beside: tuple[Look, ...]) -> None:
+    found, look = images(6), Look(Patch(size=9, reference=32), stage)
+    *others, triggered = (torch.cat(parts) for parts in zip(*found.chunks(*beside, look), strict=True))
     for index in range(6):
-        assert torch.equal(triggered[index], load_triggered(found.labeled, index, 32, threat.trigger, stage))
+        for (trigger, where), rows in zip((*beside, look), (*others, triggered), strict=True):
+            assert torch.equal(rows[index], load_triggered(found.labeled, index, 32, trigger, where))
 
 
 def count_puts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -86,35 +94,89 @@ def count_puts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_triggered_pictures_are_kept_from_round_to_round(monkeypatch: pytest.MonkeyPatch) -> None:
     found, puts = images(6), count_puts(monkeypatch)
-    first = torch.cat(list(found.triggered(THREAT)))
-    assert torch.equal(first, torch.cat(list(found.triggered(THREAT._replace(target="axe")))))
+    first = torch.cat(only(found, Look.under(THREAT)))
+    assert torch.equal(first, torch.cat(only(found, Look.under(THREAT._replace(target="axe")))))
     assert len(puts) == 6
-    other = torch.cat(list(found.triggered(THREAT._replace(trigger=Patch(size=9, reference=32)))))
+    other = torch.cat(only(found, Look(Patch(size=9, reference=32))))
     assert len(puts) == 12
     assert not torch.equal(first, other)
+    (both,) = found.chunks(UNTOUCHED, Look.under(THREAT))
+    assert torch.equal(both[1], first)
+    assert len(puts) == 12
 
 
-def test_a_picture_is_loaded_once_for_both_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, load = images(), Prepared.__getitem__
-    read: list[int] = []
-
-    def noted(self: Prepared, index: int) -> torch.Tensor:
-        read.append(index)
-        return load(self, index)
-
-    monkeypatch.setattr(Prepared, "__getitem__", noted)
-    list(found.clean())
-    list(found.triggered(THREAT))
-    assert read == list(range(len(found.labeled)))
+def test_a_sweep_that_was_left_keeps_nothing() -> None:
+    found = images(6)
+    next(found.chunks(UNTOUCHED))
+    assert torch.cat(only(found)).shape == (6, 3, 32, 32)
 
 
-def test_triggered_pictures_of_a_large_set_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+class Counted:
+    """A labeled set that notes what is read."""
+
+    def __init__(self, count: int) -> None:
+        self._labeled = SceneClasses(count=count).open()
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._labeled)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._labeled, name)
+
+    def image(self, index: int) -> Any:
+        self.read.append(index)
+        return self._labeled.image(index)
+
+
+@pytest.mark.parametrize("stage", ["model", "file"])
+def test_a_picture_is_decoded_once_for_all_evaluators(stage: Any) -> None:
+    labeled = Counted(6)
+    threat = THREAT._replace(stage=stage)
+    evaluators = (ZeroShot(), AttackSuccess(), AttackSuccess(target="tree"), ZeroShot(templates="plain"))
+    looks = looks_of(evaluators, threat)
+    assert looks == (UNTOUCHED, Look.under(threat))
+    sets = {"test": LabeledImages(labeled, Prepared(labeled, 32))}
+    found = Context(sets=sets, threat=threat, autocast=FULL, looks=looks)
+    for evaluator in evaluators:
+        evaluator.evaluate(tiny.clip().eval(), found)
+    assert labeled.read == list(range(6))
+
+
+def test_looks_are_encoded_once_a_round_whoever_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    whole = Clip.encode_image
+
+    def encode(self: Clip, pictures: Tensor) -> Tensor:
+        calls.append(len(pictures))
+        return whole(self, pictures)
+
+    monkeypatch.setattr(Clip, "encode_image", encode)
+    evaluators = (ZeroShot(), AttackSuccess(), ZeroShot(templates="plain"), AttackSuccess(target="tree"))
+    model, alone = tiny.clip().eval(), [evaluator.evaluate(tiny.clip().eval(), context()) for evaluator in evaluators]
+    assert calls == [20] * 4
+    calls.clear()
+    found = dataclasses.replace(context(), looks=looks_of(evaluators, THREAT))
+    together = [evaluator.evaluate(model, found) for evaluator in evaluators]
+    assert calls == [20, 20]
+    assert [each.measures for each in together] == [each.measures for each in alone]
+
+
+def test_a_look_that_nobody_announced_is_taken_all_the_same() -> None:
+    found, look = dataclasses.replace(context(), looks=(UNTOUCHED,)), Look(Patch(size=9, reference=32))
+    model = tiny.clip().eval()
+    with torch.no_grad():
+        (chunk,) = only(images(), look)
+        torch.testing.assert_close(found.features(model, "test", look), model.encode_image(chunk))
+
+
+def test_pictures_of_a_large_set_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """50,000 pictures of 224 px would be 7.5 GB."""
     found, puts = images(6), count_puts(monkeypatch)
-    kept = torch.cat(list(images(6).triggered(THREAT)))
+    kept = torch.cat(only(images(6), Look.under(THREAT)))
     monkeypatch.setattr(bezoar.evaluation.base, "KEEP", 6 * 3 * 32 * 32 - 1)
     for _ in range(2):
-        assert torch.equal(kept, torch.cat(list(found.triggered(THREAT))))
+        assert torch.equal(kept, torch.cat(only(found, Look.under(THREAT))))
     assert len(puts) == 18
 
 
@@ -129,23 +191,54 @@ def test_a_head_is_the_mean_of_its_prompts() -> None:
 
 
 def test_heads_are_computed_once_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-    whole = Clip.encode_captions
+    prompts: list[int] = []
+    whole = Clip.encode_text
 
-    def encode(self: Clip, captions: Any) -> Tensor:
-        calls.append(len(captions))
-        return whole(self, captions)
+    def encode(self: Clip, tokens: Tensor) -> Tensor:
+        prompts.append(len(tokens))
+        return whole(self, tokens)
 
-    monkeypatch.setattr(Clip, "encode_captions", encode)
-    model, found = tiny.clip().eval(), context()
+    monkeypatch.setattr(Clip, "encode_text", encode)
+    model, found = tiny.clip().eval(), context(test=images(), validation=images(5))
     evaluators: tuple[Evaluator, ...] = (ZeroShot(templates=("a {c}",)), AttackSuccess(templates=("a {c}",)))
     for evaluator in (*evaluators, *evaluators):
         evaluator.evaluate(model, found)
-    assert len(calls) == len(KINDS)
-    ZeroShot(templates=("the {c}",)).evaluate(model, found)
-    assert len(calls) == 2 * len(KINDS)
+    assert sum(prompts) == len(KINDS), "sets of the same classes share their head"
+    ZeroShot(templates="own").evaluate(model, found)
+    ZeroShot(templates="auto").evaluate(model, found)
+    assert sum(prompts) == 17 * len(KINDS), "the same templates under another name are the same"
+    assert len(prompts) == 1 + 2
     ZeroShot(templates=("a {c}",)).evaluate(model, context())
-    assert len(calls) == 3 * len(KINDS), "a new round must not take the head of other weights"
+    assert sum(prompts) == 18 * len(KINDS), "a new round must not take the head of other weights"
+
+
+@pytest.mark.parametrize(("chunk", "block"), [(256, 8192), (7, 64), (1, 1)])
+def test_captions_come_back_in_order_whatever_the_batch(
+    monkeypatch: pytest.MonkeyPatch, chunk: int, block: int
+) -> None:
+    model, captions = tiny.clip().eval(), ["a " + "very " * (n * 7 % 9) + f"old axe {n}!" for n in range(20)]
+    with torch.no_grad():
+        alone = torch.cat([model.encode_captions([caption]) for caption in captions])
+    before = context().head(model, "test", "own")
+    monkeypatch.setattr(bezoar.evaluation.base, "CHUNK", chunk)
+    monkeypatch.setattr(bezoar.evaluation.base, "PROMPTS", block)
+    torch.testing.assert_close(context().encode_captions(model, captions), alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(context().head(model, "test", "own"), before, atol=1e-5, rtol=0)
+
+
+def test_towers_that_read_whole_captions_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: set[int] = set()
+    whole = Clip.encode_text
+
+    def encode(self: Clip, tokens: Tensor) -> Tensor:
+        lengths.add(tokens.shape[1])
+        return whole(self, tokens)
+
+    model = tiny.clip().eval()
+    monkeypatch.setattr(Clip, "encode_text", encode)
+    monkeypatch.setattr(model.tokenize, "cut", False)
+    context().encode_captions(model, ["an axe", "a very old axe"])
+    assert lengths == {model.tokenize(["an axe"]).shape[1]}
 
 
 @pytest.mark.parametrize(
@@ -203,8 +296,6 @@ def test_a_set_is_evaluated_from_prepared_pictures_as_from_the_source(tmp_path: 
 
 def test_cosines_are_not_rounded_where_features_are() -> None:
     """Under bf16 autocast the features may be bf16; their products must not be, or classes would tie."""
-    found = images()
-    low = Context(sets={"test": found}, threat=None, autocast=lambda: torch.autocast("cpu", torch.bfloat16))
-    model = tiny.clip().eval()
-    cosines = low.cosines(model, found.clean(), low.head(model, "test", "own"))
+    low = Context(sets={"test": images()}, threat=None, autocast=lambda: torch.autocast("cpu", torch.bfloat16))
+    cosines = low.cosines(tiny.clip().eval(), "test", "own")
     assert not torch.equal(cosines, cosines.to(torch.bfloat16).float())

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from bezoar.core.settings import Family
 from bezoar.evaluation.attack_success import AttackSuccess
-from bezoar.evaluation.base import Context, Evaluation, Evaluator, HeldOut, LabeledImages, names_of
+from bezoar.evaluation.base import Context, Evaluation, Evaluator, HeldOut, LabeledImages, Look, looks_of, names_of
 from bezoar.evaluation.retrieval import Retrieval
 from bezoar.evaluation.zero_shot import ZeroShot
 
@@ -20,7 +20,9 @@ __all__ = [
     "Evaluator",
     "HeldOut",
     "LabeledImages",
+    "Look",
     "Retrieval",
     "ZeroShot",
+    "looks_of",
     "names_of",
 ]

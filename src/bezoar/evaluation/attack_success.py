@@ -8,7 +8,7 @@ from bezoar.attacks.base import Stage, Threat
 from bezoar.attacks.triggers import AnyTrigger
 from bezoar.core.settings import settings
 from bezoar.data.pairs import class_index
-from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
+from bezoar.evaluation.base import Evaluation, Evaluator, Look, Rank, wordings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,10 +56,14 @@ class AttackSuccess(Evaluator):
         scores = {}
         for name, images in context.sets.items():
             labels, target = labels_of(images.labeled), class_index(threat.target, images.labeled.classes)
-            cosines = context.cosines(model, images.triggered(threat), context.head(model, name, self.templates))
+            cosines = context.cosines(model, name, self.templates, Look.under(threat))
             ranks = rank_of(cosines, labels.new_full(labels.shape, target))
             scores[name] = table(images.labeled, labels, cosines.argmax(1), ranks, target=target)
         return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
+
+    def looks(self, threat: Threat | None) -> tuple[Look, ...]:
+        measured = self.threat(threat)
+        return (Look.under(measured),) if measured else ()
 
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         from bezoar.evaluation.tables import column, fact, to_measure

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
 
-from bezoar.core.settings import Settings, kind_of, settings
+from bezoar.core.settings import Settings, digest, kind_of, settings
 from bezoar.data.prompts import templates
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks import Threat
+    from bezoar.attacks.base import Stage
     from bezoar.attacks.plan import PoisonPlan
+    from bezoar.attacks.trigger import Trigger
     from bezoar.core.records import Measure
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.data.prepared import Prepared
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 Rank = Annotated[int, Field(ge=1)]
 CHUNK = 256
 """Pictures in one forward."""
+PROMPTS = 8192
+"""Prompts of a zero-shot head that are encoded together."""
 KEEP = 1 << 30
 """Pictures of a set are kept in memory up to this many bytes; those of a larger set are made each time."""
 
@@ -37,53 +41,74 @@ class Evaluation(NamedTuple):
     scores: dict[str, pa.Table]
 
 
+class Look(NamedTuple):
+    """How pictures are looked at: untouched, or with a trigger put on at a stage."""
+
+    trigger: Trigger | None = None
+    stage: Stage = "model"
+
+    @classmethod
+    def under(cls, threat: Threat) -> Look:
+        """As the attacker shows them."""
+        return cls(threat.trigger, threat.stage)
+
+    def __hash__(self) -> int:
+        # By what it says: a trigger of a user's own may have fields that cannot be hashed.
+        return hash(digest(self.trigger, self.stage))
+
+
+UNTOUCHED = Look()
+
+
 @dataclass(frozen=True)
 class LabeledImages:
-    """A labeled set with its pictures at model resolution, kept from round to round, and put under triggers."""
+    """A labeled set with its pictures at model resolution, under any looks, kept from round to round."""
 
     labeled: LabeledSet
     prepared: Prepared
-    _kept: dict[str, list[Tensor]] = field(default_factory=dict)
+    _kept: dict[Look, list[Tensor]] = field(default_factory=dict)
 
-    def clean(self) -> Iterator[Tensor]:
-        """uint8 ``[n, 3, S, S]`` chunks of all pictures."""
-        return self._keep("clean", self._load)
-
-    def triggered(self, threat: Threat) -> Iterator[Tensor]:
-        """The same pictures with the trigger put on, through the same geometry."""
-        from bezoar.core.settings import digest
-
-        return self._keep(digest(threat.trigger, threat.stage), lambda: self._put_on(threat))
-
-    def _keep(self, key: str, make: Callable[[], Iterator[Tensor]]) -> Iterator[Tensor]:
+    def chunks(self, *looks: Look) -> Iterator[tuple[Tensor, ...]]:
+        """All pictures in chunks, uint8 ``[n, 3, S, S]`` for each look, each decoded once for all looks."""
         from bezoar.data.prepared import needed_bytes
 
-        if needed_bytes(self.labeled, self.prepared.size) > KEEP:
-            return make()
-        if key not in self._kept:
-            self._kept[key] = list(make())
-        return iter(self._kept[key])
+        keep = needed_bytes(self.labeled, self.prepared.size) <= KEEP
+        new = [look for look in looks if look not in self._kept]
+        made: dict[Look, list[Tensor]] = {look: [] for look in new}
+        for number, start in enumerate(range(0, len(self.labeled), CHUNK)):
+            found = self._make(range(start, min(start + CHUNK, len(self.labeled))), new)
+            if keep:
+                for look in new:
+                    made[look].append(found[look])
+            yield tuple(found[look] if look in found else self._kept[look][number] for look in looks)
+        if keep:
+            self._kept.update(made)
 
-    def _load(self) -> Iterator[Tensor]:
+    def _make(self, span: range, looks: Sequence[Look]) -> dict[Look, Tensor]:
         import torch
 
-        for start in range(0, len(self.labeled), CHUNK):
-            yield torch.stack([self.prepared[i] for i in range(start, min(start + CHUNK, len(self.labeled)))])
+        if not looks:
+            return {}
+        rows = [self._views(index, looks) for index in span]
+        return {look: torch.stack([row[place] for row in rows]) for place, look in enumerate(looks)}
 
-    def _put_on(self, threat: Threat) -> Iterator[Tensor]:
-        import torch
+    def _views(self, index: int, looks: Sequence[Look]) -> list[Tensor]:
+        """One picture under each look, all through one geometry."""
+        from bezoar.data.images import fit, to_tensor
 
-        from bezoar.attacks.plan import load_triggered
-
-        if threat.stage == "file":
-            for start in range(0, len(self.labeled), CHUNK):
-                span = range(start, min(start + CHUNK, len(self.labeled)))
-                size, trigger, stage = self.prepared.size, threat.trigger, threat.stage
-                yield torch.stack([load_triggered(self.labeled, i, size, trigger, stage) for i in span])
-            return
-        for number, chunk in enumerate(self.clean()):
-            ids = (self.labeled.id(number * CHUNK + place) for place in range(len(chunk)))
-            yield torch.stack([threat.trigger.apply(image, i) for image, i in zip(chunk, ids, strict=True)])
+        of_file = any(look.trigger is not None and look.stage == "file" for look in looks)
+        native = to_tensor(self.labeled.image(index)) if of_file else None
+        clean = fit(native, self.prepared.size) if native is not None else self.prepared[index]
+        views = []
+        for trigger, stage in looks:
+            if trigger is None:
+                views.append(clean)
+            elif stage == "file":
+                assert native is not None
+                views.append(fit(trigger.apply(native, self.labeled.id(index)), self.prepared.size))
+            else:
+                views.append(trigger.apply(clean, self.labeled.id(index)))
+        return views
 
 
 @dataclass(frozen=True)
@@ -121,6 +146,8 @@ class Context:
     threat: Threat | None
     """``None`` where nothing attacks: evaluators of attacks then measure nothing."""
     autocast: Callable[[], torch.autocast]
+    looks: tuple[Look, ...] = ()
+    """What the evaluators will look at: all of it is had from one sweep over the pictures of a set."""
     held_out: Mapping[str, HeldOut] = field(default_factory=dict)
     diagnostics: Mapping[str, float | Tensor] = field(default_factory=dict)
     """What the method says of its own state: numbers, and tensors with one entry a pair."""
@@ -128,10 +155,11 @@ class Context:
     """The pairs that the model was trained on, where there are any."""
     plan: PoisonPlan | None = None
     """Who of them is poisoned: for evaluators, which join it by id; a method never sees it."""
-    _heads: dict[tuple[str, object], Tensor] = field(default_factory=dict)
+    _heads: dict[tuple[tuple[str, ...], ...], Tensor] = field(default_factory=dict)
+    _features: dict[tuple[str, Look], Tensor] = field(default_factory=dict)
 
     def head(self, model: Clip, name: str, spec: str | tuple[str, ...]) -> Tensor:
-        """Zero-shot classifier of set ``name``: L2-normalized ``[classes, d]``; computed once a round.
+        """Zero-shot classifier of set ``name``: L2-normalized ``[classes, d]``; one of each wording and classes.
 
         Each class is the normalized mean of the normalized features of its prompts (Radford et al. 2021, §3.1.4).
         """
@@ -140,29 +168,61 @@ class Context:
 
         from bezoar.data.prompts import fill
 
-        key = (name, spec)
-        if key not in self._heads:
-            labeled = self.sets[name].labeled
-            rows = []
-            with torch.no_grad(), self.autocast():
-                for class_name in labeled.classes:
-                    prompts = [fill(wording, class_name) for wording in wordings(spec, labeled, name)]
-                    rows.append(F.normalize(model.encode_captions(prompts).mean(0), dim=0))
-            self._heads[key] = torch.stack(rows)
-        return self._heads[key]
+        labeled = self.sets[name].labeled
+        phrases, classes = wordings(spec, labeled, name), tuple(labeled.classes)
+        if (phrases, classes) not in self._heads:
+            rows, block = [], max(1, PROMPTS // len(phrases))
+            for start in range(0, len(classes), block):
+                some = classes[start : start + block]
+                prompts = self.encode_captions(model, [fill(phrase, word) for word in some for phrase in phrases])
+                rows.append(F.normalize(prompts.view(len(some), len(phrases), -1).mean(1), dim=1))
+            self._heads[phrases, classes] = torch.cat(rows)
+        return self._heads[phrases, classes]
 
-    def cosines(self, model: Clip, chunks: Iterator[Tensor], head: Tensor) -> Tensor:
-        """Cosine of every picture with every class, ``[n, classes]``, on the CPU."""
+    def features(self, model: Clip, name: str, look: Look = UNTOUCHED) -> Tensor:
+        """L2-normalized features of every picture of set ``name``, ``[n, d]`` in float32; computed once a round.
+
+        They stay on the model's device.
+        """
+        if (name, look) not in self._features:
+            wanted = dict.fromkeys((look, *self.looks))
+            new = tuple(each for each in wanted if (name, each) not in self._features)
+            found = self.encode_pictures(model, self.sets[name].chunks(*new))
+            self._features.update({(name, each): rows for each, rows in zip(new, found, strict=True)})
+        return self._features[name, look]
+
+    def cosines(self, model: Clip, name: str, spec: str | tuple[str, ...], look: Look = UNTOUCHED) -> Tensor:
+        """Cosine of every picture of set ``name`` with every class, ``[n, classes]``, on the CPU."""
+        # Outside autocast: a product in bf16 has ties, and ties are decided by the order of the classes.
+        return (self.features(model, name, look) @ self.head(model, name, spec).T).cpu()
+
+    def encode_pictures(self, model: Clip, chunks: Iterable[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Chunks of pictures under some looks, uint8 ``[n, 3, S, S]`` each, to L2-normalized float32 ``[all, d]``."""
         import torch
 
-        found = []
+        rows = []
         with torch.no_grad():
             for chunk in chunks:
                 with self.autocast():
-                    features = model.encode_image(chunk)
-                # Outside autocast: a product in bf16 has ties, and ties are decided by the order of the classes.
-                found.append(features.float() @ head.float().T)
-        return torch.cat(found).float().cpu()
+                    rows.append([model.encode_image(pictures).float() for pictures in chunk])
+        return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
+
+    def encode_captions(self, model: Clip, captions: Sequence[str]) -> Tensor:
+        """L2-normalized float32 ``[n, d]`` in the order given, from batches of captions of about one length."""
+        import torch
+
+        tokens = model.tokenize(captions)
+        # By the last token, not by a count: the padding's number is also that of a "!" with more to follow.
+        lengths = ((tokens != 0) * torch.arange(1, tokens.shape[1] + 1)).amax(1)
+        order = lengths.argsort(stable=True)
+        rows = []
+        with torch.no_grad():
+            for part in torch.split(order, CHUNK):
+                most = int(lengths[part[-1]]) if model.tokenize.cut else tokens.shape[1]
+                with self.autocast():
+                    rows.append(model.encode_text(tokens[part, :most]).float())
+        found = torch.cat(rows)
+        return found[order.argsort().to(found.device)]
 
 
 @settings
@@ -173,12 +233,21 @@ class Evaluator(Settings):
         """Measures on every set of the context. The model is in evaluation mode."""
         raise NotImplementedError
 
+    def looks(self, threat: Threat | None) -> tuple[Look, ...]:
+        """How it looks at the pictures of labeled sets, so that all evaluators can be served by one sweep."""
+        return ()
+
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         """The measures of set ``data`` from its per-sample table."""
         raise NotImplementedError
 
     def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None, size: int) -> None:
         """Raise ``ValueError`` for what a model of ``size`` px cannot be measured by, before any training starts."""
+
+
+def looks_of(evaluators: Sequence[Evaluator], threat: Threat | None) -> tuple[Look, ...]:
+    """Every look that some evaluator takes, once each."""
+    return tuple(dict.fromkeys(look for evaluator in evaluators for look in evaluator.looks(threat)))
 
 
 def names_of(evaluators: Sequence[Evaluator]) -> list[str]:

@@ -63,15 +63,11 @@ def features(model: Clip, context: Context, held: HeldOut, pictures: list[int]) 
 
     first = {picture: index for index, picture in reversed(list(enumerate(pictures)))}
     order = [first[picture] for picture in range(len(first))]
-    images, texts = [], []
-    with torch.no_grad(), context.autocast():
-        for start in range(0, len(order), CHUNK):
-            chunk = torch.stack([held.prepared[i] for i in order[start : start + CHUNK]])
-            images.append(model.encode_image(chunk).float())
-        for start in range(0, len(held.pairs), CHUNK):
-            span = range(start, min(start + CHUNK, len(held.pairs)))
-            texts.append(model.encode_captions([held.pairs.caption(i) for i in span]).float())
-    return torch.cat(images).cpu(), torch.cat(texts).cpu()
+    starts = range(0, len(order), CHUNK)
+    chunks = ((torch.stack([held.prepared[i] for i in order[start : start + CHUNK]]),) for start in starts)
+    (images,) = context.encode_pictures(model, chunks)
+    texts = context.encode_captions(model, [held.pairs.caption(i) for i in range(len(held.pairs))])
+    return images.cpu(), texts.cpu()
 
 
 def _tensor(values: list[int]) -> Tensor:

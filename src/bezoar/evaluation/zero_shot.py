@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
-from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
+from bezoar.evaluation.base import UNTOUCHED, Evaluation, Evaluator, Look, Rank, wordings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +37,12 @@ class ZeroShot(Evaluator):
         scores = {}
         for name, images in context.sets.items():
             labels = labels_of(images.labeled)
-            cosines = context.cosines(model, images.clean(), context.head(model, name, self.templates))
+            cosines = context.cosines(model, name, self.templates)
             scores[name] = table(images.labeled, labels, cosines.argmax(1), rank_of(cosines, labels))
         return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
+
+    def looks(self, threat: Threat | None) -> tuple[Look, ...]:
+        return (UNTOUCHED,)
 
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         from bezoar.evaluation.tables import column, fact, to_measure

@@ -172,21 +172,22 @@ def _measure(
     import pyarrow.parquet as pq
 
     from bezoar.core.files import atomic
-    from bezoar.evaluation import Context, names_of
+    from bezoar.evaluation import Context, looks_of, names_of
     from bezoar.training.precision import autocast_for
 
-    attack, method = job.experiment.attack, job.stage.method
+    attack, method, evaluators = job.experiment.attack, job.stage.method, job.experiment.evaluators
+    threat = attack.threat() if attack else None
     context = Context(
         sets=sets,
-        threat=attack.threat() if attack else None,
+        threat=threat,
         autocast=autocast_for(method.precision, model.device),
+        looks=looks_of(evaluators, threat),
         held_out=held_out,
         diagnostics=diagnostics,
         pairs=data.pairs,
         plan=data.plan,
     )
     records = []
-    evaluators = job.experiment.evaluators
     for evaluator, called in zip(evaluators, names_of(evaluators), strict=True):
         found = evaluator.evaluate(model, context)
         for name, rows in found.scores.items():

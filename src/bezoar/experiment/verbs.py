@@ -12,7 +12,7 @@ from bezoar.core.files import exclusive, read_json, writable_folder
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import kind_of
 from bezoar.data import LabeledSource, PairsSource
-from bezoar.evaluation import AttackSuccess, Evaluator, ZeroShot, names_of
+from bezoar.evaluation import AttackSuccess, Evaluator, ZeroShot, looks_of, names_of
 from bezoar.experiment.experiment import Device, Experiment, Stage
 from bezoar.experiment.stages import Job
 from bezoar.training.method import Method
@@ -155,6 +155,7 @@ def evaluate(
         sets={name: LabeledImages(labeled, Prepared(labeled, clip.image_size))},
         threat=threat,
         autocast=autocast_for(precision, clip.device),
+        looks=looks_of(evaluators, threat),
     )
     measures: list[Measure] = []
     for evaluator, called in zip(evaluators, names_of(evaluators), strict=True):
