@@ -66,14 +66,16 @@ class Experiment(Settings):
     """Architecture, ``name:tag``, ``hf-hub:owner/name`` or a model folder."""
     pairs: dict[Name, AnyPairsSource]
     labeled: dict[Name, AnyLabeledSource] = Field(default_factory=dict)
+    held_out: dict[Name, AnyPairsSource] = Field(default_factory=dict)
+    """Pairs that no stage trains on, for retrieval; called as a labeled set, they share its place in tables."""
     attack: AnyAttack | None = None
     allow_dead_trigger: bool = False
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     evaluators: tuple[AnyEvaluator, ...] = ()
     select_on: str = "validation"
-    """The labeled set on which settings are chosen."""
+    """The labeled or held-out set on which settings are chosen."""
     report_on: str = "test"
-    """The labeled set whose numbers are reported."""
+    """The labeled or held-out set whose numbers are reported."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     device: Device = "auto"
     """Where models train and are measured; ``auto`` is a GPU where there is one."""
@@ -109,10 +111,11 @@ class Experiment(Settings):
             other = folders.setdefault(slug(name).casefold(), name)
             if other != name:
                 raise ValueError(f"stages: '{other}' and '{name}' would share a folder; rename one")
-        for field in ("select_on", "report_on") if self.labeled else ():
+        measured = dict.fromkeys([*self.labeled, *self.held_out])
+        for field in ("select_on", "report_on") if measured else ():
             value = getattr(self, field)
-            if value not in self.labeled:
-                raise ValueError(f"{field}: no labeled set is called '{value}'{nearest(value, self.labeled)}")
+            if value not in measured:
+                raise ValueError(f"{field}: no labeled or held-out set is called '{value}'{nearest(value, measured)}")
         return self
 
     def expanded(self) -> tuple[Stage, ...]:

@@ -100,6 +100,7 @@ def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         training_digest(experiment, stage, seed),
         _attack_identity(experiment.attack),
         {name: _fingerprint(source) for name, source in experiment.labeled.items()},
+        {name: _fingerprint(source) for name, source in experiment.held_out.items()},
         experiment.evaluators,
         stage.evaluate_every,
     )
