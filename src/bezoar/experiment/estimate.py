@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from bezoar.experiment.experiment import Experiment, Stage
 
 
+PATIENCE = 10.0
+"""Seconds of steps that are timed at most, where steps are slow; one is timed always."""
+
+
 class Cost(NamedTuple):
     """One stage: how many steps, and about how many seconds on this machine."""
 
@@ -49,7 +53,7 @@ class _Kept:
 
 
 def estimate(experiment: Experiment, steps: int = 6) -> list[Cost]:
-    """Steps and seconds of every stage, from ``steps`` timed steps of each method and batch size in it.
+    """Steps and seconds of every stage, from up to ``steps`` timed steps of each method and batch size in it.
 
     Evaluation, the drawing of pictures and the start of processes are not counted.
     """
@@ -78,9 +82,14 @@ def _seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float
     model.to(pick_device(experiment.device))
     pairs = experiment.pairs[stage.pairs].open()
     data = TrainingPairs(pairs, _Kept(pairs, model.image_size))
-    times = []
-    for count in (2 + steps, 2, 2 + steps):  # the first draws the pictures and warms up
+
+    def timed(count: int) -> float:
         began = time.perf_counter()
         train(dataclasses.replace(stage.method, steps=count), model, data, seed=0)
-        times.append(time.perf_counter() - began)
-    return max(times[2] - times[1], 0.0) / steps
+        return time.perf_counter() - began
+
+    warm = timed(2)  # draws the first pictures
+    steps = max(1, min(steps, int(2 * PATIENCE / warm)))
+    timed(2 + steps)  # draws the others
+    more = timed(2 + steps)
+    return max(more - timed(2), 0.0) / steps
