@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.album import Album, Pixels
 
-from bezoar.data.images import load
-from bezoar.data.prepared import Prepared, begin, fill, finish, is_whole, needed_bytes
+import bezoar.data.prepared
+from bezoar.data.images import Exact, load
+from bezoar.data.prepared import GEOMETRY, Prepared, begin, fill, finish, is_whole, needed_bytes
 
 SIZES = [(20, 14), (14, 20), (9, 9), (40, 8)]
 
@@ -100,7 +101,7 @@ def test_what_is_handed_out_is_a_copy(tmp_path: Path) -> None:
 
 def test_pixels_that_were_removed_are_made_again(tmp_path: Path) -> None:
     prepare(tmp_path, album(), 16)
-    (tmp_path / f"{album().fingerprint}-16.npy").unlink()
+    (tmp_path / f"{album().fingerprint}-16-{GEOMETRY}.npy").unlink()
     assert not is_whole(tmp_path, album(), 16)
     assert torch.equal(Prepared(album(), 16, tmp_path)[0], load(album(), 0, 16))
     assert begin(tmp_path, album(), 16)
@@ -109,7 +110,7 @@ def test_pixels_that_were_removed_are_made_again(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     prepare(tmp_path, album(), 16)
-    path = tmp_path / f"{album().fingerprint}-16.npy"
+    path = tmp_path / f"{album().fingerprint}-16-{GEOMETRY}.npy"
     for content in (path.read_bytes()[:-100], b"", b"not an array at all"):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"^prepared: {path} cannot be read, delete it: "):
@@ -126,8 +127,90 @@ def test_a_loader_worker_is_not_sent_the_pictures(tmp_path: Path) -> None:
 
 def test_needed_bytes_is_the_size_of_the_file(tmp_path: Path) -> None:
     prepare(tmp_path, album(), 16)
-    path = tmp_path / f"{album().fingerprint}-16.npy"
+    path = tmp_path / f"{album().fingerprint}-16-{GEOMETRY}.npy"
     assert needed_bytes(album(), 16) == 11 * 3 * 16 * 16
     assert 0 <= path.stat().st_size - needed_bytes(album(), 16) < 1024
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".npy", ".whole"]
     assert np.load(path).shape == (11, 3, 16, 16)
+
+
+def test_pixels_of_another_geometry_are_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path, album(), 16)
+    monkeypatch.setattr(bezoar.data.prepared, "GEOMETRY", GEOMETRY + 1)
+    assert not is_whole(tmp_path, album(), 16)
+    assert not Prepared(album(), 16, tmp_path).stored
+    prepare(tmp_path, album(), 16)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    stem = f"{album().fingerprint}-16-{GEOMETRY}"
+    for name in (f"{stem}.123.npy", f"{stem}.4.npy", "other-16-2.5.npy"):
+        (tmp_path / name).write_bytes(b"half")
+    prepare(tmp_path, album(), 16)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{stem}.npy", f"{stem}.whole", "other-16-2.5.npy"]
+
+
+# ------------------------------------------------------------------------------------------------------ shared pictures
+
+
+class Captioned(Album):
+    """Pictures with three captions each, which can be had smaller."""
+
+    read: list[int]
+
+    def __init__(self, pictures: int) -> None:
+        super().__init__([f"caption {i}" for i in range(3 * pictures)], SIZES)
+        self.pictures, self.read = pictures, []
+
+    def picture(self, index: int) -> int:
+        return (index * 7) % self.pictures  # those of one picture do not stand together
+
+    def first(self, picture: int) -> int:
+        return next(i for i in range(len(self)) if self.picture(i) == picture)
+
+    def image(self, index: int) -> Pixels:
+        self.read.append(index)
+        return super().image(self.picture(index))
+
+
+class Small(Captioned):
+    """The same, had at half the size."""
+
+    def shrunk(self, index: int, least: int) -> Pixels:
+        return self.image(index)[::2, ::2]
+
+
+def test_pairs_of_one_picture_share_it(tmp_path: Path) -> None:
+    images = Captioned(5)
+    assert begin(tmp_path, images, 16)
+    assert fill(tmp_path, images, 16, 0, 99) == 5
+    finish(tmp_path, images, 16)
+    assert sorted(images.read) == sorted(images.first(picture) for picture in range(5)), "each is decoded once"
+    stored = Prepared(images, 16, tmp_path)
+    assert len(stored) == 15
+    assert needed_bytes(images, 16) == 5 * 3 * 16 * 16
+    for index in range(15):
+        assert torch.equal(stored[index], load(images, index, 16))
+
+
+def test_pairs_and_what_evaluation_reads_of_them_are_two_files(tmp_path: Path) -> None:
+    """Training may read a picture at half its size, evaluation never."""
+    images = Small(4)
+    for kind in (images, Exact(images)):
+        assert begin(tmp_path, kind, 8)
+        fill(tmp_path, kind, 8, 0, 4)
+        finish(tmp_path, kind, 8)
+    exact = Prepared(Exact(images), 8, tmp_path)
+    for index in range(12):
+        assert torch.equal(exact[index], load(Captioned(4), index, 8))
+        assert not torch.equal(exact[index], Prepared(images, 8, tmp_path)[index])
+
+
+def test_exact_is_the_pairs_but_for_their_size() -> None:
+    images = Small(4)
+    found = Exact(images)
+    assert (found.fingerprint, len(found), found.id(3), found.pictures) == (images.fingerprint, 12, "3.png", 4)
+    assert [found.picture(i) for i in range(12)] == [images.picture(i) for i in range(12)]
+    assert [found.first(i) for i in range(4)] == [images.first(i) for i in range(4)]
+    alone = Exact(album(3))
+    assert (alone.pictures, alone.picture(2), alone.first(2)) == (3, 2, 2)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as V
 
-from bezoar.data.pairs import Shrinkable
+from bezoar.data.pairs import SharesPictures, Shrinkable
 
 if TYPE_CHECKING:
     from bezoar.data.pairs import Images, Pixels
@@ -39,3 +39,34 @@ def load(images: Images, index: int, size: int) -> Tensor:
     """Picture ``index`` as the model sees it before any view: uint8 ``[3, size, size]``."""
     pixels = images.shrunk(index, size) if isinstance(images, Shrinkable) else images.image(index)
     return fit(to_tensor(pixels), size)
+
+
+class Exact:
+    """Images that are never shrunk on the way: what evaluation reads of pairs."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self._shared = images if isinstance(images, SharesPictures) else None
+
+    @property
+    def fingerprint(self) -> str:
+        return self._images.fingerprint
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def id(self, index: int) -> str:
+        return self._images.id(index)
+
+    def image(self, index: int) -> Pixels:
+        return self._images.image(index)
+
+    @property
+    def pictures(self) -> int:
+        return self._shared.pictures if self._shared else len(self._images)
+
+    def picture(self, index: int) -> int:
+        return self._shared.picture(index) if self._shared else index
+
+    def first(self, picture: int) -> int:
+        return self._shared.first(picture) if self._shared else picture

@@ -12,7 +12,10 @@ from torch import Tensor
 
 from bezoar.core.files import write_text
 from bezoar.data.images import load
-from bezoar.data.pairs import Images
+from bezoar.data.pairs import Images, SharesPictures, Shrinkable
+
+GEOMETRY = 2
+"""Goes up with every change of decoding, resizing or cropping: pixels of another number are never taken up."""
 
 
 class Pictures(Protocol):
@@ -32,6 +35,7 @@ class Prepared:
         self.images = images
         self.size = size
         self._file = _pixels(folder, images, size) if folder is not None and is_whole(folder, images, size) else None
+        self._shared = images if isinstance(images, SharesPictures) else None
         self._pixels = self._open()
 
     def __len__(self) -> int:
@@ -41,13 +45,19 @@ class Prepared:
         """uint8 ``[3, size, size]``."""
         if self._pixels is None:
             return load(self.images, index, self.size)
-        return torch.from_numpy(np.array(self._pixels[index]))
+        return torch.from_numpy(self._pixels[self._shared.picture(index) if self._shared else index].copy())
+
+    @property
+    def stored(self) -> bool:
+        """Whether the pictures come from the file."""
+        return self._pixels is not None
 
     def _open(self) -> np.ndarray | None:
         if self._file is None:
             return None
         try:
-            pixels: np.ndarray = np.load(self._file, mmap_mode="r")
+            # A plain array over the map: a memmap's own indexing takes longer than the copy of a small picture.
+            pixels: np.ndarray = np.load(self._file, mmap_mode="r").view(np.ndarray)
         except (OSError, EOFError, ValueError) as error:
             raise ValueError(f"prepared: {self._file} cannot be read, delete it: {error}") from None
         return pixels
@@ -61,8 +71,14 @@ class Prepared:
         self._pixels = self._open()
 
 
+def count(images: Images) -> int:
+    """How many different pictures there are: pairs may share one."""
+    return images.pictures if isinstance(images, SharesPictures) else len(images)
+
+
 def _pixels(folder: Path, images: Images, size: int) -> Path:
-    return folder / f"{images.fingerprint}-{size}.npy"
+    way = "s" if isinstance(images, Shrinkable) else ""
+    return folder / f"{images.fingerprint}-{size}-{GEOMETRY}{way}.npy"
 
 
 def _whole(folder: Path, images: Images, size: int) -> Path:
@@ -77,31 +93,39 @@ def is_whole(folder: Path, images: Images, size: int) -> bool:
 
 def needed_bytes(images: Images, size: int) -> int:
     """Disk space of the prepared pictures."""
-    return len(images) * 3 * size * size
+    return count(images) * 3 * size * size
 
 
 def begin(folder: Path, images: Images, size: int) -> bool:
-    """Make room for the prepared pictures; false where they are there already."""
+    """Make room for the prepared pictures; false where they are there already.
+
+    What a killed process left half made is removed: no other may be at work in ``folder``.
+    """
     if is_whole(folder, images, size):
         return False
     folder.mkdir(parents=True, exist_ok=True)
     _whole(folder, images, size).unlink(missing_ok=True)
-    temporary = _pixels(folder, images, size).with_suffix(f".{os.getpid()}.npy")
-    shape = (len(images), 3, size, size)
+    path = _pixels(folder, images, size)
+    for torn in folder.glob(f"{path.stem}.*.npy"):
+        torn.unlink()
+    temporary = path.with_suffix(f".{os.getpid()}.npy")
+    shape = (count(images), 3, size, size)
     np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape).flush()
-    os.replace(temporary, _pixels(folder, images, size))
+    os.replace(temporary, path)
     return True
 
 
 def fill(folder: Path, images: Images, size: int, start: int, stop: int) -> int:
     """Prepare pictures ``start`` to ``stop``; chunks may be filled by several processes at once. Returns the count."""
     pixels = np.load(_pixels(folder, images, size), mmap_mode="r+")
-    for index in range(start, min(stop, len(images))):
-        pixels[index] = load(images, index, size).numpy()
+    stop = min(stop, count(images))
+    for picture in range(start, stop):
+        index = images.first(picture) if isinstance(images, SharesPictures) else picture
+        pixels[picture] = load(images, index, size).numpy()
     pixels.flush()
-    return min(stop, len(images)) - start
+    return stop - start
 
 
 def finish(folder: Path, images: Images, size: int) -> None:
     """Say that every chunk has been filled."""
-    write_text(_whole(folder, images, size), f"{len(images)} pictures of {size} px\n")
+    write_text(_whole(folder, images, size), f"{count(images)} pictures of {size} px\n")

@@ -52,6 +52,11 @@ class Look(NamedTuple):
         """As the attacker shows them."""
         return cls(threat.trigger, threat.stage)
 
+    @property
+    def on_file(self) -> bool:
+        """Whether it takes the picture at its native size."""
+        return self.trigger is not None and self.stage == "file"
+
     def __hash__(self) -> int:
         # By what it says: a trigger of a user's own may have fields that cannot be hashed.
         return hash(digest(self.trigger, self.stage))
@@ -96,18 +101,17 @@ class LabeledImages:
         """One picture under each look, all through one geometry."""
         from bezoar.data.images import fit, to_tensor
 
-        of_file = any(look.trigger is not None and look.stage == "file" for look in looks)
-        native = to_tensor(self.labeled.image(index)) if of_file else None
-        clean = fit(native, self.prepared.size) if native is not None else self.prepared[index]
+        name, size = self.labeled.id(index), self.prepared.size
+        native = to_tensor(self.labeled.image(index)) if any(look.on_file for look in looks) else None
+        clean = None
+        if not all(look.on_file for look in looks):
+            clean = self.prepared[index] if native is None or self.prepared.stored else fit(native, size)
         views = []
-        for trigger, stage in looks:
-            if trigger is None:
-                views.append(clean)
-            elif stage == "file":
-                assert native is not None
-                views.append(fit(trigger.apply(native, self.labeled.id(index)), self.prepared.size))
-            else:
-                views.append(trigger.apply(clean, self.labeled.id(index)))
+        for look in looks:
+            picture = native if look.on_file else clean
+            assert picture is not None
+            shown = look.trigger.apply(picture, name) if look.trigger else picture
+            views.append(fit(shown, size) if look.on_file else shown)
         return views
 
 

@@ -181,9 +181,12 @@ def _plan(experiment: Experiment, layout: Layout, size: int, listen: Listener) -
 
 def sets_of(experiment: Experiment) -> list[Images]:
     """Every set of pictures of the experiment, opened."""
+    from bezoar.data.images import Exact
+
     used = dict.fromkeys(stage.pairs for stage in experiment.stages)
     pairs: list[Images] = [experiment.pairs[name].open() for name in used]
-    return pairs + [source.open() for source in (*experiment.labeled.values(), *experiment.held_out.values())]
+    labeled = [source.open() for source in experiment.labeled.values()]
+    return [*pairs, *labeled, *(Exact(source.open()) for source in experiment.held_out.values())]
 
 
 def _sources(experiment: Experiment) -> dict[tuple[str, str], Source]:
@@ -219,20 +222,20 @@ def _describe_data(experiment: Experiment, layout: Layout) -> None:
 
 
 def _prepare(experiment: Experiment, layout: Layout, size: int, workers: Workers, listen: Listener) -> None:
-    from bezoar.data.prepared import begin, fill, finish, needed_bytes
+    from bezoar.data.prepared import begin, count, fill, finish, needed_bytes
 
     sets = [
         s for s in sets_of(experiment) if needed_bytes(s, size) <= PREPARE_LIMIT and begin(layout.prepared, s, size)
     ]
-    total = sum(map(len, sets))
+    total = sum(map(count, sets))
     tasks: list[tuple[Callable[..., int], Sequence[object]]] = [
         (fill, (layout.prepared, images, size, start, start + _CHUNK))
         for images in sets
-        for start in range(0, len(images), _CHUNK)
+        for start in range(0, count(images), _CHUNK)
     ]
     done = 0
-    for count in workers.map(tasks):
-        done += count
+    for filled in workers.map(tasks):
+        done += filled
         listen(Event("pictures", done, total, unit="pictures"))
     for images in sets:
         finish(layout.prepared, images, size)

@@ -152,11 +152,12 @@ def _labeled(job: Job, size: int) -> dict[str, LabeledImages]:
 
 
 def _held_out(job: Job, size: int) -> dict[str, HeldOut]:
+    from bezoar.data.images import Exact
     from bezoar.data.prepared import Prepared
     from bezoar.evaluation import HeldOut
 
     opened = {name: source.open() for name, source in job.experiment.held_out.items()}
-    return {name: HeldOut(found, Prepared(found, size, job.layout.prepared)) for name, found in opened.items()}
+    return {name: HeldOut(found, Prepared(Exact(found), size, job.layout.prepared)) for name, found in opened.items()}
 
 
 def _measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -45,8 +46,6 @@ class Patch(Trigger):
         return {"patch": self._pattern()}
 
     def apply(self, image: Tensor, image_id: str) -> Tensor:
-        import torch
-
         height, width = int(image.shape[-2]), int(image.shape[-1])
         ratio = min(height, width) / self.reference
         side, margin = max(1, round(self.size * ratio)), round(self.margin * ratio) if self._cornered else 0
@@ -56,9 +55,8 @@ class Patch(Trigger):
                 f"{width}×{height} px (size {self.size} at reference {self.reference})"
             )
         row, column = self._corner(height - side, width - side, margin, image_id)
-        grid = (torch.arange(side) * self.size) // side
         triggered = image.clone()
-        triggered[:, row : row + side, column : column + side] = self._pattern()[:, grid][:, :, grid]
+        triggered[:, row : row + side, column : column + side] = _square(self, side)
         return triggered
 
     @property
@@ -93,3 +91,12 @@ class Patch(Trigger):
             margin if self.place.startswith("top") else rows - margin,
             margin if self.place.endswith("left") else columns - margin,
         )
+
+
+@functools.lru_cache(maxsize=256)
+def _square(patch: Patch, side: int) -> Tensor:
+    """The pattern on a square of ``side`` pixels; to be read only. Drawing it takes longer than putting it on."""
+    import torch
+
+    grid = (torch.arange(side) * patch.size) // side
+    return patch._pattern()[:, grid][:, :, grid]
