@@ -92,10 +92,13 @@ class LabeledImages:
     def _make(self, span: range, looks: Sequence[Look]) -> dict[Look, Tensor]:
         import torch
 
-        if not looks:
-            return {}
-        rows = [self._views(index, looks) for index in span]
-        return {look: torch.stack([row[place] for row in rows]) for place, look in enumerate(looks)}
+        size = self.prepared.size
+        made = {look: torch.empty(len(span), 3, size, size, dtype=torch.uint8) for look in looks}
+        for place, index in enumerate(span if looks else ()):
+            # Written where they stay: small pictures kept for a stack of them would each take fresh memory.
+            for look, picture in zip(looks, self._views(index, looks), strict=True):
+                made[look][place] = picture
+        return made
 
     def _views(self, index: int, looks: Sequence[Look]) -> list[Tensor]:
         """One picture under each look, all through one geometry."""
@@ -110,7 +113,7 @@ class LabeledImages:
         for look in looks:
             picture = native if look.on_file else clean
             assert picture is not None
-            shown = look.trigger.apply(picture, name) if look.trigger else picture
+            shown = look.trigger.apply(picture, name) if look.trigger is not None else picture
             views.append(fit(shown, size) if look.on_file else shown)
         return views
 
