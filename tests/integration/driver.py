@@ -1,30 +1,36 @@
-"""A process that imports everything once and forks a child for each run it is asked for: one that dies where it is told.
+"""A process that imports everything once and forks a child for each run asked for: one that dies where it is told.
 
-It reads a JSON object a line and answers with one: ``folder`` and ``experiment`` (a YAML file) say what is run, ``fate``
-what befalls it. All hooks are here; the package knows nothing of them.
+It reads a JSON object a line and answers with one: ``folder`` and ``experiment`` (a YAML file) say what is run, and
+``fate`` what befalls it. All hooks are here; the package knows nothing of them.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import functools
 import importlib
 import json
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bezoar.models.clip
 import bezoar.training.loop
 from bezoar.cli.main import main
+from bezoar.core.records import append_line
+from bezoar.experiment.environment import revision
 
 EARLY = (
-    "jinja2", "matplotlib.figure", "open_clip", "pyarrow.parquet", "rich.progress", "ruamel.yaml", "torchvision", "tyro",
-    "bezoar.attacks.preview", "bezoar.cli.commands", "bezoar.cli.families", "bezoar.data.prepared", "bezoar.evaluation",
-    "bezoar.experiment.estimate", "bezoar.experiment.run", "bezoar.models.checkpoint", "bezoar.report.plots",
+    "jinja2", "matplotlib.figure", "open_clip", "pyarrow.parquet", "rich.progress", "ruamel.yaml", "torchvision",
+    "tyro", "bezoar.attacks.preview", "bezoar.cli.commands", "bezoar.cli.families", "bezoar.data.prepared",
+    "bezoar.evaluation", "bezoar.experiment.estimate", "bezoar.experiment.run", "bezoar.models.checkpoint",
+    "bezoar.report.plots",
 )  # fmt: skip
 """What the package imports where it is used."""
 
@@ -37,9 +43,11 @@ class Fate:
         self.writes: list[str] = []
 
     def strike(self) -> None:
-        """At the n-th time, the end."""
+        """At the n-th time, the end; or the disk is full."""
         self.left -= 1
-        if self.left == 0:
+        if self.left == 0 and "fill" in self.fate:
+            fill(Path(self.fate["fill"]))
+        elif self.left == 0:
             os.kill(os.getpid(), self.fate.get("signal", signal.SIGKILL))
 
     def lay(self) -> None:
@@ -53,7 +61,7 @@ class Fate:
                 owner = getattr(owner, step)
             setattr(owner, name, self._before(getattr(owner, name)))
         if self.fate.get("append"):
-            bezoar.training.loop.append_line = self._torn
+            bezoar.training.loop.append_line = self._torn  # type: ignore[attr-defined]
 
     def _before(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
@@ -62,48 +70,64 @@ class Fate:
 
         return call
 
-    def _torn(self, path: Path, value: dict[str, Any], inner: Any = bezoar.training.loop.append_line) -> None:
+    def _torn(self, path: Path, value: dict[str, Any]) -> None:
         """Half a line at the n-th append."""
         if self.left == 1:
             with path.open("ab") as stream:
                 stream.write(json.dumps(value).encode()[:40])
         self.strike()
-        inner(path, value)
+        append_line(path, value)
 
     def _watch_writes(self) -> None:
-        fsync, replace = os.fsync, os.replace
-        wanted, moment = self.fate.get("write"), self.fate.get("moment")
+        make, fsync, replace = tempfile.mkstemp, os.fsync, os.replace
 
-        def relative(path: str | Path) -> str:
-            try:
-                return str(Path(path).resolve().relative_to(self.folder))
-            except ValueError:
-                return ""
-
-        def hit(name: str, when: str) -> bool:
-            return wanted is not None and moment == when and fnmatch.fnmatch(name, wanted)
+        def watched_make(prefix: str, suffix: str, dir: str | Path) -> tuple[int, str]:
+            if suffix == ".part":
+                self.writes.append(self._name(Path(dir) / prefix[1:-1]))
+                self._refuse(self.writes[-1], "open")
+            return make(prefix=prefix, suffix=suffix, dir=dir)
 
         def watched_fsync(handle: int) -> None:
-            temporary = Path(os.readlink(f"/proc/self/fd/{handle}"))
-            name = relative(temporary.parent / temporary.name[1:].rpartition(".part")[0].rpartition(".")[0])
-            if temporary.suffix == ".part" and name:
-                self.writes.append(name)
-                if self.fate.get("fail") == len(self.writes):
-                    raise OSError(self.fate["errno"], os.strerror(self.fate["errno"]))
-                if hit(name, "half"):
-                    if self.left == 1:
-                        os.ftruncate(handle, os.fstat(handle).st_size // 2)
-                    self.strike()
+            path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+            name = self._name(path.parent / path.name[1:].rsplit(".", 2)[0]) if path.suffix == ".part" else ""
+            self._refuse(name, "sync")
+            if self._is_at(name, "half"):
+                if self.left == 1:
+                    os.ftruncate(handle, os.fstat(handle).st_size // 2)
+                self.strike()
             fsync(handle)
-            if temporary.suffix == ".part" and hit(name, "synced"):
+            if self._is_at(name, "synced"):
                 self.strike()
 
         def watched_replace(source: str | Path, target: str | Path) -> None:
+            self._refuse(self._name(Path(target)), "place")
             replace(source, target)
-            if hit(relative(target), "placed"):
+            if self._is_at(self._name(Path(target)), "placed"):
                 self.strike()
 
-        os.fsync, os.replace = watched_fsync, watched_replace
+        tempfile.mkstemp, os.fsync, os.replace = watched_make, watched_fsync, watched_replace  # type: ignore[assignment]
+
+    def _name(self, path: Path) -> str:
+        return os.path.relpath(path.resolve(), self.folder)
+
+    def _is_at(self, name: str, moment: str) -> bool:
+        return self.fate.get("moment") == moment and fnmatch.fnmatch(name, self.fate["write"])
+
+    def _refuse(self, name: str, moment: str) -> None:
+        """Answer as a full disk does."""
+        if self.fate.get("refuse") == name and self.fate["at"] == moment:
+            raise OSError(self.fate["errno"], os.strerror(self.fate["errno"]))
+
+
+def fill(path: Path) -> None:
+    """Leave not a byte on the disk of ``path``."""
+    with path.open("wb", buffering=0) as stream:
+        for size in (1 << 16, 1):
+            try:
+                while True:
+                    stream.write(bytes(size))
+            except OSError:
+                pass
 
 
 def child(asked: dict[str, Any], said: Path) -> int:
@@ -111,9 +135,13 @@ def child(asked: dict[str, Any], said: Path) -> int:
     handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(handle, stream)
+    for name in ("SIGTERM", "SIGHUP"):
+        signal.signal(
+            getattr(signal, name), signal.SIG_IGN if name in asked["fate"].get("ignored", ()) else signal.SIG_DFL
+        )
     bezoar.training.loop.LOG_EVERY = 1
     folder = Path(asked["folder"])
-    fate = Fate(folder, asked.get("fate", {}))
+    fate = Fate(folder, asked["fate"])
     fate.lay()
     code = main(["run", asked["experiment"], "--out", str(folder), "--jobs", "1"])
     said.with_suffix(".writes").write_text(json.dumps(fate.writes))
@@ -132,7 +160,7 @@ def serve(asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
         except BaseException:
             traceback.print_exc()
             os._exit(99)
-    if "after" in asked.get("fate", {}):
+    if "after" in asked["fate"]:
         time.sleep(asked["fate"]["after"])
         os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
@@ -149,5 +177,9 @@ def serve(asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     for name in EARLY:
         importlib.import_module(name)
+    revision()
+    bezoar.models.clip.build_tokenizer = functools.cache(bezoar.models.clip.build_tokenizer)  # type: ignore[attr-defined]
+    bezoar.models.clip.create("micro-cnn-32")
     for line in sys.stdin:
-        print(json.dumps(serve(json.loads(line), Path(sys.argv[1]))), flush=True)
+        sys.stdout.write(json.dumps(serve(json.loads(line), Path(sys.argv[1]))) + "\n")
+        sys.stdout.flush()
