@@ -10,9 +10,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from open_clip.tokenizer import SimpleTokenizer
+from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 from torch import Tensor
 
+import bezoar.models.tokenizer
 from bezoar.models.tokenizer import SmallTokenizer, Tokenizer, build, neutral
 
 relaxed = settings(max_examples=60, deadline=None)
@@ -206,3 +207,31 @@ def test_what_a_tokenizer_lacks_is_one_line(monkeypatch: pytest.MonkeyPatch, err
     monkeypatch.setattr(open_clip, "get_tokenizer", failing)
     with pytest.raises(ValueError, match=rf"^model: the tokenizer of ViT-B-16-SigLIP cannot be built: {error}$"):
         build("ViT-B-16-SigLIP", 32_000, 64, cut=False)
+
+
+@relaxed
+@given(
+    st.text(st.characters(max_codepoint=0x7F), max_size=40)
+    | st.sampled_from(["a  b", " A_b ", "&amp;", "x\ty", "\x1b[1mb"])
+)
+def test_cleaning_ascii_the_short_way_is_cleaning(text: str) -> None:
+    assert SMALL.engine.clean_fn(text) == neutral(get_clean_fn("lower")(text))
+
+
+@both
+@relaxed
+@given(captions=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), min_size=1, max_size=3))
+def test_tokens_from_memory_are_the_engines(tokenize: Tokenizer, length: int, captions: list[str]) -> None:
+    theirs = tokenize.engine(captions)
+    for _ in range(2):
+        ours = tokenize(captions)
+        assert torch.equal(ours, theirs[:, : ours.shape[1]])
+        assert not theirs[:, ours.shape[1] :].any()
+
+
+def test_only_so_many_words_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bezoar.models.tokenizer, "_WORDS", 5)
+    fresh = build("micro-cnn-32", VOCAB, LENGTH, cut=True)
+    captions = [f"word{'abcdefgh'[n % 8]} {n}" for n in range(40)]
+    assert torch.equal(torch.cat([fresh([caption])[:, :3] for caption in captions]), SMALL(captions)[:, :3])
+    assert len(fresh._words) <= 5

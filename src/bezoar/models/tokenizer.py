@@ -7,11 +7,16 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from open_clip.tokenizer import SimpleTokenizer
+import numpy as np
+import torch
+from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 from torch import Tensor
 
 _BYTES = 512
 """Single bytes, bare and at the end of a word: the vocabulary before the first merge."""
+_WORDS = 1 << 16
+"""Words whose tokens are remembered at a time."""
+_LOWER = get_clean_fn("lower")
 
 
 def neutral(text: str) -> str:
@@ -37,6 +42,9 @@ class SmallTokenizer(SimpleTokenizer):  # type: ignore[misc]
 
 
 def _cleaned(clean: Callable[[str], str], text: str) -> str:
+    if clean is _LOWER and text.isascii() and text.isprintable() and "&" not in text:
+        # All that cleaning does to such a text, in a tenth of the time.
+        return neutral(" ".join(text.lower().split()))
     # Neutral after the cleaning, not before: cleaning unescapes &lt;end_of_text&gt; into the literal token.
     return neutral(clean(text))
 
@@ -47,17 +55,40 @@ class Tokenizer:
     def __init__(self, engine: Any, cut: bool) -> None:
         self.engine = engine
         self.cut = cut
+        self._words: dict[str, tuple[int, ...]] = {}
         if isinstance(engine, SimpleTokenizer):
             # Not a closure: loader workers may be given their tokenizer by pickle.
             engine.clean_fn = functools.partial(_cleaned, engine.clean_fn)
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
+        if isinstance(self.engine, SimpleTokenizer) and self.engine.reduction_fn is None:
+            return self._tokens(texts)
         given = list(texts) if isinstance(self.engine, SimpleTokenizer) else [neutral(text) for text in texts]
         tokens: Tensor = self.engine(given)
         if self.cut:
             # Not a count of what is not 0: that is the padding, but also the token of a "!" with more to follow.
             tokens = tokens[:, : int((tokens != 0).any(0).nonzero().max()) + 1]
         return tokens
+
+    def _tokens(self, texts: Sequence[str]) -> Tensor:
+        """What the engine gives, word by word from memory."""
+        start, end, room = self.engine.sot_token_id, self.engine.eot_token_id, self.engine.context_length
+        rows = [[start, *self._encode(text)[: room - 2], end] for text in texts]
+        tokens = np.zeros((len(rows), max(map(len, rows)) if self.cut else room), np.int64)
+        for place, row in enumerate(rows):
+            tokens[place, : len(row)] = row
+        return torch.from_numpy(tokens)
+
+    def _encode(self, text: str) -> list[int]:
+        found: list[int] = []
+        for word in self.engine.pat.findall(self.engine.clean_fn(text)):
+            if word not in self._words:
+                if len(self._words) == _WORDS:
+                    self._words.clear()
+                spelt = "".join(self.engine.byte_encoder[byte] for byte in word.encode())
+                self._words[word] = tuple(self.engine.encoder[part] for part in self.engine.bpe(spelt).split(" "))
+            found.extend(self._words[word])
+        return found
 
 
 def build(architecture: str, vocab_size: int, context_length: int, cut: bool) -> Tokenizer:
