@@ -125,13 +125,13 @@ def test_whose_threat_is_measured(fields: dict[str, Any], given: Threat | None, 
 )
 def test_what_cannot_be_measured_is_said_before_any_training(fields: Any, threat: Threat | None, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        AttackSuccess(**fields).check({"test": LABELED}, threat, 32)
+        AttackSuccess(**fields).check({"test": LABELED}, {}, threat, 32)
 
 
 def test_what_can_be_measured_passes() -> None:
-    AttackSuccess().check({"test": LABELED}, THREAT, 32)
-    AttackSuccess().check({"test": LABELED}, None, 32)
-    AttackSuccess().check({}, THREAT, 32)
+    AttackSuccess().check({"test": LABELED}, {}, THREAT, 32)
+    AttackSuccess().check({"test": LABELED}, {}, None, 32)
+    AttackSuccess().check({}, {}, THREAT, 32)
 
 
 def test_a_set_of_nothing_but_the_target_is_refused() -> None:

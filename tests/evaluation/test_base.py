@@ -270,7 +270,7 @@ def test_templates_of_a_set_that_has_none() -> None:
 @pytest.mark.parametrize("evaluator", [ZeroShot(templates="own"), AttackSuccess(templates="own")])
 def test_missing_templates_are_found_before_any_training(evaluator: Evaluator) -> None:
     with pytest.raises(ValueError, match="set 'food' has no templates"):
-        evaluator.check({"food": Nameless()}, THREAT, 32)
+        evaluator.check({"food": Nameless()}, {}, THREAT, 32)
 
 
 def test_evaluators_of_one_kind_have_names_of_their_own() -> None:

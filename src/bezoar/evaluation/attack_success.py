@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bezoar.core.records import Measure
-    from bezoar.data.pairs import LabeledSet
+    from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
     from bezoar.models.clip import Clip
 
@@ -75,7 +75,9 @@ class AttackSuccess(Evaluator):
             for k in choices(self.top, fact(scores, "classes"))
         )
 
-    def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None, size: int) -> None:
+    def check(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], threat: Threat | None, size: int
+    ) -> None:
         from bezoar.attacks.plan import load_triggered
 
         measured = self.threat(threat)

@@ -248,7 +248,9 @@ class Evaluator(Settings):
         """The measures of set ``data`` from its per-sample table."""
         raise NotImplementedError
 
-    def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None, size: int) -> None:
+    def check(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], threat: Threat | None, size: int
+    ) -> None:
         """Raise ``ValueError`` for what a model of ``size`` px cannot be measured by, before any training starts."""
 
 

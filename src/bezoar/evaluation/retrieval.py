@@ -12,8 +12,13 @@ from bezoar.core.settings import settings
 from bezoar.evaluation.base import CHUNK, Evaluation, Evaluator, Rank
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
     from torch import Tensor
+
+    from bezoar.attacks import Threat
+    from bezoar.data.pairs import LabeledSet, Pairs
 
     from bezoar.evaluation.base import Context, HeldOut
     from bezoar.models.clip import Clip
@@ -40,6 +45,12 @@ class Retrieval(Evaluator):
             ranks = retrieval_ranks(images, texts, _tensor(pictures))
             scores[name] = _table(held, pictures, ranks.texts, ranks.images)
         return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
+
+    def check(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], threat: Threat | None, size: int
+    ) -> None:
+        if not held_out:
+            raise ValueError("evaluators: retrieval needs held-out pairs, and there are none: name some in held_out")
 
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         import pyarrow.compute as pc

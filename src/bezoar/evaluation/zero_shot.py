@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bezoar.attacks import Threat
     from bezoar.core.records import Measure
-    from bezoar.data.pairs import LabeledSet
+    from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
     from bezoar.models.clip import Clip
 
@@ -53,6 +53,8 @@ class ZeroShot(Evaluator):
             to_measure(f"accuracy_top{k}", accuracy(ranks, k), data) for k in choices(self.top, fact(scores, "classes"))
         )
 
-    def check(self, sets: Mapping[str, LabeledSet], threat: Threat | None, size: int) -> None:
+    def check(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], threat: Threat | None, size: int
+    ) -> None:
         for name, labeled in sets.items():
             wordings(self.templates, labeled, name)

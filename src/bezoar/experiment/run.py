@@ -56,6 +56,7 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
     for source in _sources(experiment).values():
         source.ingest(listen)
     sets = {name: source.open() for name, source in experiment.labeled.items()}
+    held_out = {name: source.open() for name, source in experiment.held_out.items()}
     threat = experiment.attack.threat() if experiment.attack else None
     pairs = {name: source.open() for name, source in experiment.pairs.items()}
     for stage in experiment.expanded():
@@ -66,7 +67,7 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
     pick_device(experiment.device)
     size = load(experiment.model, experiment.seeds[0]).image_size
     for evaluator in experiment.evaluators:
-        evaluator.check(sets, threat, size)
+        evaluator.check(sets, held_out, threat, size)
     return size
 
 

@@ -150,7 +150,7 @@ def evaluate(
     labeled, threat = data.open(), against.threat() if against else None
     clip, name = load(str(model)).to(pick_device(device)).eval(), kind_of(data)
     for evaluator in evaluators:
-        evaluator.check({name: labeled}, threat, clip.image_size)
+        evaluator.check({name: labeled}, {}, threat, clip.image_size)
     context = Context(
         sets={name: LabeledImages(labeled, Prepared(labeled, clip.image_size))},
         threat=threat,
