@@ -127,9 +127,9 @@ def _told(found: Inspection) -> list[str]:
     if found.words:
         lines.append(f"captions    {_of(found.words)} words")
     if found.classes is not None:
-        counts = found.classes.values()
+        counts = [count for _, count in found.classes]
         lines.append(f"classes     {len(counts):,}, with {min(counts):,} to {max(counts):,} images")
-        empty = [name for name, count in found.classes.items() if not count]
+        empty = [name for name, count in found.classes if not count]
         if empty:
             lines.append(f"            without an image: {', '.join(empty[:10])}{' …' if len(empty) > 10 else ''}")
         lines.append(f"templates   {len(found.templates) or 'none of its own'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +46,8 @@ class Inspection:
     looked_at: int
     words: Spread | None
     """Words in a caption, of the first 100,000; for pairs."""
-    classes: dict[str, int] | None
-    """Images of each class, in the order of the labels; for labeled sets."""
+    classes: tuple[tuple[str, int], ...] | None
+    """Name and number of images of each class, in the order of the labels; for labeled sets."""
     templates: tuple[str, ...]
     examples: tuple[tuple[str, str], ...]
     """Id and caption, or class, of a few."""
@@ -62,10 +63,7 @@ def inspect(source: Source, listen: Listener = silent) -> Inspection:
     shapes = [images.image(index).shape for index in spread_over(len(images), _LOOKS)]
     labeled = images if isinstance(images, LabeledSet) else None
     pairs = images if isinstance(images, Pairs) else None
-    classes = dict.fromkeys(labeled.classes, 0) if labeled else None
-    for index in range(len(images)) if labeled and classes is not None else ():
-        assert labeled is not None and classes is not None
-        classes[labeled.classes[labeled.label(index)]] += 1
+    labels = Counter(labeled.label(i) for i in range(len(labeled))) if labeled else Counter[int]()
     lengths = [len(pairs.caption(i).split()) for i in range(min(len(pairs), _TEXTS))] if pairs else []
     return Inspection(
         fingerprint=images.fingerprint,
@@ -76,7 +74,7 @@ def inspect(source: Source, listen: Listener = silent) -> Inspection:
         heights=_spread([shape[0] for shape in shapes]),
         looked_at=len(shapes),
         words=_spread(lengths) if lengths else None,
-        classes=classes,
+        classes=tuple((name, labels[k]) for k, name in enumerate(labeled.classes)) if labeled else None,
         templates=labeled.templates if labeled else (),
         examples=tuple((images.id(i), said_of(images, i)) for i in spread_over(len(images), 5)),
         notes=source.notes(),

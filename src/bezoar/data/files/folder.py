@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from bezoar.core.machine import expand
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import settings
 from bezoar.data.class_names import classes_of, wordings_of
-from bezoar.data.files.table import Share
+from bezoar.data.files.table import NOTHING, SUFFIXES, Share
 from bezoar.data.pairs import LabeledSource, PairsSource
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bezoar.data.files.store import StoredLabels, StoredPairs
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
+_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing", "dev"}
 
 
 @settings
@@ -50,38 +52,38 @@ class ImageFolder(PairsSource):
         from bezoar.data.files.ingest import kept
 
         root = expand(self.path)
-        texts = files_under(root, (".txt",))
-        files = files_under(root, IMAGES)
-        return kept(self.path, (self, files, texts), lambda: self._listing(root, files, texts), listen)
+        found = files_under(root, (*IMAGES, ".txt"))
+        identity = replace(self, path="", max_skipped=0), str(root.absolute()), state_of(found)
+        return kept(self.path, identity, self.max_skipped, lambda: self._listing(root, found), listen)
 
-    def _listing(self, root: Path, files: Sequence[File], texts: Sequence[File]) -> Listing:
+    def _listing(self, root: Path, found: Sequence[File]) -> Listing:
+        import numpy as np
+        import pyarrow as pa
+
         from bezoar.data.files.ingest import Listing, Pairing, Skip
+        from bezoar.data.files.readers import TEXT
 
-        beside = {os.path.splitext(file.name)[0]: file.name for file in texts}
-        found = [_lines(root, beside.get(os.path.splitext(file.name)[0])) for file in files]
-        shown = [k for k, lines in enumerate(found) if lines]
-        pairs = [
-            (
-                number,
-                f"{files[k].name}#{place}" if self.captions == "each" and len(found[k]) > 1 else files[k].name,
-                text,
-            )
-            for number, k in enumerate(shown)
-            for place, text in enumerate(found[k][: 1 if self.captions == "first" else None])
-        ]
+        beside = {_stem(file.name): file.name for file in found if file.name.lower().endswith(".txt")}
+        names = [file.name for file in found if not file.name.lower().endswith(".txt")]
+        _refuse_none(root, names)
+        lines = [_lines(root, beside.get(_stem(name)), self.captions) for name in names]
+        shown = [k for k, texts in enumerate(lines) if isinstance(texts, list)]
+        ids, captions, pictures = [], [], []
+        for number, k in enumerate(shown):
+            for place, text in enumerate(lines[k]):
+                ids.append(f"{names[k]}#{place}" if len(lines[k]) > 1 else names[k])
+                captions.append(text)
+                pictures.append(number)
         return Listing(
             source=self.path,
-            rows=len(files),
+            rows=len(names),
             limit=self.max_skipped,
-            names=[files[k].name for k in shown],
-            row_of=[k + 1 for k in shown],
-            files=[str(root / files[k].name) for k in shown],
-            pairs=Pairing(
-                ids=[name for _, name, _ in pairs],
-                captions=[text for _, _, text in pairs],
-                pictures=[number for number, _, _ in pairs],
-            ),
-            skipped=[Skip(k + 1, files[k].name, "no caption") for k, lines in enumerate(found) if not lines],
+            names=pa.array([names[k] for k in shown], TEXT),
+            lines=np.array(shown, np.int64) + 1,
+            shows=np.arange(len(shown)),
+            files=pa.array([str(root / names[k]) for k in shown], TEXT),
+            pairs=Pairing(ids=pa.array(ids, TEXT), captions=pa.array(captions, TEXT), pictures=np.array(pictures)),
+            skipped=[Skip(k + 1, names[k], said) for k, said in enumerate(lines) if isinstance(said, str)],
         )
 
 
@@ -110,10 +112,11 @@ class LabeledFolder(LabeledSource):
 
     def _classes(self) -> tuple[str, ...]:
         root = expand(self.path)
-        folders = sorted(entry.name for entry in _scan(root) if entry.is_dir() and not entry.name.startswith("."))
+        folders, given = _folders(root), classes_of(self.classes)
         if not folders:
             raise ValueError(f"path: {root} has no folder for any class")
-        given = classes_of(self.classes)
+        if {name.lower() for name in folders} <= _SPLITS:
+            raise ValueError(f"path: the folders of {root} are splits, not classes: name one, as {root / folders[0]}")
         if given and len(given) != len(folders):
             raise ValueError(f"classes: {len(given)} names for the {len(folders)} folders of {root}")
         return given or tuple(folders)
@@ -122,27 +125,37 @@ class LabeledFolder(LabeledSource):
         from bezoar.data.files.ingest import kept
 
         root, classes = expand(self.path), self._classes()
-        files = [file for file in files_under(root, IMAGES) if "/" in file.name]
-        return kept(self.path, (self, files, classes), lambda: self._listing(root, files), listen)
+        files = files_under(root, IMAGES)
+        own = replace(self, path="", classes="", templates="", max_skipped=0)
+        identity = own, str(root.absolute()), state_of(files), classes
+        return kept(self.path, identity, self.max_skipped, lambda: self._listing(root, files), listen)
 
     def _listing(self, root: Path, files: Sequence[File]) -> Listing:
-        from bezoar.data.files.ingest import Listing
+        import numpy as np
+        import pyarrow as pa
 
-        folders = sorted(entry.name for entry in _scan(root) if entry.is_dir() and not entry.name.startswith("."))
-        number = {name: k for k, name in enumerate(folders)}
+        from bezoar.data.files.ingest import Listing, Skip
+        from bezoar.data.files.readers import TEXT
+
+        _refuse_none(root, files)
+        number = {name: k for k, name in enumerate(_folders(root))}
+        outside = [k for k, file in enumerate(files) if "/" not in file.name]
+        within = [k for k, file in enumerate(files) if "/" in file.name]
+        names = [files[k].name for k in within]
         return Listing(
             source=self.path,
             rows=len(files),
             limit=self.max_skipped,
-            names=[file.name for file in files],
-            row_of=range(1, len(files) + 1),
-            files=[str(root / file.name) for file in files],
-            labels=[number[file.name.partition("/")[0]] for file in files],
+            names=pa.array(names, TEXT),
+            lines=np.array(within, np.int64) + 1,
+            shows=np.arange(len(within)),
+            files=pa.array([str(root / name) for name in names], TEXT),
+            labels=np.array([number[name.partition("/")[0]] for name in names], np.int64),
+            skipped=[Skip(k + 1, files[k].name, "in the folder of no class") for k in outside],
         )
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A file in a folder: path within it with ``/``, size and time of change."""
 
     name: str
@@ -151,26 +164,42 @@ class File:
 
 
 def files_under(root: Path, suffixes: tuple[str, ...]) -> list[File]:
-    """The files with these suffixes, in the order of their paths; hidden ones are left out."""
-    found = []
-    for entry in _walk(root):
-        if os.path.splitext(entry.name)[1].lower() in suffixes:
-            stat = entry.stat()
-            found.append(File(Path(entry.path).relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns))
-    return sorted(found, key=lambda file: file.name)
-
-
-def _walk(root: Path) -> list[os.DirEntry[str]]:
-    found, waiting = [], [root]
+    """The files with these suffixes, in the order of their paths; hidden ones are left out, links followed."""
+    found, waiting, seen = [], [(str(root), "")], set()
     while waiting:
-        for entry in _scan(waiting.pop()):
+        folder, prefix = waiting.pop()
+        state = os.stat(folder) if os.path.exists(folder) else None
+        if state is not None and (state.st_dev, state.st_ino) in seen:  # a link back into the folder has no end
+            continue
+        seen.add((state.st_dev, state.st_ino) if state else None)
+        for entry in _scan(Path(folder)):
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                waiting.append(Path(entry.path))
-            else:
-                found.append(entry)
-    return found
+                waiting.append((entry.path, f"{prefix}{entry.name}/"))
+            elif os.path.splitext(entry.name)[1].lower() in suffixes:
+                found.append(_file(entry, prefix + entry.name))
+    return sorted(found)
+
+
+def _file(entry: os.DirEntry[str], name: str) -> File:
+    try:
+        state = entry.stat()
+    except OSError:  # a link to nothing
+        return File(name, -1, 0)
+    return File(name, state.st_size, state.st_mtime_ns)
+
+
+def state_of(files: Sequence[File]) -> str:
+    """A digest of names, sizes and times of change: while it is the same, so is the content."""
+    state = hashlib.blake2b(digest_size=16)
+    for file in files:
+        state.update(f"{file.name}\0{file.size}\0{file.changed}\n".encode(errors="surrogateescape"))
+    return state.hexdigest()
+
+
+def _folders(root: Path) -> list[str]:
+    return sorted(entry.name for entry in _scan(root) if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:
@@ -181,12 +210,27 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
         raise ValueError(f"path: {folder} cannot be read: {error.strerror}") from None
 
 
-def _lines(root: Path, name: str | None) -> list[str]:
-    """The captions of a text file."""
+def _refuse_none(root: Path, found: Sequence[object]) -> None:
+    """Raise ``ValueError`` where there is no image, and say which tables there are."""
+    if not found:
+        tables = [str(file) for depth in ("*", "*/*") for file in sorted(root.glob(depth)) if file.suffix in SUFFIXES]
+        hint = f"; it holds a table: name {tables[0]}" if tables else ""
+        raise ValueError(f"path: {root} holds no image{hint} (images are {', '.join(IMAGES)})")
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]
+
+
+def _lines(root: Path, name: str | None, which: Literal["each", "first"]) -> list[str] | str:
+    """The captions in a text file, or why there are none."""
     if name is None:
-        return []
+        return "no caption"
     try:
         text = (root / name).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{root / name}: cannot be read: {error}") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        return "caption is not UTF-8"
+    except OSError as error:
+        return f"cannot read caption: {error.strerror}"
+    found = [line.strip() for line in text.splitlines() if line.strip().lower() not in NOTHING]
+    return found[: 1 if which == "first" else None] or "no caption"

@@ -17,22 +17,23 @@ if TYPE_CHECKING:
 
 PICTURES, PAIRS, FIRSTS = "pictures.arrow", "pairs.arrow", "firsts.arrow"
 FACTS, SKIPPED = "facts.json", "skipped.csv"
-CHUNK = 1024
-"""Rows of every chunk but the last: a row is found by arithmetic, without a search."""
+CHUNK, FEW = 1024, 64
+"""Rows of every chunk but the last: a row is found by arithmetic, without a search. ``FEW`` where rows are large."""
 
 
-def write_rows(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write ``tables`` one after another, cut into chunks of ``CHUNK`` rows, atomically."""
+def write_rows(path: Path, schema: pa.Schema, tables: Iterable[pa.Table], few: bool = False) -> None:
+    """Write ``tables`` one after another, cut into chunks of ``CHUNK`` rows or ``FEW``, atomically."""
+    chunk = FEW if few else CHUNK
     with atomic(path) as stream, pa.ipc.new_file(stream, schema) as writer:
         waiting = schema.empty_table()
         for table in tables:
-            waiting = pa.concat_tables([waiting, table.cast(schema)])
-            whole = waiting.num_rows // CHUNK * CHUNK
+            waiting = pa.concat_tables([waiting, table])
+            whole = waiting.num_rows // chunk * chunk
             if whole:
-                writer.write_table(waiting.slice(0, whole).combine_chunks(), max_chunksize=CHUNK)
+                writer.write_table(waiting.slice(0, whole).combine_chunks(), max_chunksize=chunk)
                 waiting = waiting.slice(whole)
         if waiting.num_rows:
-            writer.write_table(waiting.combine_chunks(), max_chunksize=CHUNK)
+            writer.write_table(waiting.combine_chunks(), max_chunksize=chunk)
 
 
 class Rows:
@@ -46,12 +47,13 @@ class Rows:
             raise ValueError(f"{path} cannot be read, delete its folder: {error}") from None
         self._count: int = table.num_rows
         self._chunks = {name: table.column(name).chunks for name in table.column_names}
+        self._size = len(table.column(0).chunk(0)) if table.num_rows else CHUNK
 
     def __len__(self) -> int:
         return self._count
 
     def __call__(self, column: str, row: int) -> Any:
-        return self._chunks[column][row // CHUNK][row % CHUNK].as_py()
+        return self._chunks[column][row // self._size][row % self._size].as_py()
 
     def __reduce__(self) -> tuple[type[Rows], tuple[Path]]:
         # Pickled, the map would carry the whole file to another process.
@@ -99,7 +101,10 @@ class Stored:
         return index
 
     def _changed(self, index: int, error: Exception) -> ValueError:
-        return ValueError(f"{self.source}: image of '{self.id(index)}' could be read before, now it cannot: {error}")
+        return ValueError(
+            f"{self.source}: image of '{self.id(index)}' could be read before, now it cannot: {error}; put it back, or "
+            "have the source read anew by bezoar data cache --clear"
+        )
 
 
 class StoredPairs(Stored):

@@ -5,25 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from bezoar.core.machine import expand
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import settings
 from bezoar.data.class_names import classes_of, wordings_of
-from bezoar.data.pairs import LabeledSource, PairsSource, class_index
+from bezoar.data.pairs import LabeledSource, PairsSource
 
 if TYPE_CHECKING:
-    from bezoar.data.files.frame import Frame
-    from bezoar.data.files.ingest import Listing
+    from bezoar.data.files.frame import Frame, Mask
+    from bezoar.data.files.ingest import Listing, Skip
     from bezoar.data.files.store import StoredLabels, StoredPairs
 
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+NOTHING = ("", "nan", "none", "null", "<na>")
+"""How files say that there is no text, in any case: programs write these words where they mean nothing."""
 CAPTIONS = ("caption", "captions", "text", "title", "txt", "sentences", "raw")
 LABELS = ("label", "labels", "class", "fine_label", "category")
 NAMES = ("label_name", "class_name")
 
 Cell = str | int | bool
+_LABELED = (
+    "; it has labels, in '{}': to read it as a labeled set, say --labeled to data inspect; to make captions of its "
+    "classes, say {{kind: captioned, of: …}}"
+)
+_PAIRS = "; it has captions, in '{}': to find classes in them, say {{kind: mined, of: …, classes: […]}}"
 Share = Annotated[float, Field(ge=0, le=1)]
 _WHERE = dict[str, Cell | tuple[Cell, ...]]
 
@@ -71,21 +80,27 @@ class Table(PairsSource):
         from bezoar.data.files.readers import files_of, stamps
 
         files = files_of(self.path)
-        return kept(self.path, (self, stamps(files)), lambda: self._listing(files), listen)
+        identity = replace(self, path="", root="", max_skipped=0), stamps(files), _absolute(self.root)
+        return kept(self.path, identity, self.max_skipped, lambda: self._listing(files), listen)
 
     def _listing(self, files: Sequence[Path]) -> Listing:
+        import numpy as np
+
         from bezoar.data.files.frame import Columns, captions, listing, pair, pictures, read, refuse_twins
 
         columns = Columns.of(files, self.delimiter, self.where, self.image_key, self.id_key)
-        caption_key = columns.find("caption_key", self.caption_key, CAPTIONS)
+        hint = next((_LABELED.format(name) for name in LABELS if name in columns.names), "")
+        caption_key = columns.find("caption_key", self.caption_key, CAPTIONS, hint)
         frame = read(columns, [caption_key], self.where)
-        texts = captions(frame.cells(caption_key), self.captions)
-        skipped = [frame.skip(row, "no caption") for row, found in enumerate(texts) if not found]
-        usable = [row for row, found in enumerate(texts) if found]
+        texts = captions(frame, caption_key, self.captions)
+        usable = np.zeros(len(frame), bool)
+        usable[texts.rows] = True
+        skipped = frame.skip(~usable, "no caption")
+        usable, more = with_id(frame, usable)
         shown = pictures(frame, usable, self.root, share=True)
         pairing = pair(frame, shown, texts)
         refuse_twins(pairing.ids, f"id_key: {self.path}")
-        return replace(listing(self.path, frame, shown, self.max_skipped, skipped), pairs=pairing)
+        return replace(listing(self.path, frame, shown, self.max_skipped, skipped + more, usable), pairs=pairing)
 
 
 @settings
@@ -134,52 +149,42 @@ class LabeledTable(LabeledSource):
         from bezoar.data.files.readers import files_of, stamps
 
         files, classes = files_of(self.path), classes_of(self.classes)
-        return kept(self.path, (self, stamps(files), classes), lambda: self._listing(files, classes), listen)
+        own = replace(self, path="", root="", classes="", templates="", max_skipped=0)
+        identity = own, stamps(files), _absolute(self.root), classes
+        return kept(self.path, identity, self.max_skipped, lambda: self._listing(files, classes), listen)
 
     def _listing(self, files: Sequence[Path], classes: tuple[str, ...]) -> Listing:
+        import numpy as np
+
         from bezoar.data.files.frame import Columns, listing, pictures, read, refuse_twins
+        from bezoar.data.files.labels import Labels
 
         columns = Columns.of(files, self.delimiter, self.where, self.image_key, self.id_key)
-        label_key = columns.find("label_key", self.label_key, LABELS)
-        beside = [name for name in NAMES if name in columns.names][:1]
-        frame = read(columns, [label_key, *beside], self.where)
-        cells = [None if cell == "" else cell for cell in frame.cells(label_key)]
-        usable = [row for row, cell in enumerate(cells) if cell is not None]
-        skipped = [frame.skip(row, "no label") for row, cell in enumerate(cells) if cell is None]
-        classes = classes or self._classes(frame, cells, label_key, beside)
+        hint = next((_PAIRS.format(name) for name in CAPTIONS if name in columns.names), "")
+        label_key = columns.find("label_key", self.label_key, LABELS, hint)
+        beside = next((name for name in NAMES if name in columns.names and name != label_key), "")
+        frame = read(columns, [label_key, *([beside] if beside else [])], self.where)
+        labels = Labels.of(frame, label_key, beside)
+        classes = classes or labels.named()
+        usable = labels.numbers(classes) >= 0
+        skipped = frame.skip(~usable, "no label")
+        usable, more = with_id(frame, usable)
         shown = pictures(frame, usable, self.root, share=False)
         refuse_twins(shown.names, f"id_key: {self.path}")
-        labels = [self._label(cells[row], classes, frame, row) for row in shown.first_row]
-        found = listing(self.path, frame, shown, self.max_skipped, skipped)
-        return replace(found, labels=labels, facts={"classes": list(classes)})
+        found = listing(self.path, frame, shown, self.max_skipped, skipped + more, usable)
+        numbers = labels.numbers(classes)[np.flatnonzero(shown.number >= 0)]
+        return replace(found, labels=numbers, facts={"classes": list(classes)})
 
-    def _classes(self, frame: Frame, cells: list[Any], key: str, beside: list[str]) -> tuple[str, ...]:
-        """Class names from the table itself; raises ``ValueError`` where labels are numbers without names."""
-        numbers = all(cell is None or isinstance(cell, int) or str(cell).isdecimal() for cell in cells)
-        if not numbers:
-            return tuple(sorted({str(cell) for cell in cells if cell is not None}))
-        if not beside:
-            raise ValueError(
-                f"classes: the labels of {self.path} are numbers: say the class names as a list, a JSON or text file, "
-                "or by name (imagenet, …)"
-            )
-        named: dict[int, str] = {}
-        for cell, name in zip(cells, frame.cells(beside[0]), strict=True):
-            if cell is not None and named.setdefault(int(cell), str(name)) != str(name):
-                raise ValueError(
-                    f"{self.path}: label {cell} is called '{named[int(cell)]}' and '{name}' in {beside[0]}"
-                )
-        missing = next((number for number in range(len(named)) if number not in named), None)
-        if missing is not None:
-            raise ValueError(
-                f"classes: no row of {self.path} has label {missing}, so its name is unknown: say them all"
-            )
-        return tuple(named[number] for number in range(len(named)))
 
-    def _label(self, cell: Any, classes: tuple[str, ...], frame: Frame, row: int) -> int:
-        where = f"{self.path}, row {frame.lines[row]}: label"
-        if isinstance(cell, int) or (str(cell).isdecimal() and str(cell) not in classes):
-            if not 0 <= int(cell) < len(classes):
-                raise ValueError(f"{where}: {cell} is not the number of a class (0 to {len(classes) - 1})")
-            return int(cell)
-        return class_index(str(cell), classes, where)
+def with_id(frame: Frame, usable: Mask) -> tuple[Mask, list[Skip]]:
+    """The rows of ``usable`` that have an id, where ids stand in a column, and those that lack one."""
+    import numpy as np
+
+    if not frame.columns.id:
+        return usable, []
+    named = np.asarray(frame.texts("id_key", frame.columns.id).is_valid())
+    return usable & named, frame.skip(usable & ~named, "no id")
+
+
+def _absolute(root: str) -> str:
+    return str(expand(root).absolute()) if root else ""
