@@ -57,6 +57,7 @@ BEFORE = digests(parse(tiny.experiment()))
         ("stages.finetune.start", None, {"finetune"}),
         ("stages.victim.poison", False, set(NAMES)),
         ("pairs.train.count", 33, set(NAMES)),
+        ("workers", 3, set()),
         ("pairs.train.seed", 1, set(NAMES)),
         ("pairs.clean.count", 17, {"finetune", "cleanclip"}),
         ("model", "micro-vit-32", set(NAMES)),

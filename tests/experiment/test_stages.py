@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from tests import tiny
 
 import bezoar.experiment.stages
 import bezoar.training.loop
-from bezoar.core.files import exclusive, write_json
+from bezoar.core.files import exclusive, read_json, write_json
 from bezoar.core.records import Record, now, write_records
 from bezoar.experiment.experiment import parse
 from bezoar.experiment.stages import DONE, Job, run_stage
@@ -64,3 +65,19 @@ def test_two_at_one_stage_are_one_too_many(tmp_path: Path, monkeypatch: pytest.M
     with exclusive(one.folder), pytest.raises(ValueError, match="is in use by another run"):
         run_stage(one)
     assert asked == [5]
+
+
+def test_loader_processes_change_nothing_and_are_gone_afterwards(tmp_path: Path) -> None:
+    weights = []
+    for workers in (0, 2):
+        experiment = parse(tiny.experiment(workers=workers))
+        one = Job(experiment, experiment.expanded()[1], 0, tmp_path / str(workers))
+        first = Job(experiment, experiment.expanded()[0], 0, tmp_path / str(workers))
+        plan = experiment.attack.plan(experiment.pairs["train"].open(), 0) if experiment.attack else None
+        assert plan is not None
+        plan.save(first.layout.poison(experiment, "train", 0))
+        run_stage(first)
+        run_stage(one)
+        assert not multiprocessing.active_children()
+        weights.append((read_json(first.folder / DONE)["weights"], read_json(one.folder / DONE)["weights"]))
+    assert weights[0] == weights[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 from typing import Any, ClassVar
 
 import pytest
@@ -160,6 +161,25 @@ def test_workers_change_nothing() -> None:
     this = one_pass(images=(Plain(), AutoAugment()), captions=(PlainCaption(), Eda(wordnet="none")))
     data = tiny.data(plan=tiny.plan())
     assert equal(load(this, data, workers=0), load(this, data, workers=2))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_user_must_know_is_one_line_from_any_process(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(self: TrainingPairs, index: int) -> Tensor:
+        raise ValueError(f"image of '{index}' cannot be read")
+
+    monkeypatch.setattr(TrainingPairs, "image", gone)
+    with pytest.raises(ValueError, match=r"^image of '\d+' cannot be read$"):
+        load(one_pass(), workers=workers)
+    assert not multiprocessing.active_children()
+
+
+def test_a_loader_that_is_left_leaves_no_process() -> None:
+    stream = batches(tiny.data(), tiny.clip().tokenize, one_pass(), batch_size=4, seed=0, epoch=0, workers=2)
+    next(stream)
+    assert len(multiprocessing.active_children()) == 2
+    stream.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()
 
 
 def test_the_global_generator_is_neither_read_nor_moved() -> None:

@@ -81,6 +81,8 @@ class Experiment(Settings):
     """Where models train and are measured; ``auto`` is a GPU where there is one."""
     threads: Annotated[int, Field(ge=1)] = 1
     """Computing threads of one stage; on the CPU weights depend on it, so it is part of the experiment."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Loader processes of each stage; nothing that it leaves behind depends on them."""
 
     @model_validator(mode="after")
     def _names_agree(self) -> Experiment:

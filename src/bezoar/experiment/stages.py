@@ -109,8 +109,8 @@ def run_stage(job: Job, listen: Listener = silent) -> None:
         if job.starts_trained and not (job.folder / STATE).exists():
             _measure(job, model.eval(), {}, sets, held_out, data, 0)
         state = train(
-            stage.method, model, data, seed=job.seed, folder=job.folder, on_epoch=on_epoch, listen=listen,
-            task=job.label,
+            stage.method, model, data, seed=job.seed, folder=job.folder, workers=job.experiment.workers,
+            on_epoch=on_epoch, listen=listen, task=job.label,
         )  # fmt: skip
         weights = _save(job, state.model, data)
         write_json(

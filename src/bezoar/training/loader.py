@@ -82,13 +82,20 @@ class AsLeft:
         return self._data.caption(index)
 
 
-class _Items(Dataset[Batch]):
+class _Items(Dataset[Batch | ValueError]):
     """Whole batches by their indices, so that a worker does a batch in one go."""
 
     def __init__(self, data: TrainingPairs, tokenize: Tokenizer, this: Pass, seed: int, epoch: int) -> None:
         self.data, self.tokenize, self.this, self.seed, self.epoch = data, tokenize, this, seed, epoch
 
-    def __getitem__(self, indices: Sequence[int]) -> Batch:
+    def __getitem__(self, indices: Sequence[int]) -> Batch | ValueError:
+        try:
+            return self._batch(indices)
+        except ValueError as error:
+            # Handed over, not raised: the loader would wrap its one line into a worker's traceback.
+            return error
+
+    def _batch(self, indices: Sequence[int]) -> Batch:
         ids = tuple(self.data.pairs.id(i) for i in indices)
         images = [self.data.image(i) for i in indices]
         captions = [self.data.caption(i) for i in indices]
@@ -127,6 +134,10 @@ def batches(
     groups = order[: len(order) // batch_size * batch_size].view(-1, batch_size).tolist()
     items = _Items(data, tokenize, this, seed, epoch)
     # A generator of its own: the default would draw its base seed from global state.
-    yield from DataLoader(
+    loader = DataLoader(
         items, sampler=groups, batch_size=None, num_workers=workers, generator=torch_generator(seed, "workers", epoch)
     )
+    for found in loader:
+        if isinstance(found, ValueError):
+            raise found
+        yield found
