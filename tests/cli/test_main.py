@@ -77,7 +77,7 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "Expected one of {quickstart, recipes, run, poison, train, clean, evaluate, report}."),
+        ("", "Expected one of {quickstart, recipes, run, data, poison, train, clean, evaluate, report}."),
         ("frain", "Unrecognized options: frain; Available subcommands: quickstart, recipes, run, "),
         ("train clap --pairs scenes --model x --out x", "Unrecognized options: clap; Available subcommands: clip, "),
         ("train clip", "Missing from bezoar train: --pairs"),

@@ -8,7 +8,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, arg
@@ -17,7 +17,7 @@ from bezoar.attacks import ATTACKS, Attack
 from bezoar.attacks.triggers import TRIGGERS, Trigger
 from bezoar.cli.data import Data, Keys, NamedKeys
 from bezoar.cli.families import one_word, subcommands
-from bezoar.data import LABELED_SOURCES, LabeledSource, PairsSource
+from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES, LabeledSource, PairsSource
 from bezoar.experiment.experiment import METHODS, Device
 from bezoar.training.method import Method
 
@@ -30,6 +30,7 @@ Source = Annotated[
     PairsSource, arg(help="A .csv, .tsv, .parquet or .jsonl file, a folder, scenes:train, or YAML in braces.")
 ]
 Labeled = Annotated[LabeledSource | None, one_word(LABELED_SOURCES)]
+HeldOut = Annotated[PairsSource | None, one_word(PAIRS_SOURCES)]
 
 
 def say(text: str = "") -> None:
@@ -175,9 +176,13 @@ class Train:
     """Poison folder to lay over the pairs."""
     val: Labeled = None
     """Labeled set to measure after each epoch, as scenes:validation."""
+    held_out: HeldOut = None
+    """Pairs to measure retrieval on after each epoch."""
     seed: int = 0
     threads: int | None = None
     """Computing threads; all cores by default."""
+    workers: int = 0
+    """Loader processes beside the training; results do not depend on them."""
     device: Device = "auto"
     """auto is a GPU where there is one."""
 
@@ -188,8 +193,8 @@ class Train:
         with listening() as listen:
             folder = train(
                 self.method, pairs=self.keys.of(self.pairs), model=self.model, out=self.out, attack=attack,
-                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, device=self.device,
-                listen=listen,
+                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, workers=self.workers,
+                device=self.device, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -209,9 +214,13 @@ class Clean:
     """Poison folder whose trigger is measured after each epoch; it never touches the pairs."""
     val: Labeled = None
     """Labeled set to measure after each epoch, as scenes:validation."""
+    held_out: HeldOut = None
+    """Pairs to measure retrieval on after each epoch."""
     seed: int = 0
     threads: int | None = None
     """Computing threads; all cores by default."""
+    workers: int = 0
+    """Loader processes beside the training; results do not depend on them."""
     device: Device = "auto"
     """auto is a GPU where there is one."""
 
@@ -222,8 +231,8 @@ class Clean:
         with listening() as listen:
             folder = clean(
                 self.method, model=self.model, pairs=self.keys.of(self.pairs), out=self.out, against=against,
-                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, device=self.device,
-                listen=listen,
+                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, workers=self.workers,
+                device=self.device, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -234,8 +243,10 @@ class Evaluate:
 
     model: str
     """A model folder, or a name as for train."""
-    data: LabeledSource
+    data: Labeled = None
     """Labeled set: a table, a folder with one folder a class or a labels.csv, scenes:test, or YAML in braces."""
+    held_out: HeldOut = None
+    """Pairs to measure retrieval on."""
     keys: NamedKeys = Keys()
     poison: Path | None = None
     """Poison folder whose trigger and target are measured."""
@@ -253,7 +264,7 @@ class Evaluate:
     """Print one JSON object."""
 
     def __call__(self) -> None:
-        from bezoar.evaluation import AttackSuccess, ZeroShot
+        from bezoar.evaluation import AttackSuccess, Retrieval, ZeroShot
         from bezoar.experiment.verbs import evaluate, planned
 
         if self.poison and self.trigger:
@@ -263,31 +274,42 @@ class Evaluate:
         if self.target and not (self.trigger or self.poison):
             raise ValueError("trigger: a target needs the trigger that is to call it up")
         success = AttackSuccess(templates=self.templates, trigger=self.trigger, target=self.target)
+        measured = (ZeroShot(templates=self.templates), success) if self.data else ()
         measures = evaluate(
-            model=self.model, data=self.keys.of(self.data), evaluators=(ZeroShot(templates=self.templates), success),
-            against=planned(self.poison) if self.poison else None, scores=self.scores,
-            device=self.device,
+            model=self.model, data=self.data and self.keys.of(self.data),
+            held_out=self.held_out and self.keys.of(self.held_out),
+            evaluators=(*measured, *((Retrieval(),) if self.held_out else ())),
+            against=planned(self.poison) if self.poison else None, scores=self.scores, device=self.device,
         )  # fmt: skip
         if self.json:
             say(json.dumps({"model": self.model, "measures": [dataclasses.asdict(m) for m in measures]}))
             return
         for m in measures:
-            say(f"{m.metric:<16} {m.value:7.2%}   95 % interval {m.low:.2%} to {m.high:.2%}   n {m.n}   {m.data}")
+            say(f"{m.metric:<19} {m.value:7.2%}   95 % interval {m.low:.2%} to {m.high:.2%}   n {m.n}   {m.data}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Write the page and the table of a run folder."""
+    """Write the page and the tables of a run folder, or of several beside each other."""
 
-    run: Positional[Path]
-    """Run folder."""
+    runs: Positional[tuple[Path, ...]]
+    """Run folders; those that hold other seeds of one experiment are pooled."""
     out: Path | None = None
-    """HTML file; report.html in the run folder by default."""
+    """HTML file; report.html in the run folder by default, for several runs in the current folder."""
+    by: tuple[str, ...] = ()
+    """Settings to split the plane by: seed, run, method, lr, or any path of experiment.yaml."""
+    export: Path | None = None
+    """Folder for every table and plot as files of their own."""
+    formats: tuple[Literal["md", "csv", "tex", "svg", "png"], ...] = ("md", "csv", "tex", "svg", "png")
+    """Which files to export."""
 
     def __call__(self) -> None:
-        from bezoar.report import write
+        from bezoar.report import export, write
 
-        say(f"wrote {write(self.run, self.out)}")
+        say(f"wrote {write(*self.runs, out=self.out, by=self.by)}")
+        if self.export is not None:
+            files = export(*self.runs, to=self.export, formats=self.formats, by=self.by)
+            say(f"wrote {len(files)} files to {self.export}")
 
 
 def listening() -> Any:

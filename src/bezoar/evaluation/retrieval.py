@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from bezoar.attacks import Threat
     from bezoar.data.pairs import LabeledSet, Pairs
-
     from bezoar.evaluation.base import Context, HeldOut
     from bezoar.models.clip import Clip
 

@@ -12,7 +12,7 @@ from bezoar.core.files import exclusive, read_json, writable_folder
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import kind_of
 from bezoar.data import LabeledSource, PairsSource
-from bezoar.evaluation import AttackSuccess, Evaluator, ZeroShot, looks_of, names_of
+from bezoar.evaluation import AttackSuccess, Evaluator, Retrieval, ZeroShot, looks_of, names_of
 from bezoar.experiment.experiment import Device, Experiment, Stage
 from bezoar.experiment.stages import Job
 from bezoar.training.method import Method
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bezoar.core.records import Measure
 
 STANDARD: tuple[Evaluator, ...] = (ZeroShot(), AttackSuccess())
+"""What is measured on a labeled set; on held-out pairs it is retrieval."""
 
 
 def cores() -> int:
@@ -72,17 +73,21 @@ def train(
     attack: Attack | None = None,
     poisoned: bool = True,
     val: LabeledSource | None = None,
-    evaluators: Sequence[Evaluator] = STANDARD,
+    held_out: PairsSource | None = None,
+    evaluators: Sequence[Evaluator] | None = None,
     allow_dead_trigger: bool = False,
     seed: int = 0,
     threads: int | None = None,
+    workers: int = 0,
     device: Device = "auto",
     listen: Listener = silent,
 ) -> Path:
     """Train ``model`` with ``method`` on ``pairs``; returns the folder of the trained model.
 
-    ``attack`` poisons the pairs, or with ``poisoned=False`` is only measured; ``val`` is evaluated after each epoch.
-    ``out`` becomes a run folder; the same call continues an interrupted one. ``threads``: all cores by default.
+    ``attack`` poisons the pairs, or with ``poisoned=False`` is only measured. After each epoch accuracy and attack
+    success are measured on ``val``, and retrieval on ``held_out``.
+    ``out`` becomes a run folder; the same call continues an interrupted one. ``threads``: all cores by default;
+    ``workers``: loader processes, on which nothing depends.
     """
     from bezoar.experiment.run import run
 
@@ -91,9 +96,11 @@ def train(
     )
     experiment = Experiment(
         name=stage.name, model=str(model), pairs={"pairs": pairs}, labeled={"validation": val} if val else {},
+        held_out={"validation": held_out} if held_out else {},
         attack=attack, allow_dead_trigger=allow_dead_trigger, stages=(stage,), seeds=(seed,),
-        evaluators=tuple(evaluators) if val else (), select_on="validation", report_on="validation",
-        threads=threads or cores(), device=device,
+        evaluators=_usual(val, held_out) if evaluators is None else tuple(evaluators),
+        select_on="validation", report_on="validation",
+        threads=threads or cores(), workers=workers, device=device,
     )  # fmt: skip
     run(experiment, Path(out), listen=listen)
     return Job(experiment, stage, seed, Path(out)).folder / "model"
@@ -107,9 +114,11 @@ def clean(
     out: str | Path,
     against: Attack | None = None,
     val: LabeledSource | None = None,
-    evaluators: Sequence[Evaluator] = STANDARD,
+    held_out: PairsSource | None = None,
+    evaluators: Sequence[Evaluator] | None = None,
     seed: int = 0,
     threads: int | None = None,
+    workers: int = 0,
     device: Device = "auto",
     listen: Listener = silent,
 ) -> Path:
@@ -118,22 +127,27 @@ def clean(
     ``against`` is only measured, on ``val``: it never touches the pairs.
     """
     return train(
-        method, pairs=pairs, model=model, out=out, attack=against, poisoned=False, val=val, evaluators=evaluators,
-        seed=seed, threads=threads, device=device, listen=listen,
+        method, pairs=pairs, model=model, out=out, attack=against, poisoned=False, val=val, held_out=held_out,
+        evaluators=evaluators, seed=seed, threads=threads, workers=workers, device=device, listen=listen,
     )  # fmt: skip
+
+
+def _usual(labeled: LabeledSource | None, held_out: PairsSource | None) -> tuple[Evaluator, ...]:
+    return (*(STANDARD if labeled else ()), *((Retrieval(),) if held_out else ()))
 
 
 def evaluate(
     *,
     model: str | Path,
-    data: LabeledSource,
-    evaluators: Sequence[Evaluator] = STANDARD,
+    data: LabeledSource | None = None,
+    held_out: PairsSource | None = None,
+    evaluators: Sequence[Evaluator] | None = None,
     against: Attack | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "auto",
     device: Device = "auto",
     scores: Path | None = None,
 ) -> tuple[Measure, ...]:
-    """Measure a model on a labeled set; an attack's trigger is measured where one is given.
+    """Measure a model on a labeled set, on held-out pairs, or both; an attack's trigger where one is given.
 
     ``precision`` is that of the methods by default, so that a model measures here as it did in its run.
     ``scores`` is a folder that takes the per-sample tables.
@@ -141,18 +155,26 @@ def evaluate(
     import pyarrow.parquet as pq
 
     from bezoar.core.files import atomic
+    from bezoar.data.images import Exact
     from bezoar.data.prepared import Prepared
-    from bezoar.evaluation import Context, LabeledImages
+    from bezoar.evaluation import Context, HeldOut, LabeledImages
     from bezoar.models.checkpoint import load
     from bezoar.models.clip import pick_device
     from bezoar.training.precision import autocast_for
 
-    labeled, threat = data.open(), against.threat() if against else None
-    clip, name = load(str(model)).to(pick_device(device)).eval(), kind_of(data)
+    if data is None and held_out is None:
+        raise ValueError("data: there is nothing to measure on: give a labeled set, held-out pairs, or both")
+    evaluators = _usual(data, held_out) if evaluators is None else evaluators
+    labeled = {kind_of(data): data.open()} if data else {}
+    pairs = {kind_of(held_out): held_out.open()} if held_out else {}
+    threat = against.threat() if against else None
+    clip = load(str(model)).to(pick_device(device)).eval()
+    size = clip.image_size
     for evaluator in evaluators:
-        evaluator.check({name: labeled}, {}, threat, clip.image_size)
+        evaluator.check(labeled, pairs, threat, size)
     context = Context(
-        sets={name: LabeledImages(labeled, Prepared(labeled, clip.image_size))},
+        sets={name: LabeledImages(found, Prepared(found, size)) for name, found in labeled.items()},
+        held_out={name: HeldOut(found, Prepared(Exact(found), size)) for name, found in pairs.items()},
         threat=threat,
         autocast=autocast_for(precision, clip.device),
         looks=looks_of(evaluators, threat),
