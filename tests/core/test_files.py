@@ -24,6 +24,9 @@ from bezoar.core.files import (
     file_digest,
     free_bytes,
     read_json,
+    read_object,
+    refuse_held,
+    sweep,
     writable_folder,
     write_json,
     write_text,
@@ -105,6 +108,110 @@ with atomic(pathlib.Path(sys.argv[1]), "w") as stream:
     assert path.read_text() == "old"
     write_text(path, "new")
     assert path.read_text() == "new"
+    assert len(names(tmp_path)) == 2
+    sweep(tmp_path.parent)
+    assert names(tmp_path) == ["file"]
+
+
+def test_sweeping_leaves_the_living_and_the_users_files_alone(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    (tmp_path / "user.part").touch()
+    (tmp_path / ".hidden").touch()
+    with atomic(tmp_path / "deep" / "file") as stream:
+        stream.write(b"half")
+        stream.flush()
+        sweep(tmp_path)
+    assert (tmp_path / "deep" / "file").read_bytes() == b"half"
+    assert names(tmp_path) == [".hidden", "deep", "user.part"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("where", ["mkstemp", "fsync", "replace"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    where: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(bezoar.core.files.tempfile if where == "mkstemp" else os, where, full)
+    with pytest.raises(
+        OSError, match=rf"^{path} cannot be written: {os.strerror(number)}; [\d,.]+ MB are free on its disk$"
+    ):
+        write_text(path, "new")
+    assert names(tmp_path) == ["file"]
+    assert path.read_text() == "old"
+
+
+def test_a_disk_that_refuses_behind_another_error_is_named(tmp_path: Path) -> None:
+    """Writers in C++ find their own words when a stream fails them."""
+
+    def write() -> None:
+        with atomic(tmp_path / "file"):
+            try:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            except OSError:
+                raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904
+
+    with pytest.raises(OSError, match="file cannot be written: No space left on device; "):
+        write()
+
+
+def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
+    def write(error: BaseException) -> None:
+        with atomic(tmp_path / "file"):
+            raise error
+
+    with pytest.raises(FileNotFoundError, match=r"^a source$"):
+        write(FileNotFoundError("a source"))
+    stopped = KeyboardInterrupt()
+    stopped.__context__ = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(KeyboardInterrupt):
+        write(stopped)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_of_others_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(OSError, match=r"file cannot be written: Permission denied$"):
+        write_text(tmp_path / "file", "text")
+    with pytest.raises(ValueError, match=f"out: cannot write to {tmp_path}: Permission denied"):
+        writable_folder(tmp_path)
+
+
+def test_what_is_in_place_is_synced_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this order: a name that outlasts a power cut must not lead to bytes that did not."""
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def placed(source: str, target: str) -> None:
+        done.append("name")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", placed)
+    write_text(tmp_path / "file", "text")
+    assert done == ["file", "name", "folder"]
+
+
+def test_objects_of_this_schema_and_of_none_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    for value in ({}, {"schema": 1, "a": 2}, {"schema": 2}):
+        write_json(path, value)
+        assert read_object(path, 2) == value
+    for schema in (3, 0, "1", None, True, 1.0):
+        write_json(path, {"schema": schema})
+        with pytest.raises(ValueError, match=rf"^{path}: schema {schema}, this version reads 2$"):
+            read_object(path, 2)
+    write_json(path, [1])
+    with pytest.raises(ValueError, match=rf"^{path}: must be a JSON object, got list$"):
+        read_object(path, 2)
 
 
 def test_write_text_keeps_line_ends(tmp_path: Path) -> None:
@@ -193,6 +300,38 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> 
         process.wait()
         with exclusive(tmp_path):
             assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+def test_a_folder_is_one_by_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    with running(HOLD, tmp_path / "run") as (_, owner):
+        for path in (tmp_path / "link", Path(), Path("../run"), Path("../link")):
+            with pytest.raises(ValueError, match=f"out: {path} is in use by another run .process {owner}."):
+                refuse_held(path)
+            with pytest.raises(ValueError, match=f"process {owner}"), exclusive(path):
+                pass
+
+
+def test_asking_makes_and_holds_nothing(tmp_path: Path) -> None:
+    refuse_held(tmp_path / "none")
+    assert names(tmp_path) == []
+    with exclusive(tmp_path):
+        pass
+    refuse_held(tmp_path)
+    refuse_held(tmp_path)
+    with exclusive(tmp_path):
+        pass
+
+
+def test_a_full_disk_does_not_hide_behind_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with exclusive(tmp_path):
+        pass
 
 
 def test_a_worker_that_outlives_its_run_does_not_hold_the_folder(tmp_path: Path) -> None:

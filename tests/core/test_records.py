@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 import os
 import re
@@ -24,6 +25,7 @@ from bezoar.core.records import (
     Measure,
     Record,
     append_line,
+    mend,
     now,
     read_lines,
     read_records,
@@ -110,6 +112,20 @@ def test_a_torn_last_line_is_passed_over_and_cut_off_by_the_next(tmp_path: Path)
         assert path.read_bytes().endswith(b'\n{"c": 1}\n')
 
 
+def test_a_torn_line_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_text(line_of(RECORD) + line_of(RECORD)[:50])
+    with caplog.at_level(logging.WARNING):
+        assert read_records(path) == [RECORD]
+        assert [record.getMessage() for record in caplog.records] == [f"{path}, line 2: torn, passed over"]
+        caplog.clear()
+        mend(path)
+        assert read_records(path) == [RECORD]
+        assert not caplog.records
+    mend(tmp_path / "none.jsonl")
+    assert not (tmp_path / "none.jsonl").exists()
+
+
 def test_a_file_that_is_one_torn_line_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     path.write_bytes(b'{"a"')
@@ -117,7 +133,7 @@ def test_a_file_that_is_one_torn_line_starts_anew(tmp_path: Path) -> None:
     assert path.read_bytes() == b'{"c": 1}\n'
 
 
-@pytest.mark.parametrize("bad", ['{"a": ', "3", "[]", "", '{"a": NaN}', '{"a": -Infinity}', '"text"'])
+@pytest.mark.parametrize("bad", ['{"a": ', "3", "[]", "", '{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', '"text"'])
 def test_a_fault_before_the_end_is_named_with_its_line(tmp_path: Path, bad: str) -> None:
     path = tmp_path / "lines.jsonl"
     path.write_text(f'{{"a": 1}}\n{bad}\n{{"a": 2}}\n')
@@ -150,6 +166,32 @@ def test_another_schema_is_refused(tmp_path: Path, schema: object) -> None:
         read_records(path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"value": "0.5"}, "value must be float, got '0.5'"),
+        ({"low": None}, "low must be float, got None"),
+        ({"n": 1.5}, "n must be int, got 1.5"),
+        ({"epoch": True}, "epoch must be int, got True"),
+        ({"stage": 3}, "stage must be str, got 3"),
+    ],
+)
+def test_a_field_of_another_type_is_named(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_text(line_of(RECORD) + line_of(RECORD, **changes))
+    with pytest.raises(ValueError, match=f"^{path}, line 2: not a record: {said}$"):
+        read_records(path)
+    path.write_text(line_of(RECORD, value=1, low=0, high=1))
+    assert read_records(path)[0].value == 1
+
+
+def test_nan_is_called_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_text(line_of(RECORD, value=math.nan))
+    with pytest.raises(ValueError, match=f"^{path}, line 1: not a JSON object: NaN is not JSON$"):
+        read_records(path)
+
+
 def test_missing_and_unknown_fields_are_named(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     path.write_text(line_of(RECORD, extra=1))
@@ -173,6 +215,34 @@ def test_a_failed_rewrite_leaves_the_old_records(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         write_records(path, broken())
     assert read_records(path) == [RECORD]
+
+
+FULL = """
+import pathlib, resource, signal, sys
+from bezoar.core.records import append_line
+path = pathlib.Path(sys.argv[1])
+append_line(path, {"step": 0})
+size = path.stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
+for attempt in range(2):
+    try: append_line(path, {"step": 1, "text": "x" * 50})
+    except OSError as error: print(error)
+    assert path.stat().st_size == size
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+append_line(path, {"step": 1})
+"""
+
+
+def test_a_line_that_does_not_fit_is_taken_back(tmp_path: Path) -> None:
+    """The system takes twenty bytes of it and refuses the rest."""
+    pytest.importorskip("resource")
+    path = tmp_path / "steps.jsonl"
+    environment = {**os.environ, "PYTHONPATH": str(Path(records.__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [f"{path} cannot be written: File too large"] * 2
+    assert path.read_bytes() == b'{"step": 0}\n{"step": 1}\n'
 
 
 KILLED = """

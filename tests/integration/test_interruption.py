@@ -126,10 +126,20 @@ def test_a_killed_run_leaves_no_orphans(theirs: Experiment, whole: Path, tmp_pat
     assert equal(tmp_path / "run", whole)
 
 
-def test_control_c_ends_with_130_and_one_line(theirs: Experiment, whole: Path, tmp_path: Path) -> None:
-    with started(theirs, tmp_path / "run", jobs=1) as process:
-        os.killpg(process.pid, signal.SIGINT)
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads the processes of Linux")
+@pytest.mark.parametrize(
+    ("number", "send"), [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill)], ids=["Ctrl-C to all", "SIGTERM to one"]
+)
+def test_a_signal_ends_it_with_130_and_one_line(
+    number: signal.Signals, send: Callable[[int, int], None], theirs: Experiment, whole: Path, tmp_path: Path
+) -> None:
+    """Side by side, whether a terminal tells every process or a scheduler only the first; no process stays behind."""
+    with started(theirs, tmp_path / "run", jobs=2) as process:
+        workers = children(process.pid)
+        send(process.pid, number)
         out, err = process.communicate(timeout=30)
+        until(lambda: all(map(gone, workers)), 10)
     assert process.returncode == 130
     assert out == ""
     assert err.splitlines()[-1] == "bezoar: interrupted; the same command continues"
