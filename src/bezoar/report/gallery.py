@@ -1,12 +1,18 @@
-"""Pictures of the poison: clean, triggered, and what changed, as data addresses."""
+"""Pictures of the poison: clean, triggered, and what changed, of every trigger of every plan, as data addresses."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bezoar.report.runs import Plan, Run
+
+_OTHERS = 3
+"""Pictures of a trigger in the plans of later seeds; the first seed shows all there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,45 @@ class Exhibit:
     height: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wall:
+    """One trigger of one plan."""
+
+    pairs: str
+    seed: int
+    trigger: str
+    """The trigger in words; empty for an attack without one."""
+    exhibits: tuple[Exhibit, ...]
+    """None where the plan keeps no picture of this trigger."""
+
+
+def walls(run: Run, most: int) -> Iterator[Wall]:
+    """Every trigger of every plan, with at most ``most`` pictures each; of later seeds fewer."""
+    first = run.plans[0].seed if run.plans else 0
+    for plan in run.plans:
+        shown: dict[int, list[Mapping[str, Any]]] = {number: [] for number in range(len(_triggers(plan)))}
+        for row in plan.preview:
+            shown.setdefault(row.get("trigger") or 0, []).append(row)
+        for number, rows in sorted(shown.items()):
+            kept = rows[: most if plan.seed == first else min(most, _OTHERS)]
+            yield Wall(
+                pairs=plan.pairs,
+                seed=plan.seed,
+                trigger=words(_triggers(plan)[number]) if number < len(_triggers(plan)) else "",
+                exhibits=tuple(map(exhibit, kept)),
+            )
+
+
+def _triggers(plan: Plan) -> list[Mapping[str, Any]]:
+    return [trigger for trigger in plan.head.get("triggers") or () if isinstance(trigger, Mapping)]
+
+
+def words(trigger: Mapping[str, Any]) -> str:
+    """``patch: size 6, pattern binary``: a trigger's settings that are one number or word each."""
+    plain = [f"{k} {v}" for k, v in trigger.items() if k != "kind" and isinstance(v, (int, float, str))]
+    return f"{trigger.get('kind', 'trigger')}{': ' if plain else ''}{', '.join(plain)}"
+
+
 def exhibit(row: Mapping[str, Any]) -> Exhibit:
     """A row of ``preview.parquet`` with its amplified difference; raises ``ValueError`` for what is no such row."""
     from PIL import Image
@@ -38,7 +83,7 @@ def exhibit(row: Mapping[str, Any]) -> Exhibit:
             triggered=address(row["triggered"]), difference=address(changed), factor=factor,
             width=clean.width, height=clean.height,
         )  # fmt: skip
-    except (OSError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"preview.parquet: not a row of poisoned pictures: {error!r}") from None
 
 

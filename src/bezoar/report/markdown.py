@@ -5,50 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bezoar.report.text import DASH, measured, points, setting
+from bezoar.report.grid import NOTHING, grid
 
 if TYPE_CHECKING:
     from bezoar.report.tables import Row
 
-HEAD = ("Model", "Role", "Seed", "Setting", "Clean accuracy", "Attack success", "Change", "Notes")
 
-
-def cells(row: Row) -> tuple[str, ...]:
-    """One row in the order of ``HEAD``; an attack success rate never stands without its model's clean accuracy."""
-    return (
-        row.group,
-        f"cleaned {row.victim}" if row.victim else row.role,
-        "mean" if row.seed is None else str(row.seed),
-        setting(row.settings, row.epoch),
-        measured(row.accuracy, row.seed is None),
-        measured(row.asr, row.seed is None),
-        DASH if row.change is None else points(row.change),
-        "; ".join(("chosen",) * row.chosen + row.notes),
-    )
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """A Markdown table."""
+def markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
+    """A Markdown table; ``notes`` are what must stand beside it."""
     if not rows:
-        return "Nothing has been measured yet.\n"
-    lines = [HEAD, ("---",) * 4 + ("---:",) * 3 + ("---",), *map(cells, rows)]
-    return "".join(f"| {' | '.join(map(_escaped, line))} |\n" for line in lines)
+        return f"{NOTHING}\n"
+    found = grid(rows)
+    lines = [found.head, tuple("---:" if number else "---" for number in found.numbers), *found.lines]
+    table = "".join(f"| {' | '.join(map(escaped, line))} |\n" for line in lines)
+    return table + "".join(f"\nNote: {escaped(note)}\n" for note in notes)
 
 
-def _escaped(cell: str) -> str:
-    """``cell`` as Markdown that shows it as it is."""
-    cell = " ".join(cell.split()) if "\n" in cell else cell
+def escaped(cell: str) -> str:
+    """``cell`` as Markdown that shows it as it is, on one line."""
+    cell = " ".join(cell.split("\n")) if "\n" in cell else cell
     for mark in "\\`*_[]<>|":
         cell = cell.replace(mark, f"\\{mark}")
-    return cell
+    return "".join(char if char.isprintable() or char == "\u00a0" else " " for char in cell)
 
 
 def aligned(rows: Sequence[Row]) -> str:
     """The table for a terminal: columns of equal width, those that are empty left out."""
-    lines = [HEAD, *map(cells, rows)]
-    columns = [column for column in zip(*lines, strict=True) if any(column[1:])]
+    found = grid(rows)
+    every = zip(found.head, *found.lines, strict=True)
+    columns = [[plain(cell) for cell in column] for column in every if any(column[1:])]
     widths = [max(map(len, column)) for column in columns]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in zip(*columns, strict=True)
     )
+
+
+def plain(text: str) -> str:
+    """``text`` on one line and without what would steer a terminal: names may be a stranger's."""
+    return "".join(char if char.isprintable() or char == "\u00a0" else " " for char in text)

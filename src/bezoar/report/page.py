@@ -1,94 +1,143 @@
-"""The page of a run: one HTML file that works offline, and its table as Markdown."""
+"""The page of a run or of several: one HTML file that works offline, and its tables as Markdown."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bezoar.core.files import write_text
-from bezoar.core.yaml import render as to_yaml
 from bezoar.report import text
-from bezoar.report.markdown import aligned, markdown
+from bezoar.report.comparing import compared
+from bezoar.report.fields import check, differences, of_row
+from bezoar.report.grid import recalls
+from bezoar.report.markdown import aligned, escaped, markdown, plain
+from bezoar.report.pooling import read_runs
 from bezoar.report.reading import read_run
 from bezoar.report.runs import Run
-from bezoar.report.sentences import rules, sentences, story
-from bezoar.report.tables import every_epoch, last_epochs, role_of, table
+from bezoar.report.sentences import sentences
+from bezoar.report.tables import every_epoch, last_epochs, table
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from bezoar.report.views import Thin
 
-def write(folder: Path, out: Path | None = None) -> Path:
-    """Write the page of run ``folder`` and its table in Markdown beside it; returns the page.
+LIMIT = 3_000_000
+"""Bytes of a page: what a mail carries and a phone opens."""
 
-    ``out`` is the HTML file, and the table takes its name with ``.md``; by default they are ``report.html`` and
-    ``table.md`` in the run folder. Raises ``ValueError`` when ``folder`` is no run folder, or ``out`` no HTML file.
+
+def write(*folders: Path, out: Path | None = None, by: Sequence[str] = ()) -> Path:
+    """Write the page of one run, or of several beside each other, and its tables in Markdown; returns the page.
+
+    ``out`` is the HTML file, and the tables take its name with ``.md``. By default they are ``report.html`` and
+    ``table.md`` in the folder of one run, and ``report.html`` and ``report.md`` in the current folder for several.
+    ``by`` are settings by which the plane is split into small multiples: paths of ``experiment.yaml`` or their ends,
+    or ``run``, ``stage``, ``method``, ``seed``. Raises ``ValueError`` when a folder is no run folder, ``out`` is no
+    HTML file, or no run has such a setting.
     """
     if out is not None and (out.suffix not in (".html", ".htm") or out.is_dir()):
         raise ValueError(f"out: must be an .html file, got {out}")
-    run = read_run(folder)
-    page = out or folder / "report.html"
-    write_text(page, html(run))
-    write_text(out.with_suffix(".md") if out else folder / "table.md", document(run))
-    return page
+    runs = read_runs(folders)
+    page = html(runs, by)
+    home = folders[0] if len({folder.resolve() for folder in folders}) == 1 else None
+    at = out or (home / "report.html" if home else Path("report.html"))
+    write_text(at, page)
+    write_text(home / "table.md" if home and not out else at.with_suffix(".md"), document(runs))
+    return at
 
 
 def summary(folder: Path) -> str:
     """The result of run ``folder`` for a terminal: the table, then what it says."""
     run = read_run(folder)
     rows = table(run)
-    told = "\n".join(f"- {sentence}" for sentence in sentences(run, rows))
+    told = "\n".join(f"- {plain(sentence)}" for sentence in sentences(run, rows))
     return f"{aligned(rows)}\n\n{told}" if rows else told
 
 
-def document(run: Run) -> str:
-    """All tables of a run in Markdown."""
-    rows = table(run)
-    told = "".join(f"- {sentence}\n" for sentence in sentences(run, rows))
-    parts = [
-        f"# {run.name}\n\n{told}",
-        f"## At the chosen settings, on {run.report_on}\n\n{markdown(rows)}",
-        f"## Every stage at its last epoch\n\n{markdown(last_epochs(run))}",
-        f"## Every epoch\n\n{markdown(every_epoch(run))}",
-    ]
+def document(runs: Sequence[Run]) -> str:
+    """All tables of the runs in Markdown."""
+    parts = []
+    if len(runs) > 1:
+        rows = [row for run in runs for row in table(run)]
+        notes = list(dict.fromkeys(note for run in runs for note in run.notes))
+        parts += [
+            f"# {heading(runs)}\n\n{_points(compared(runs))}",
+            f"## What differs\n\n{_differing(runs)}",
+            f"## At the chosen settings\n\n{markdown(rows, notes)}",
+        ]
+    for run in runs:
+        rows = list(table(run))
+        marks = "#" * min(len(runs), 2)
+        parts += [
+            f"{marks} {escaped(run.title)}\n\n{_points(sentences(run, rows))}",
+            f"{marks}# At the chosen settings, on {escaped(run.measured_on)}\n\n{markdown(rows, run.notes)}",
+            f"{marks}# Every stage at its last epoch\n\n{markdown(last_epochs(run), run.notes)}",
+            f"{marks}# Every epoch\n\n{markdown(every_epoch(run), run.notes)}",
+        ]
     return "\n".join(parts)
 
 
-def html(run: Run) -> str:
-    """The page."""
-    from bezoar.report.gallery import exhibit
-    from bezoar.report.plots import colors, losses, plane
-
-    rows = table(run)
-    first = run.plans[0].seed if run.plans else 0
-    curves = {name: losses(run, group) for name, group in run.groups.items()}
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            run=run,
-            rows=rows,
-            story=story(run, rows),
-            rules=rules(run, rows),
-            last=last_epochs(run),
-            epochs=every_epoch(run),
-            colors=colors(run),
-            plane=plane(run),
-            losses={name: svg for name, svg in curves.items() if svg},
-            gallery=[(plan, [exhibit(row) for row in plan.preview]) for plan in run.plans if plan.seed == first],
-            roles={name: role_of(run, group) for name, group in run.groups.items()},
-            seconds={name: _seconds(run, name) for name in run.groups},
-            revisions=sorted({record.git for record in run.records}),
-            measured=max((record.at for record in run.records), default=None),
-            yaml=to_yaml(run.experiment),
-        )
-    )
+def _points(told: Sequence[str]) -> str:
+    return "".join(f"- {escaped(sentence)}\n" for sentence in told)
 
 
-def _seconds(run: Run, name: str) -> float:
-    """How long a stage took, all its points and seeds together."""
-    return sum(
-        float(head.get("seconds", 0)) for (stage, _), head in run.stages.items() if stage in run.groups[name].points
+def _differing(runs: Sequence[Run]) -> str:
+    found = differences(runs)
+    lines = [("Setting", *(run.title for run in runs)), *((key, *map(str, values)) for key, values in found.items())]
+    lines.insert(1, ("---",) * len(lines[0]))
+    rows = [line if number == 1 else tuple(map(escaped, line)) for number, line in enumerate(lines)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in rows) if found else "Nothing but seeds and folders.\n"
+
+
+def heading(runs: Sequence[Run]) -> str:
+    """What a page is called."""
+    names = list(dict.fromkeys(run.name for run in runs))
+    if len(runs) == 1:
+        return names[0]
+    return f"{names[0]}: {len(runs)} runs" if len(names) == 1 else f"{len(runs)} runs"
+
+
+def html(runs: Sequence[Run], by: Sequence[str] = ()) -> str:
+    """The page of ``runs``, thinned out with a word where it would not fit into ``LIMIT`` bytes."""
+    from bezoar.report.views import LEVELS
+
+    check(by, [of_row(run, row) for run in runs for row in every_epoch(run)])
+    size = 0
+    for thin in LEVELS:
+        page = _rendered(runs, by, thin)
+        size = len(page.encode())
+        if size <= LIMIT:
+            return page
+    raise ValueError(f"run: {len(runs)} runs make a page of {size / 1e6:.1f} MB; name fewer, or export their tables")
+
+
+def _rendered(runs: Sequence[Run], by: Sequence[str], thin: Thin) -> str:
+    from bezoar.report.looks import COLORS
+    from bezoar.report.plots import plane
+    from bezoar.report.views import multiples, view
+
+    environment = _environment()
+    script = environment.loader.get_source(environment, "report.js")[0] if environment.loader else ""
+    several = len(runs) > 1
+    shared = tuple(dict.fromkeys((*by, "run"))) if several else tuple(by)
+    rows = {run.title: table(run) for run in runs}
+    return environment.get_template("report.html.j2").render(
+        title=heading(runs),
+        views=[view(run, f"r{n}-" if several else "", () if several else by, thin) for n, run in enumerate(runs)],
+        several=several,
+        compared=compared(runs) if several else (),
+        differing=differences(runs) if several else {},
+        swatches={run.title: COLORS[number % len(COLORS)] for number, run in enumerate(runs)},
+        notes=list(dict.fromkeys(note for run in runs for note in run.notes)),
+        recalls=recalls([row for found in rows.values() for row in found]),
+        plane=plane(*runs) if several else "",
+        facets_found=multiples(runs, shared, thin) if several else (),
+        thinned=thin.said,
+        script=script,
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
@@ -101,6 +150,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
     )
     environment.filters |= {
         "percent": text.percent,
@@ -109,6 +159,7 @@ def _environment() -> Environment:
         "points": text.points,
         "count": text.count,
         "duration": text.duration,
+        "metric": text.metric,
     }
     environment.globals["setting"] = text.setting
     return environment

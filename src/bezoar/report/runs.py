@@ -51,7 +51,22 @@ class Plan:
     head: Mapping[str, Any]
     """``poison.json``."""
     preview: tuple[Mapping[str, Any], ...]
-    """Some of its pairs: both captions, and the pictures as PNG."""
+    """Some of its pairs: both captions, the pictures as PNG, and the trigger's number where the plan tells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """One source as the run found it."""
+
+    kind: str
+    """``pairs``, ``labeled`` or ``held_out``."""
+    name: str
+    count: int
+    skipped: int
+    reasons: Mapping[str, int]
+    """Why samples were skipped, and how many for each reason."""
+    notes: tuple[str, ...]
+    """Sentences without which its numbers would be misread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +84,22 @@ class Run:
     """``stage.json`` of finished stages, by name and seed."""
     classes: int | None
     """Classes of the set that is reported on, as far as the run has written it down."""
+    data: tuple[DataSet, ...] = ()
+    """What the sources held, as far as the run has written it down."""
+    folders: tuple[Path, ...] = ()
+    """Where its seeds come from, if from several folders."""
+    label: str = ""
+    """What tells it from the other runs of a page; empty where it is alone."""
+
+    @property
+    def title(self) -> str:
+        """What a page calls it."""
+        return self.label or self.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must stand beside every table of this run, each once."""
+        return tuple(dict.fromkeys(note for found in self.data for note in found.notes))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -81,6 +112,18 @@ class Run:
     @property
     def report_on(self) -> str:
         return str(self.experiment.get("report_on", "test"))
+
+    @property
+    def told_on(self) -> tuple[str, ...]:
+        """The sets whose numbers are reported: that of the labels, and held-out pairs, which may go by one name."""
+        labeled, held_out = self.experiment.get("labeled") or {}, self.experiment.get("held_out") or {}
+        others = [name for name in held_out if name != self.select_on] if self.report_on not in held_out else []
+        return (self.report_on,) * bool(self.report_on in {**labeled, **held_out} or not others) + tuple(others)
+
+    @property
+    def measured_on(self) -> str:
+        """The sets whose numbers are reported, in words."""
+        return " and ".join(self.told_on)
 
     @property
     def splits_differ(self) -> bool:
@@ -134,6 +177,14 @@ class Run:
     def epochs(self, stage: str, seed: int) -> tuple[Point, ...]:
         """The measured epochs of a stage, in order, without the model that it started from."""
         return self._epochs.get((stage, seed), ())
+
+    def reported(self, point: Point) -> Mapping[str, Interval]:
+        """What is told of one model by metric; one that several sets have carries the name of all but the first."""
+        found: dict[str, Interval] = {}
+        for name in self.told_on:
+            for metric, interval in self.measures(point, name).items():
+                found[f"{metric} on {name}" if metric in found else metric] = interval
+        return found
 
     def last(self, stage: str, seed: int) -> Point | None:
         """A stage's last measured epoch."""

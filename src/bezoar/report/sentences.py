@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bezoar.report.selection import GOAL, MARGIN
-from bezoar.report.tables import DESTROYED, NONE_WITHIN, NOT_CHOSEN, Row
-from bezoar.report.text import bounds, count, listing, percent, points, quoted, setting
+from bezoar.report.tables import ALONE, DESTROYED, NONE_WITHIN, NOT_CHOSEN, Row
+from bezoar.report.text import bounds, count, listing, metric, percent, points, quoted, setting
 
 if TYPE_CHECKING:
     from bezoar.metrics import Interval
@@ -29,7 +29,7 @@ def story(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
     cleaned = [row for row in leading if row.role == "cleaned"]
     found = [*_unfinished(run, rows), *_attack(run)]
     first = next((row for row in leading if row.asr), None)
-    found += [_told(run, row, row is first) for row in leading]
+    found += [_model(run, row, row is first) for row in leading]
     if victims and not any(row.role == "control" for row in leading):
         found.append("Without a control it is not known how many pictures a model takes for the target by itself.")
     for victim in victims:
@@ -44,12 +44,16 @@ def rules(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _unfinished(run: Run, rows: Sequence[Row]) -> Iterator[str]:
-    total = len(run.seeds) * sum(len(group.points) for group in run.groups.values())
     if run.missing:
-        done = total - len(run.missing)
-        yield f"The run is not finished: {done} of {total} stages are done, and only they are reported."
+        yield f"The run is not finished: {progress(run)}, and only they are reported."
     if not rows:
-        yield f"No clean accuracy has been measured on {quoted(run.report_on)}."
+        yield f"No clean accuracy has been measured on {quoted(run.measured_on)}."
+
+
+def progress(run: Run) -> str:
+    """How much of a run is done."""
+    total = len(run.seeds) * sum(len(group.points) for group in run.groups.values())
+    return f"{total - len(run.missing)} of {total} stages are done"
 
 
 def _attack(run: Run) -> Iterator[str]:
@@ -61,17 +65,22 @@ def _attack(run: Run) -> Iterator[str]:
         yield f"The attack gives {count(size)} of {count(total)} training pairs ({share}) {what}."
 
 
-def _told(run: Run, row: Row, first: bool) -> str:
+def _model(run: Run, row: Row, first: bool) -> str:
     """One model: what it is, what it does under attack and on clean pictures, and what to think of it."""
-    average = f", on average over {row.accuracy.n} seeds," if row.seed is None else ""
-    where, clean = f"{_name(row)}{_role(row)}{average}", f"a clean accuracy of {_share(row.accuracy)}{_moved(row)}"
+    seeds = next(iter(row.measured.values())).n
+    where = f"{_name(row)}{_role(row)}{f', on average over {seeds} seeds,' if row.seed is None else ''}"
+    found = listing([f"{metric(name)} of {_share(interval)}" for name, interval in row.recall.items()])
+    if row.accuracy is None:
+        return f"{where} has a {found}.{_remark(run, row)}" if found else f"{where} was measured.{_remark(run, row)}"
+    clean = f"a clean accuracy of {_share(row.accuracy)}{_moved(row)}"
+    recall = f" It has a {found}." if found else ""
     if row.asr is None:
-        return f"{where} has {clean}.{_remark(run, row)}"
+        return f"{where} has {clean}.{recall}{_remark(run, row)}"
     if row.role == "cleaned" and not first:
-        return f"{where} leaves an attack success of {_share(row.asr)} at {clean}.{_remark(run, row)}"
+        return f"{where} leaves an attack success of {_share(row.asr)} at {clean}.{recall}{_remark(run, row)}"
     others = f"of the triggered pictures of other classes in {quoted(run.report_on)}" if first else "of them"
     target = quoted(run.target) if run.target else "the target"
-    return f"{where} takes {_share(row.asr)} {others} for {target}, at {clean}{_falls(row)}.{_remark(run, row)}"
+    return f"{where} takes {_share(row.asr)} {others} for {target}, at {clean}{_falls(row)}.{recall}{_remark(run, row)}"
 
 
 def _name(row: Row) -> str:
@@ -111,6 +120,8 @@ def _remark(run: Run, row: Row) -> str:
     for note in row.notes:
         label, _, seeds = note.partition(" (")
         where = f" ({seeds}" if seeds else ""
+        if label == ALONE:
+            told += f" Its attack success is not shown: there is no clean accuracy to read it by{where}."
         if label == DESTROYED:
             told += f" It is destroyed: no better than guessing{where}."
         elif label == NONE_WITHIN:
@@ -140,7 +151,7 @@ def _verdict(run: Run, victim: Row, cleaned: Sequence[Row]) -> Iterator[str]:
     if victim.asr.value <= GOAL:
         yield f"{quoted(victim.group)} is at {_GOAL} attack success or less: there is nothing to clean."
         return
-    remedies = [row for row in cleaned if _cures(row)]
+    remedies = [row for row in cleaned if cures(row)]
     done = f"the attack success to {_GOAL} or less within {_POINTS} of the clean accuracy of {quoted(victim.group)}"
     if not remedies:
         yield f"{'So far no' if run.missing else 'No'} cleaning in this run brings {done}."
@@ -151,7 +162,8 @@ def _verdict(run: Run, victim: Row, cleaned: Sequence[Row]) -> Iterator[str]:
         yield f"For {listing(unsure)} the interval of the attack success reaches above {_GOAL}."
 
 
-def _cures(row: Row) -> bool:
+def cures(row: Row) -> bool:
+    """Whether a cleaned model is at the goal within the margin."""
     if row.asr is None or row.change is None or any(note.startswith(DESTROYED) for note in row.notes):
         return False
     return row.asr.value <= GOAL and row.change >= -100 * MARGIN - 1e-7
@@ -162,7 +174,7 @@ def _rules(run: Run, leading: Sequence[Row]) -> Iterator[str]:
     if chosen and run.splits_differ:
         yield (
             f"Settings and epoch of each cleaning were chosen on {split} (lowest attack success within {_POINTS} of "
-            f"the victim's clean accuracy); every number is from {quoted(run.report_on)}."
+            f"the victim's clean accuracy); every number is from {quoted(run.measured_on)}."
         )
     elif chosen:
         yield (
@@ -180,5 +192,16 @@ def _rules(run: Run, leading: Sequence[Row]) -> Iterator[str]:
         yield "Intervals are 95\u00a0%, over pictures (Wilson); how much another seed would change is not in them."
     if run.ambiguous:
         yield "Several evaluators wrote measures of one name: the first one's are told, the others' only listed."
+    yield from _data(run)
     if run.on_scenes:
         yield "The pictures are the built-in scenes: they show mechanisms, and are never quoted as results."
+
+
+def _data(run: Run) -> Iterator[str]:
+    """What of the data was skipped, and what its sources say of themselves."""
+    for found in run.data:
+        if found.skipped:
+            whole = count(found.count + found.skipped)
+            yield f"Of the {whole} samples of {quoted(found.name)} {count(found.skipped)} were skipped as unusable."
+    for note in run.notes:
+        yield note if note.endswith(".") else f"{note[:1].upper()}{note[1:]}."

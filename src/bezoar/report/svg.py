@@ -1,4 +1,4 @@
-"""A matplotlib figure as SVG text that stands inside a page: no addresses, no dates, ids of its own, the page's ink."""
+"""Plots as text and pictures: SVG inside a page (its ink, its ids, points to touch), SVG alone, PNG."""
 
 from __future__ import annotations
 
@@ -7,14 +7,42 @@ import html
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK = "#010203"
 """Drawn in this color, a line or a word gets the color of the page's text."""
+_ALONE = "#22211f"
 _FONT = re.compile(r"(font(?:-family)?:[^;\"]*?)'DejaVu Sans'[^;\"]*")
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A drawn model that a reader can point at."""
+
+    axes: Axes
+    x: float
+    y: float
+    path: int
+    """Which line it is on; points of one line stand together."""
+    text: str
+    """What is said of it, a few lines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A figure, and what is to be said of it."""
+
+    name: str
+    """Its file, and how its ids begin."""
+    label: str
+    """What it shows, in words."""
+    figure: Figure
+    spots: tuple[Spot, ...] = ()
 
 
 @contextlib.contextmanager
@@ -37,6 +65,7 @@ def style() -> Iterator[None]:
         "axes.linewidth": 0.8,
         "axes.grid": True,
         "axes.axisbelow": True,
+        "axes.titlesize": 11,
         "grid.color": INK,
         "grid.alpha": 0.12,
         "grid.linewidth": 0.8,
@@ -50,18 +79,67 @@ def style() -> Iterator[None]:
         yield
 
 
-def inline(figure: Figure, name: str, label: str) -> str:
-    """``figure`` as an ``<svg>`` element whose ids begin with ``name``; ``label`` says what it shows."""
+def inline(plot: Plot) -> str:
+    """``plot`` as an ``<svg>`` element for a page: no addresses, no dates, ids that begin with its name."""
+    head, body = _drawn(plot)
+    body = re.sub(r'(\sid="|xlink:href="#|url\(#)', rf"\g<1>{plot.name}-", body).replace("xlink:href=", "href=")
+    body = _FONT.sub(r"\1system-ui, sans-serif", body).replace(INK, "currentColor").strip()
+    body = body.removesuffix("</svg>") + _spots(plot) + "</svg>"
+    role = "group" if plot.spots else "img"
+    said = f'role="{role}" aria-label="{html.escape(plot.label, quote=True)}"'
+    return f'<svg viewBox="{_view(head)}" {said} stroke-linejoin="round" stroke-linecap="butt">{body}'
+
+
+def standalone(plot: Plot) -> str:
+    """``plot`` as an SVG file that renders anywhere: white ground, dark ink, usual fonts."""
+    head, body = _drawn(plot)
+    view = _view(head)
+    _, _, width, height = view.split()
+    body = _FONT.sub(r"\1'DejaVu Sans', Helvetica, Arial, sans-serif", body).replace(INK, _ALONE).strip()
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return (
+        f'<?xml version="1.0" encoding="utf-8"?>\n<svg {spaces} viewBox="{view}" width="{width}pt" height="{height}pt" '
+        f'role="img" stroke-linejoin="round" stroke-linecap="butt">\n<title>{html.escape(plot.label)}</title>\n'
+        f'<rect width="100%" height="100%" fill="#ffffff"/>\n{body}\n'
+    )
+
+
+def png(plot: Plot, dpi: int = 200) -> bytes:
+    """``plot`` as a PNG file on white."""
+    stream = io.BytesIO()
+    with style():
+        plot.figure.savefig(stream, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _drawn(plot: Plot) -> tuple[str, str]:
+    """The root element's start and the rest of matplotlib's SVG, without what would hold for a whole page."""
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    with style():
+        plot.figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = stream.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<style[^>]*>.*?</style>", "", text, flags=re.DOTALL)  # it would hold for the whole page
+    text = re.sub(r"<style[^>]*>.*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)
     head, body = text.split(">", 1)
+    return head, body
+
+
+def _view(head: str) -> str:
     view = re.search(r'viewBox="([^"]*)"', head)
     assert view, head
-    body = re.sub(r'(\sid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", body).replace("xlink:href=", "href=")
-    body = _FONT.sub(r"\1system-ui, sans-serif", body).replace(INK, "currentColor")
-    said = html.escape(label, quote=True)
-    head = f'<svg viewBox="{view[1]}" role="img" aria-label="{said}" stroke-linejoin="round" stroke-linecap="butt"'
-    return f"{head}>{body.strip()}"
+    return view[1]
+
+
+def _spots(plot: Plot) -> str:
+    """A circle over each point, for pointers and keys; its title is what a reader without scripts gets."""
+    if not plot.spots:
+        return ""
+    figure = plot.figure
+    height = 72 * figure.get_figheight()
+    found = []
+    for spot in plot.spots:
+        x, y = (72 / figure.dpi * at for at in spot.axes.transData.transform((spot.x, spot.y)))
+        text = html.escape(spot.text)
+        found.append(
+            f'<circle cx="{x:.1f}" cy="{height - y:.1f}" r="7" data-path="{spot.path}"><title>{text}</title></circle>'
+        )
+    return f'<g class="spots">{"".join(found)}</g>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -19,12 +20,15 @@ Role = Literal["victim", "control", "cleaned", "trained"]
 DESTROYED = "destroyed"
 NONE_WITHIN = "none within 3 points"
 NOT_CHOSEN = "not chosen: last epoch"
+ALONE = "attack success not shown: no clean accuracy"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One model on the set that is reported on, or with ``seed`` ``None`` the mean over seeds."""
 
+    run: str
+    """What the page calls its run."""
     role: Role
     group: str
     """Stage of ``experiment.yaml``."""
@@ -37,9 +41,10 @@ class Row:
     settings: Mapping[str, Any]
     """Fields of the grid; in a mean, where all seeds chose the same."""
     epoch: int | None
-    accuracy: Interval
+    accuracy: Interval | None
     """Clean accuracy, top-1: Wilson's interval over images, in a mean Student's over seeds."""
     asr: Interval | None
+    """Never there without the clean accuracy."""
     change: float | None
     """Clean accuracy against the victim of the same seed, in points."""
     notes: tuple[str, ...] = ()
@@ -47,7 +52,18 @@ class Row:
     part: bool = False
     """One seed of the mean that stands before it."""
     more: Mapping[str, Interval] = field(default_factory=dict)
-    """Everything else that was measured on the set."""
+    """Everything else that is reported; of a mean, what all seeds have."""
+
+    @property
+    def recall(self) -> Mapping[str, Interval]:
+        """How often retrieval finds the right one first, by metric."""
+        return {name: interval for name, interval in self.more.items() if re.search(r"recall_top1(?!\d)", name)}
+
+    @property
+    def measured(self) -> Mapping[str, Interval]:
+        """All its numbers by metric, the clean accuracy before the attack success."""
+        first = {"accuracy_top1": self.accuracy, "asr_top1": self.asr}
+        return {name: interval for name, interval in first.items() if interval} | dict(self.more)
 
 
 def role_of(run: Run, group: Group) -> Role:
@@ -92,9 +108,10 @@ def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [
         {
             "role": row.role, "stage": row.group, "method": row.method, "victim": row.victim, "seed": row.seed,
-            "settings": dict(row.settings), "epoch": row.epoch, "accuracy_top1": row.accuracy._asdict(),
+            "settings": dict(row.settings), "epoch": row.epoch,
+            "accuracy_top1": row.accuracy._asdict() if row.accuracy else None,
             "asr_top1": row.asr._asdict() if row.asr else None, "change_in_points": row.change,
-            "notes": list(row.notes),
+            "notes": list(row.notes), "more": {name: interval._asdict() for name, interval in row.more.items()},
         }
         for row in rows
     ]  # fmt: skip
@@ -134,17 +151,19 @@ def _noted(row: Row, *notes: str) -> Row:
 
 
 def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterable[Point] = ()) -> list[Row]:
-    """One row a point; without a clean accuracy there is none, whatever else was measured."""
+    """One row a point; without a clean accuracy or a recall there is none, whatever else was measured."""
     rows = []
     victim = run.victim_of(group)
     for point in points:
-        found = dict(run.measures(point, run.report_on)) if point else {}
+        found = dict(run.reported(point)) if point else {}
         accuracy, asr = found.pop("accuracy_top1", None), found.pop("asr_top1", None)
-        if point is None or accuracy is None:
+        if point is None or not (accuracy or any("recall_top" in name for name in found)):
             continue
         before = _last_accuracy(run, victim, point.seed) if victim and victim is not group else None
+        broken = run.classes and accuracy and destroyed(accuracy, run.classes)
         rows.append(
             Row(
+                run=run.title,
                 role=role_of(run, group),
                 group=group.name,
                 stage=point.stage,
@@ -154,9 +173,9 @@ def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterab
                 settings=group.points[point.stage],
                 epoch=point.epoch,
                 accuracy=accuracy,
-                asr=asr,
-                change=100 * (accuracy.value - before.value) if before else None,
-                notes=(DESTROYED,) if run.classes and destroyed(accuracy, run.classes) else (),
+                asr=asr if accuracy else None,
+                change=100 * (accuracy.value - before.value) if before and accuracy else None,
+                notes=(DESTROYED,) * bool(broken) + (ALONE,) * bool(asr and not accuracy),
                 chosen=point in set(chosen),
                 more=found,
             )
@@ -175,10 +194,15 @@ def _with_mean(rows: list[Row]) -> list[Row]:
     if len(rows) < 2:
         return rows
     first = rows[0]
-    asrs = [row.asr.value for row in rows if row.asr]
+    numbers = {
+        name: student_t([row.measured[name].value for row in rows])
+        for name in first.measured
+        if all(name in row.measured for row in rows)
+    }
     changes = [row.change for row in rows if row.change is not None]
     tally = {note: sum(note in row.notes for row in rows) for row in rows for note in row.notes}
     mean = Row(
+        run=first.run,
         role=first.role,
         group=first.group,
         stage=first.stage,
@@ -187,10 +211,11 @@ def _with_mean(rows: list[Row]) -> list[Row]:
         seed=None,
         settings=first.settings if all(row.settings == first.settings for row in rows) else {},
         epoch=first.epoch if all(row.epoch == first.epoch for row in rows) else None,
-        accuracy=student_t([row.accuracy.value for row in rows]),
-        asr=student_t(asrs) if len(asrs) == len(rows) else None,
+        accuracy=numbers.pop("accuracy_top1", None),
+        asr=numbers.pop("asr_top1", None),
         change=fmean(changes) if len(changes) == len(rows) else None,
         notes=tuple(n if k == len(rows) else f"{n} ({k} of {len(rows)} seeds)" for n, k in tally.items()),
         chosen=all(row.chosen for row in rows),
+        more=numbers,
     )
     return [mean, *(replace(row, part=True) for row in rows)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bezoar.metrics import Interval
 
 DASH = "–"
+_SHARES = {"accuracy": "clean accuracy", "asr": "attack success"}
 
 
 def percent(share: float) -> str:
@@ -40,6 +42,17 @@ def basis(interval: Interval, seeds: bool) -> str:
 def measured(interval: Interval | None, seeds: bool = False) -> str:
     """``61.2 % (59.1–63.3, n 2,048)``, or a dash."""
     return f"{percent(interval.value)} ({bounds(interval)}, {basis(interval, seeds)})" if interval else DASH
+
+
+def metric(name: str) -> str:
+    """``clean accuracy, top-3`` of ``accuracy_top3``, ``text recall@1`` of ``text_recall_top1``; others as they are."""
+    found = re.fullmatch(r"(\w+)_top(\d+)(.*)", name)
+    if not found:
+        return name.replace("_", " ")
+    what, k, rest = found.groups()
+    if what.endswith("recall"):
+        return f"{what.replace('_', ' ')}@{k}{rest}"
+    return f"{_SHARES.get(what, what.replace('_', ' '))}, top-{k}{rest}"
 
 
 def setting(at: Mapping[str, Any], epoch: int | None) -> str:
