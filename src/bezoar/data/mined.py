@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
@@ -75,18 +76,21 @@ class MinedLabels:
         self._pairs = pairs
         self.classes, self.templates = classes, templates
         self.fingerprint = digest("mined", 1, pairs.fingerprint, words, least, templates)
-        captions: dict[int, list[str]] = {}
-        first: dict[int, int] = {}
+        everything = tuple(word for these in words for word in these)
+        shared = pairs if isinstance(pairs, SharesPictures) else None
+        named: dict[int, Counter[int]] = {}
         for index in range(len(pairs)):
-            picture = pairs.picture(index) if isinstance(pairs, SharesPictures) else index
-            captions.setdefault(picture, []).append(pairs.caption(index))
-            first.setdefault(picture, index)
-        self._found: list[tuple[int, int]] = []
-        for picture, texts in captions.items():
-            counts = [sum(names(text, these) for text in texts) for these in words]
-            named = [label for label, count in enumerate(counts) if count]
-            if len(named) == 1 and counts[named[0]] >= least:
-                self._found.append((first[picture], named[0]))
+            text = pairs.caption(index)
+            if names(text, everything):
+                first = shared.first(shared.picture(index)) if shared else index
+                found = (label for label, these in enumerate(words) if names(text, these))
+                named.setdefault(first, Counter()).update(found)
+        self._found = sorted(
+            (first, label)
+            for first, counts in named.items()
+            for label, count in counts.items()
+            if len(counts) == 1 and count >= least
+        )
 
     def __len__(self) -> int:
         return len(self._found)

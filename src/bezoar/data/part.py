@@ -13,9 +13,12 @@ from bezoar.data.families import AnyLabeledSource, AnyPairsSource
 from bezoar.data.pairs import Checked, LabeledSource, PairsSource, SharesPictures, Shrinkable, Skips
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import numpy as np
+    from numpy.typing import NDArray
 
     from bezoar.data.pairs import Images, LabeledSet, Pairs, Pixels
+
+    Numbers = NDArray[np.int64]
 
 Place = Annotated[int, Field(ge=0)]
 
@@ -66,8 +69,9 @@ class LabeledPart(LabeledSource):
         return PartOfLabels(whole, chosen(len(whole), self.start, self.stop, self.shuffle))
 
 
-def chosen(count: int, start: int, stop: int | None, shuffle: int | None) -> list[int]:
+def chosen(count: int, start: int, stop: int | None, shuffle: int | None) -> Numbers:
     """Which of ``count`` are taken, ascending; raises ``ValueError`` where there are none, or not so many."""
+    import numpy as np
     import torch
 
     end = count if stop is None else stop
@@ -76,27 +80,31 @@ def chosen(count: int, start: int, stop: int | None, shuffle: int | None) -> lis
     if start >= end:
         raise ValueError(f"start: {start} leaves nothing before {end}")
     if shuffle is None:
-        return list(range(start, end))
+        return np.arange(start, end)
     order = torch.randperm(count, generator=torch_generator(shuffle, "part"))
-    found: list[int] = order[start:end].sort().values.tolist()
+    found: Numbers = order[start:end].sort().values.numpy()
     return found
 
 
 class _Part:
     """Some images of a source, under their own ids."""
 
-    def __init__(self, whole: Images, indices: Sequence[int]) -> None:
+    def __init__(self, whole: Images, indices: Numbers) -> None:
         self._images, self._indices = whole, indices
-        self.fingerprint = digest(whole.fingerprint, list(indices))
+        self.fingerprint = digest(whole.fingerprint, indices.tolist())
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def id(self, index: int) -> str:
-        return self._images.id(self._indices[index])
+        return self._images.id(self._of(index))
 
     def image(self, index: int) -> Pixels:
-        return self._images.image(self._indices[index])
+        return self._images.image(self._of(index))
+
+    def _of(self, index: int) -> int:
+        """Its place in the whole."""
+        return int(self._indices[index])
 
     @property
     def skips(self) -> Skips:
@@ -109,45 +117,45 @@ class _Part:
 class PartOfPairs(_Part):
     """Some pairs of a source; those of one picture share it as they did there."""
 
-    def __init__(self, whole: Pairs, indices: Sequence[int]) -> None:
+    def __init__(self, whole: Pairs, indices: Numbers) -> None:
+        import numpy as np
+
         super().__init__(whole, indices)
         self._pairs = whole
-        self._number: dict[int, int] = {}
-        self._first: list[int] = []
-        self._picture: list[int] = []
-        for place, index in enumerate(indices):
-            picture = whole.picture(index) if isinstance(whole, SharesPictures) else index
-            if picture not in self._number:
-                self._number[picture] = len(self._first)
-                self._first.append(place)
-            self._picture.append(self._number[picture])
+        shown = (whole.picture(i) if isinstance(whole, SharesPictures) else i for i in indices.tolist())
+        _, first, numbers = np.unique(
+            np.fromiter(shown, np.int64, len(indices)), return_index=True, return_inverse=True
+        )
+        order = np.argsort(first)
+        self._first = first[order]
+        self._picture = np.argsort(order)[numbers]
 
     @property
     def pictures(self) -> int:
         return len(self._first)
 
     def picture(self, index: int) -> int:
-        return self._picture[index]
+        return int(self._picture[index])
 
     def first(self, picture: int) -> int:
-        return self._first[picture]
+        return int(self._first[picture])
 
     def caption(self, index: int) -> str:
-        return self._pairs.caption(self._indices[index])
+        return self._pairs.caption(self._of(index))
 
     def shrunk(self, index: int, least: int) -> Pixels:
-        inner = self._indices[index]
+        inner = self._of(index)
         return self._pairs.shrunk(inner, least) if isinstance(self._pairs, Shrinkable) else self._pairs.image(inner)
 
 
 class PartOfLabels(_Part):
     """Some images of a labeled set."""
 
-    def __init__(self, whole: LabeledSet, indices: Sequence[int]) -> None:
+    def __init__(self, whole: LabeledSet, indices: Numbers) -> None:
         super().__init__(whole, indices)
         self._labeled = whole
         self.classes = whole.classes
         self.templates = whole.templates
 
     def label(self, index: int) -> int:
-        return self._labeled.label(self._indices[index])
+        return self._labeled.label(self._of(index))

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 IMAGES = ("image", "path", "filepath", "image_path", "file_name", "filename", "img", "jpg", "png")
 
+_SLICE = 1 << 17
+"""Cells that are looked at together: what is made of them on the way takes room too."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -96,7 +99,7 @@ class Frame:
 
     def cells(self, name: str) -> pa.Array:
         """A column."""
-        return self.table.column(name).combine_chunks()
+        return self.table.column(name).chunk(0)  # ``read`` leaves one; to combine one would copy it
 
     def texts(self, field: str, name: str, nothing: Sequence[str] = NOTHING) -> pa.Array:
         """A column as text, whole numbers too; null where it says ``nothing``. ``ValueError`` for another type."""
@@ -109,7 +112,8 @@ class Frame:
         if not (cells.type == TEXT or pa.types.is_integer(cells.type)):
             raise self._no_text(field, name, cells.type)
         cells = cells.cast(TEXT)
-        return pc.if_else(says(cells, nothing), cells, None)
+        said = says(cells, nothing)
+        return cells if pc.all(said).as_py() else pc.if_else(said, cells, None)
 
     def _no_text(self, field: str, name: str, kind: pa.DataType) -> ValueError:
         return ValueError(f"{field}: column '{name}' of {self.columns.files[0]} holds {kind}, not text")
@@ -189,6 +193,11 @@ def _wanted(cells: pa.ChunkedArray, name: str, value: Any, columns: Columns) -> 
 
 def says(texts: pa.Array, nothing: Sequence[str] = NOTHING) -> pa.Array:
     """Of text, which cells say something."""
+    pieces = [texts.slice(start, _SLICE) for start in range(0, len(texts), _SLICE)]
+    return pa.concat_arrays([_says(piece, nothing) for piece in pieces]) if pieces else pa.array([], pa.bool_())
+
+
+def _says(texts: pa.Array, nothing: Sequence[str]) -> pa.Array:
     bare = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
     return pc.and_(pc.is_valid(texts), pc.invert(pc.is_in(bare, pa.array(nothing, TEXT))))
 
@@ -206,6 +215,8 @@ class Texts:
     def of_rows(self, wanted: Mask) -> Texts:
         """Those of some rows of the frame."""
         chosen = wanted[self.rows]
+        if chosen.all():
+            return self
         return Texts(rows=self.rows[chosen], places=self.places[chosen], texts=self.texts.filter(pa.array(chosen)))
 
 
@@ -215,7 +226,8 @@ def captions(frame: Frame, key: str, which: Literal["each", "first"]) -> Texts:
     if cells.type != TEXTS:
         texts = frame.texts("caption_key", key)
         found = np.flatnonzero(np.asarray(texts.is_valid()))
-        return Texts(rows=found, places=np.full(len(found), -1), texts=texts.drop_null())
+        texts = texts.drop_null() if texts.null_count else texts
+        return Texts(rows=found, places=np.full(len(found), -1), texts=texts)
     flat, owners = pc.list_flatten(cells), np.asarray(pc.list_parent_indices(cells))
     lengths = np.asarray(pc.list_value_length(cells).fill_null(0))
     places = np.arange(len(flat)) - (np.cumsum(lengths) - lengths)[owners]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -26,25 +27,24 @@ def resolve(paths: pa.Array, roots: Sequence[Path]) -> pa.Array:
     folders = pc.replace_substring_regex(paths, r"[^/]+\z", "").dictionary_encode()
     codes = np.asarray(folders.indices)
     order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(folders.dictionary)))
+    ends = np.cumsum(np.bincount(codes, minlength=len(folders.dictionary))).tolist()
     found = []
-    for folder, start, end in zip(folders.dictionary.to_pylist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-        some = files.take(pa.array(order[start : min(end, start + _SAMPLES)])).to_pylist()
-        found.append(str(_place(folder, some, roots)))
-    return pc.binary_join_element_wise(
-        pa.array(found, paths.type).take(folders.indices), files, pa.scalar("/", paths.type)
-    )
+    for folder, start, end in zip(folders.dictionary.to_pylist(), [0, *ends[:-1]], ends, strict=True):
+        choices = _choices(folder, roots)
+        some = files.take(pa.array(order[start : min(end, start + _SAMPLES)])).to_pylist() if len(choices) > 1 else ()
+        found.append(next((choice for choice in choices if _holds(choice, some)), choices[0]))
+    places = pa.array(found, paths.type).take(folders.indices)
+    return pc.binary_join_element_wise(places, files, pa.scalar("/", paths.type))
 
 
-def _place(folder: str, names: Sequence[str], roots: Sequence[Path]) -> Path:
-    """The first folder that ``folder`` may mean in which one of ``names`` is; else the first that it may mean."""
+def _choices(folder: str, roots: Sequence[Path]) -> list[str]:
+    """The folders that ``folder`` may mean, the likeliest first."""
+    if not folder.startswith("/"):
+        return [os.path.join(root, folder).rstrip("/") for root in roots]
     parts = PurePath(folder).parts
-    if PurePath(folder).is_absolute():
-        moved = [root.joinpath(*parts[dropped:]) for dropped in range(1, len(parts) + 1) for root in roots]
-        choices = [Path(folder), *moved]
-    else:
-        choices = [root / folder for root in roots]
-    if len(choices) == 1:
-        return choices[0]
-    held = (choice for choice in choices if choice.is_dir() and any((choice / name).exists() for name in names))
-    return next(held, choices[0])
+    moved = [str(root.joinpath(*parts[dropped:])) for dropped in range(1, len(parts) + 1) for root in roots]
+    return [folder.rstrip("/"), *moved]
+
+
+def _holds(folder: str, names: Sequence[str]) -> bool:
+    return os.path.isdir(folder) and any(os.path.exists(os.path.join(folder, name)) for name in names)
