@@ -225,6 +225,23 @@ def test_a_change_trains_only_what_depends_on_it(done: Done, copied: Path, monke
     assert not trained
 
 
+def test_what_others_left_never_stands_beside_new_settings(
+    done: Done, copied: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Broken off as soon as the folder says what it is: a report of it then holds nothing of the old cleaning."""
+    plain = tiny.experiment()
+    override(plain, "stages.cleanclip.method.lr", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(bezoar.experiment.run, "_plan", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(parse(plain), copied)
+    assert parse(yaml.read(copied / "experiment.yaml")) == parse(plain)
+    assert {record.stage for record in read_records(copied / "records.jsonl")} == {"victim", "finetune"}
+    assert {line["stage"] for line in read_lines(copied / "steps.jsonl")} == {"victim", "finetune"}
+    (said,) = [record.getMessage() for record in caplog.records if "not as when" in record.getMessage()]
+    assert "stages.cleanclip.method.lr" in said
+
+
 def test_one_broken_file_is_made_again(done: Done, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = counted(monkeypatch)
     (Layout(copied).stage(done.experiment, done.experiment.stages[1], 0) / "stage.json").unlink()
@@ -406,6 +423,53 @@ def test_a_folder_in_use_is_refused(holder: Path, monkeypatch: pytest.MonkeyPatc
     assert not trained
 
 
+def test_a_folder_in_use_is_refused_before_anything_is_opened(
+    holder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bezoar.experiment.run, "check", lambda *_: pytest.fail("opened the sources"))
+    (tmp_path / "link").symlink_to(holder)
+    monkeypatch.chdir(tmp_path)
+    for path in (holder, Path("link"), Path("held"), Path("link/../held")):
+        with pytest.raises(ValueError, match=rf"out: {path} is in use by another run \(process \d+\)"):
+            run(parse(brief()), path)
+
+
+@pytest.mark.parametrize("name", ["environment.json", "stage.json"])
+def test_the_folder_of_a_newer_version_is_refused_as_it_is(name: str, done: Done, copied: Path) -> None:
+    (path, *_) = sorted(copied.rglob(name))
+    path.write_text('{"schema": 2, "new": []}')
+    before = {file: file.read_bytes() for file in copied.rglob("*") if file.is_file() and file.name != ".lock"}
+    with pytest.raises(ValueError, match=rf"^{path}: schema 2, this version reads 1$"):
+        run(done.experiment, copied)
+    assert before == {file: file.read_bytes() for file in before}
+
+
+def test_folders_from_before_schemas_go_on(done: Done, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (*copied.rglob("stage.json"), copied / "environment.json"):
+        head = read_json(path)
+        del head["schema"]
+        path.write_text(json.dumps(head))
+    trained = counted(monkeypatch)
+    assert run(done.experiment, copied) == done.records
+    assert not trained
+
+
+def test_what_a_killed_run_left_is_swept(done: Done, copied: Path) -> None:
+    stage = done.job("victim").folder.name
+    left = [
+        copied / ".records.jsonl.abcdefgh.part", copied / "stages" / stage / "training_state",
+        copied / "stages" / stage / "model" / ".model.safetensors.abcdefgh.part",
+        copied / "poison" / ".poison.json.abcdefgh.part",
+    ]  # fmt: skip
+    kept = copied / "stages" / "older-seed0-01234567" / "training_state"
+    for path in (*left, kept):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    assert run(done.experiment, copied) == done.records
+    assert not [path for path in left if path.exists()]
+    assert kept.exists(), "of other settings, which may be run again"
+
+
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"out: cannot write to .*file/run: Not a directory"):
@@ -423,6 +487,8 @@ def test_what_is_already_there_needs_no_space_again(done: Done, copied: Path, mo
     """Else a run that was interrupted on a disk it just fits on could never be continued."""
     kept = [path for name in ("stages", "prepared") for path in (copied / name).rglob("*") if path.is_file()]
     there = sum(path.stat().st_size for path in kept)
+    (copied / "stages" / "older-seed0-01234567").mkdir()
+    (copied / "stages" / "older-seed0-01234567" / "large").write_bytes(bytes(1 << 20))  # counts for nothing
     left = disk_bytes(done.experiment, check(done.experiment)) - there
     monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: left)
     assert run(done.experiment, copied) == done.records

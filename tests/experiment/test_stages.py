@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,32 @@ def test_a_finished_stage_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert one.done
     run_stage(one)
     assert [path.name for path in one.folder.iterdir()] == [DONE]
+
+
+def test_a_stage_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    write_json(one.folder / DONE, {"schema": 2})
+    with pytest.raises(ValueError, match=rf"^{one.folder / DONE}: schema 2, this version reads 1$"):
+        run_stage(one)
+    (one.folder / DONE).write_text("{")
+    with pytest.raises(ValueError, match=rf"^{one.folder / DONE}: cannot be read: "):
+        assert one.done
+
+
+def test_one_that_another_process_finished_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of a killed run may come to its end while the next run waits for the folder."""
+    one = job(tmp_path, 0)
+
+    @contextlib.contextmanager
+    def waited(folder: Path, patience: float = 0) -> Iterator[None]:
+        write_json(folder / DONE, {})
+        yield
+
+    monkeypatch.setattr(bezoar.experiment.stages, "exclusive", waited)
+    monkeypatch.setattr(bezoar.training.loop, "train", lambda *_, **__: pytest.fail("trained"))
+    run_stage(one)
 
 
 def test_records_come_in_the_order_of_epochs(tmp_path: Path) -> None:

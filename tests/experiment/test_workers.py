@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,9 +12,10 @@ from pathlib import Path
 import pytest
 from tests import tiny
 
+from bezoar.core.progress import Event
 from bezoar.experiment.experiment import parse
 from bezoar.experiment.run import run
-from bezoar.experiment.workers import Workers
+from bezoar.experiment.workers import Workers, stopping
 
 OWN = """
 import time
@@ -51,6 +54,52 @@ def test_an_error_in_a_process_ends_the_run_and_no_stranger(tmp_path: Path, monk
     finally:
         bystander.kill()
         bystander.join()
+
+
+def test_a_listener_that_fails_does_not_hold_the_work(tmp_path: Path) -> None:
+    """As when the terminal has gone: every stage is finished, and then the failure is said."""
+    heard = 0
+
+    def listen(event: Event) -> None:
+        nonlocal heard
+        heard += 1
+        raise BrokenPipeError("nobody listens")
+
+    def work() -> None:
+        with Workers(2, listen) as workers:
+            for _ in range(3000):  # more than a pipe holds
+                workers.events.put(Event("task", 1, 2, facts={"x" * 50: 1.0}))
+
+    with pytest.raises(BrokenPipeError, match="nobody listens"):
+        work()
+    assert heard == 1
+
+
+def test_signals_stop_as_control_c_and_only_while_the_work_lasts() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), stopping():
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        for kept in (signal.SIG_IGN, print):
+            signal.signal(signal.SIGTERM, kept)
+            with stopping():
+                assert signal.getsignal(signal.SIGTERM) is kept
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_another_thread_leaves_signals_alone() -> None:
+    found: list[object] = []
+
+    def look() -> None:
+        with stopping():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGTERM)]
 
 
 def test_one_job_needs_no_process(monkeypatch: pytest.MonkeyPatch) -> None:

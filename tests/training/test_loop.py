@@ -381,6 +381,35 @@ def test_a_state_is_read_as_data_only(tmp_path: Path) -> None:
         run(CLIP, tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half of a state", None])
+def test_a_damaged_state_is_one_line(content: bytes | None, tmp_path: Path) -> None:
+    run(CLIP, tmp_path)
+    path = tmp_path / "training_state"
+    if content is None:
+        saved = torch.load(path, weights_only=True)
+        torch.save({**saved, "state": {}}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=rf"^{path}: cannot be continued from \(delete it to begin the stage anew\): "
+    ) as caught:
+        run(CLIP, tmp_path)
+    assert "\n" not in str(caught.value)
+    path.unlink()
+    run(CLIP, tmp_path)
+
+
+def test_memory_that_runs_out_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(CLIP, tmp_path)
+
+    def load(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(CLIP, tmp_path)
+
+
 def test_every_training_begins_with_a_fresh_optimizer() -> None:
     """Adam's first stride is as long as the rate, whatever the slope, and the next one with moments is not."""
     at: list[float] = []
