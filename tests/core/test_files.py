@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,7 +137,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(bezoar.core.files.tempfile if where == "mkstemp" else os, where, full)
+    monkeypatch.setattr(tempfile if where == "mkstemp" else os, where, full)
     with pytest.raises(
         OSError, match=rf"^{path} cannot be written: {os.strerror(number)}; [\d,.]+ MB are free on its disk$"
     ):
