@@ -78,6 +78,11 @@ def copied(done: Done, tmp_path: Path) -> Path:
     return Path(shutil.copytree(done.folder, tmp_path / "copied"))
 
 
+def done_of(copied: Path, done: Done, stage: str) -> Path:
+    """The folder of a stage in a copy of the run."""
+    return copied / done.job(stage).folder.relative_to(done.folder)
+
+
 def facts(records: list[Record]) -> list[dict[str, Any]]:
     return [{name: value for name, value in dataclasses.asdict(r).items() if name not in TIMES} for r in records]
 
@@ -202,6 +207,12 @@ def test_a_second_run_trains_nothing(done: Done, monkeypatch: pytest.MonkeyPatch
     trained = counted(monkeypatch)
     assert run(done.experiment, done.folder) == done.records
     assert not trained
+
+
+def test_nor_does_it_prepare_pictures_that_nobody_needs(done: Done, copied: Path) -> None:
+    shutil.rmtree(copied / "prepared")
+    assert run(done.experiment, copied) == done.records
+    assert not (copied / "prepared").exists()
 
 
 def test_nor_does_one_with_more_jobs_start_a_process(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,6 +504,8 @@ def test_what_is_already_there_needs_no_space_again(done: Done, copied: Path, mo
     monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: left)
     assert run(done.experiment, copied) == done.records
     monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: left - 10_000)
+    assert run(done.experiment, copied) == done.records, "nothing is left to be written"
+    (done_of(copied, done, "cleanclip") / "stage.json").unlink()
     with pytest.raises(OSError, match="GB are free"):
         run(done.experiment, copied)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -94,15 +95,17 @@ def _run(experiment: Experiment, out: Path, jobs: int, listen: Listener) -> list
     with exclusive(out):
         _refuse_newer(layout)
         _tidy(layout, every)
-        _check_disk(experiment, size, layout, every)
+        todo = [job for job in every if not job.done]
+        if todo:
+            _check_disk(experiment, size, layout, every)
         # Before the settings: records of others must never stand beside them.
         gather(experiment, out)
         warn_of_others(experiment, layout, every)
         _describe(experiment, layout)
         with Workers(jobs, listen) as workers:
             _plan(experiment, layout, size, listen)
-            _prepare(experiment, layout, size, workers, listen)
-            todo = [job for job in every if not job.done]
+            if todo:
+                _prepare(experiment, layout, size, workers, listen)
             workers.run_stages(todo, lambda job: gather(experiment, out))
         return read_records(layout.root / "records.jsonl")
 
@@ -157,7 +160,11 @@ def _check_disk(experiment: Experiment, size: int, layout: Layout, every: Sequen
 
 
 def _bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a worker of a killed run may be at its last write
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _plan(experiment: Experiment, layout: Layout, size: int, listen: Listener) -> None:
