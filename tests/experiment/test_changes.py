@@ -70,10 +70,10 @@ def test_other_settings_are_named_once(tmp_path: Path, caplog: pytest.LogCapture
     finished(tmp_path)
     change = {"stages__cleanclip__method__lr": 0.01}
     (line,) = told(tmp_path, caplog, **change)
-    assert line.startswith(f"out: {tmp_path}: stages.cleanclip.method.lr: not as when it was last run; ")
+    assert line.startswith(f"out: {tmp_path}: its last run had other settings (stages.cleanclip.method.lr); ")
     assert "out of its records" in line
     (line,) = told(tmp_path, caplog, **change, name="other", model="micro-vit-32", seeds=[3])
-    assert ": model, name, seeds and 1 more: " in line or line.count(",") >= 2
+    assert "(name, model, stages.cleanclip.method.lr and 1 more)" in line
     finished(tmp_path, **change)
     assert not told(tmp_path, caplog, **change), "the older work is known by now"
 

@@ -249,7 +249,7 @@ def test_what_others_left_never_stands_beside_new_settings(
     assert parse(yaml.read(copied / "experiment.yaml")) == parse(plain)
     assert {record.stage for record in read_records(copied / "records.jsonl")} == {"victim", "finetune"}
     assert {line["stage"] for line in read_lines(copied / "steps.jsonl")} == {"victim", "finetune"}
-    (said,) = [record.getMessage() for record in caplog.records if "not as when" in record.getMessage()]
+    (said,) = [record.getMessage() for record in caplog.records if "other settings" in record.getMessage()]
     assert "stages.cleanclip.method.lr" in said
 
 

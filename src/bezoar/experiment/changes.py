@@ -33,8 +33,8 @@ def warn_of_others(experiment: Experiment, layout: Layout, jobs: Sequence[Job]) 
     if paths:
         more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
         log.warning(
-            "out: %s: %s%s: not as when it was last run; what depends on it is run anew, and stages of other settings "
-            "stay in the folder, out of its records and its report", layout.root, ", ".join(paths[:3]), more,
+            "out: %s: its last run had other settings (%s%s); what depends on them is run anew, and stages of the "
+            "others stay in the folder, out of its records and its report", layout.root, ", ".join(paths[:3]), more,
         )  # fmt: skip
         return
     anew = [job.label for job in jobs if not job.folder.exists() and _had_another(job, others)]
