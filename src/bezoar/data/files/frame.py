@@ -75,7 +75,7 @@ class Columns:
         if mark:
             shown = "\\t" if mark == "\t" else mark
             hint = f'; its only column is called {only!r}: is delimiter: "{shown}" missing?'
-        elif not hint:
+        elif given or not hint:
             hint = nearest(given or usual[0], own)
         wanted = f"'{given}'" if given else f"called {', '.join(usual[:4])} …"
         raise ValueError(f"{field}: {self.files[0]} has no column {wanted}{hint}")

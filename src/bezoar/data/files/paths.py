@@ -27,9 +27,10 @@ def resolve(paths: pa.Array, roots: Sequence[Path]) -> pa.Array:
     folders = pc.replace_substring_regex(paths, r"[^/]+\z", "").dictionary_encode()
     codes = np.asarray(folders.indices)
     order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(folders.dictionary))).tolist()
+    counts = np.bincount(codes, minlength=len(folders.dictionary))
+    ends = np.cumsum(counts)
     found = []
-    for folder, start, end in zip(folders.dictionary.to_pylist(), [0, *ends[:-1]], ends, strict=True):
+    for folder, start, end in zip(folders.dictionary.to_pylist(), (ends - counts).tolist(), ends.tolist(), strict=True):
         choices = _choices(folder, roots)
         some = files.take(pa.array(order[start : min(end, start + _SAMPLES)])).to_pylist() if len(choices) > 1 else ()
         found.append(next((choice for choice in choices if _holds(choice, some)), choices[0]))
