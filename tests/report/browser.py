@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import select
@@ -24,10 +25,18 @@ _PATIENCE = 60
 """Seconds for one answer; a busy machine starts a browser slowly."""
 
 
+@functools.cache
 def chromium() -> str | None:
-    """The browser of this machine, if it has one."""
+    """The browser of this machine, if it has one that is more than an invitation to install it."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return next((found for name in names if (found := shutil.which(name))), None)
+    for found in filter(None, map(shutil.which, names)):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            if (
+                subprocess.run([found, "--version"], capture_output=True, timeout=_PATIENCE, check=False).returncode
+                == 0
+            ):
+                return found
+    return None
 
 
 class Browser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import json
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bezoar.core.files import write_json, write_text
-from bezoar.core.records import Record, write_records
+from bezoar.core.records import Record, read_records, write_records
 from bezoar.core.settings import dump
 from bezoar.core.yaml import render
 from bezoar.experiment.experiment import parse
@@ -33,6 +34,13 @@ TRAINED = (
     {"name": "victim", "pairs": "train", "poison": True, "method": {"kind": "clip", "epochs": 2}},
     {"name": "control", "pairs": "train", "method": {"kind": "clip", "epochs": 2}},
 )
+
+
+def batches(size: int) -> list[dict[str, Any]]:
+    """The stages with another batch size."""
+    stages: list[Mapping[str, Any]] = [*TRAINED, *CLEANINGS]
+    return [{**stage, "method": {**stage["method"], "batch_size": size}} for stage in stages]
+
 
 Measured = Mapping[tuple[str, int, int], Sequence[float | None]]
 """By stage of the records, seed and epoch: accuracy and ASR on validation, then on test; ``None``: not measured."""
@@ -148,6 +156,21 @@ def make_run(
     ]  # fmt: skip
     write_text(folder / "steps.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+def add_records(folder: Path, metric: str, value: float, data: str = "test", evaluator: str = "retrieval") -> None:
+    """One more measure of every model that has any."""
+    found = read_records(folder / "records.jsonl")
+    models = {(r.stage, r.seed, r.epoch): r for r in found}.values()
+    fields = {"metric": metric, "data": data, "evaluator": evaluator, **share(value)._asdict()}
+    write_records(folder / "records.jsonl", [*found, *(dataclasses.replace(r, **fields) for r in models)])
+
+
+def add_data(folder: Path, *notes: str, skipped: int = 0) -> None:
+    """What the sources held, as a run writes it down."""
+    reasons = {"zero bytes": skipped} if skipped else {}
+    held = {"kind": "table", "count": 4000 - skipped, "skipped": skipped, "reasons": reasons, "notes": list(notes)}
+    write_json(folder / "data.json", {"schema": 1, "pairs": {"train": held}, "labeled": {"test": {"count": N}}})
 
 
 @functools.cache

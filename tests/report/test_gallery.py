@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from tests.report.handmade import png, preview_row
+from tests.report.handmade import WHOLE, add_plan, make_run, png, preview_row
 
-from bezoar.report.gallery import address, exhibit
+from bezoar.report.gallery import address, exhibit, walls, words
+from bezoar.report.reading import read_run
 
 
 def picture(data: str) -> Image.Image:
@@ -47,3 +49,36 @@ def test_a_trigger_that_changes_nothing_shows_black() -> None:
 def test_broken_rows_are_refused(row: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"preview\.parquet: not a row"):
         exhibit(row)
+
+
+def test_every_trigger_of_every_plan_has_its_wall(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = make_run(tmp_path, WHOLE, seeds=[0, 1])
+    triggers = [{"kind": "patch", "size": 6, "color": [1, 2, 3]}, {"kind": "blended", "alpha": 0.2}]
+    rows = [{**preview_row(f"was {n}"), "id": f"p{n}"} for n in range(8)]
+    for seed in (0, 1):
+        at = add_plan(folder, seed, rows=rows, triggers=triggers)
+        plan = [{"id": f"p{n}", "trigger": n % 2 if seed == 0 else 0} for n in range(20)]
+        pq.write_table(pa.Table.from_pylist(plan), at / "poison.parquet")
+    found = list(walls(read_run(folder), most=8))
+    assert [(wall.seed, wall.trigger, [e.id for e in wall.exhibits]) for wall in found] == [
+        (0, "patch: size 6", ["p0", "p2", "p4", "p6"]),
+        (0, "blended: alpha 0.2", ["p1", "p3", "p5", "p7"]),
+        (1, "patch: size 6", ["p0", "p1", "p2"]),
+        (1, "blended: alpha 0.2", []),
+    ]
+    assert [len(wall.exhibits) for wall in walls(read_run(folder), most=1)] == [1, 1, 1, 0]
+
+
+def test_captions_alone_have_a_wall_without_a_trigger(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, WHOLE)
+    add_plan(folder, triggers=[])
+    (wall,) = walls(read_run(folder), most=8)
+    assert (wall.trigger, len(wall.exhibits)) == ("", 1)
+
+
+def test_triggers_in_words() -> None:
+    assert words({"kind": "patch", "size": 6, "place": "random", "color": [1]}) == "patch: size 6, place random"
+    assert words({"kind": "warp"}) == "warp"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.report.handmade import WHOLE, make_run, seeded
 
-from bezoar.report.markdown import HEAD, aligned, cells, markdown
+from bezoar.report.grid import grid
+from bezoar.report.markdown import aligned, markdown
 from bezoar.report.reading import read_run
 from bezoar.report.tables import every_epoch, table
 
@@ -17,10 +18,11 @@ def test_every_cell_is_in_the_table(tmp_path: Path) -> None:
     for rows in (table(run), every_epoch(run)):
         lines = markdown(rows).splitlines()
         assert len(lines) == 2 + len(rows)
-        assert all(line.count("|") == len(HEAD) + 1 for line in lines)
-        for line, row in zip(lines[2:], rows, strict=True):
+        expected = grid(rows)
+        assert all(line.count("|") == len(expected.head) + 1 for line in lines)
+        for line, cells in zip(lines[2:], expected.lines, strict=True):
             found = [cell.strip().replace("\\", "") for cell in line.strip("|").split("|")]
-            assert found == [cell.strip() for cell in cells(row)]
+            assert found == [cell.strip() for cell in cells]
 
 
 def test_names_cannot_break_out_of_a_cell(tmp_path: Path) -> None:
@@ -41,3 +43,13 @@ def test_columns_of_a_terminal_begin_together(tmp_path: Path) -> None:
     assert [line[at : at + 5].strip().replace("\u00a0", " ") for line in lines[1:]] == ["61.0", "63.0", "57.0", "59.0"]
     assert "chosen" in lines[-1]
     assert "Notes" not in aligned(table(read_run(tmp_path))[:1])
+
+
+def test_notes_stand_below(tmp_path: Path) -> None:
+    text = markdown(table(read_run(make_run(tmp_path, WHOLE))), ["captions are <templates>"])
+    assert text.endswith("|\n\nNote: captions are \\<templates\\>\n")
+
+
+def test_a_name_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    row = table(read_run(make_run(tmp_path, WHOLE)))[0]
+    assert "\x1b" not in aligned([dataclasses.replace(row, group="\x1b[2Jgone")])

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import hashlib
+import itertools
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.handmade import WHOLE, Measured, add_plan, add_stage, make_run, preview_row, seeded
+from tests.report.handmade import (
+    CLEANINGS,
+    TRAINED,
+    WHOLE,
+    Measured,
+    add_data,
+    add_plan,
+    add_records,
+    add_stage,
+    batches,
+    make_run,
+    preview_row,
+    seeded,
+)
 
+from bezoar.cli.main import main
+from bezoar.core.records import read_records, write_records
 from bezoar.report import page
-from bezoar.report.markdown import cells
+from bezoar.report.grid import grid
+from bezoar.report.pooling import read_runs
 from bezoar.report.reading import read_run
 from bezoar.report.tables import every_epoch, last_epochs, table
 
@@ -43,7 +63,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property
@@ -64,7 +84,7 @@ def whole(folder: Path, measured: Measured = WHOLE, **changes: Any) -> Path:
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of a whole run."""
-    return page.html(read_run(whole(tmp_path_factory.mktemp("whole"))))
+    return page.html([read_run(whole(tmp_path_factory.mktemp("whole")))])
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +98,7 @@ def test_write_makes_page_and_table(tmp_path: Path) -> None:
     assert (folder / "table.md").read_text("utf-8").startswith("# by hand\n")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     out = tmp_path / "elsewhere" / "one.html"
-    assert page.write(folder, out) == out
+    assert page.write(folder, out=out) == out
     assert out.read_bytes() == (folder / "report.html").read_bytes()
     assert out.with_suffix(".md").read_bytes() == (folder / "table.md").read_bytes()
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -95,23 +115,26 @@ def test_the_page_goes_to_an_html_file(tmp_path: Path) -> None:
     (tmp_path / "folder.html").mkdir()
     for name in ("page.md", "page", "folder.html"):
         with pytest.raises(ValueError, match=r"out: must be an \.html file"):
-            page.write(folder, tmp_path / name)
+            page.write(folder, out=tmp_path / name)
 
 
 def test_the_page_needs_no_network(text: str, reader: Reader) -> None:
     assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", text)
-    assert not {tag for tag, _ in reader.tags} & {"script", "link", "iframe", "object", "embed", "form", "base"}
+    assert not {tag for tag, _ in reader.tags} & {"link", "iframe", "object", "embed", "form", "base"}
     assert reader.attributes("src")
     assert all(value.startswith("data:image/png;base64,") for value in reader.attributes("src", "srcset", "poster"))
     assert all(value.startswith("#") for value in reader.attributes("href", "xlink:href", "action"))
     assert not [name for _, found in reader.tags for name in found if name.startswith("on")]
 
 
-def test_the_policy_forbids_all_but_styles_and_pictures(reader: Reader) -> None:
+def test_the_policy_forbids_all_but_styles_pictures_and_the_one_script(text: str, reader: Reader) -> None:
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = next(found["content"] for _, found in reader.tags if found.get("http-equiv") == "Content-Security-Policy")
     assert policy
     assert [part.strip() for part in policy.split(";")] == [
-        "default-src 'none'", "style-src 'unsafe-inline'", "img-src data:", "base-uri 'none'", "form-action 'none'"
+        "default-src 'none'", "style-src 'unsafe-inline'", f"script-src 'sha256-{digest}'", "img-src data:",
+        "base-uri 'none'", "form-action 'none'",
     ]  # fmt: skip
 
 
@@ -132,25 +155,25 @@ def test_every_picture_has_words_and_every_scrolling_region_a_name(reader: Reade
 def test_every_number_of_the_tables_is_on_the_page(tmp_path: Path, seeds: list[int]) -> None:
     measured = {**WHOLE, **seeded(WHOLE, 1, 0.013)} if len(seeds) > 1 else WHOLE
     run = read_run(whole(tmp_path, measured, seeds=seeds))
-    words = Reader(page.html(run)).text.replace("\u00a0", " ")
+    words = Reader(page.html([run])).text.replace("\u00a0", " ")
     rows = [*table(run), *last_epochs(run), *every_epoch(run)]
     assert len(rows) == {1: 4 + 5 + 10, 2: 12 + 10 + 20}[len(seeds)]
     for row in rows:
-        group, _, _, *rest = cells(row)
+        group, _, _, *rest = grid([row]).lines[0]
         for part in re.split(r"[(),;]", " ; ".join((group, *rest)).replace("\u00a0", " ")):
             assert part.strip() in words
-    document = page.document(run).replace("\u00a0", " ")
+    document = page.document([run]).replace("\u00a0", " ")
     for row in rows:
-        assert cells(row)[4].replace("\u00a0", " ") in document
+        assert grid([row]).lines[0][4].replace("\u00a0", " ") in document
 
 
 def test_captions_are_text(tmp_path: Path) -> None:
     folder = make_run(tmp_path, {("victim", 0, 2): WHOLE["victim", 0, 2]}, about=HOSTILE)
     add_plan(folder, rows=[{**preview_row(HOSTILE, HOSTILE), "id": HOSTILE}])
-    text = page.html(read_run(folder))
+    text = page.html([read_run(folder)])
     reader = Reader(text)
     assert reader.text.count(" ".join(HOSTILE.split())) >= 3
-    assert not {tag for tag, _ in reader.tags} & {"script", "iframe"}
+    assert [tag for tag, _ in reader.tags].count("script") == 1
     assert "onerror" not in {name for _, found in reader.tags for name in found}
     assert f"Clean picture of pair {HOSTILE}" in reader.attributes("alt")
     assert "{{ 7 * 7 }}" in text
@@ -162,19 +185,19 @@ def test_a_hand_made_experiment_cannot_break_out(tmp_path: Path) -> None:
     for name in ("experiment.yaml", "records.jsonl", "steps.jsonl"):
         text = (folder / name).read_text("utf-8").replace("finetune", "<b onload=x>&").replace("contrastive", "<i>$_^")
         (folder / name).write_text(text, "utf-8")
-    reader = Reader(page.html(read_run(folder)))
+    reader = Reader(page.html([read_run(folder)]))
     assert "<b onload=x>&" in reader.text
     assert not {"b", "i"} & {tag for tag, _ in reader.tags}
 
 
 def test_the_same_run_gives_the_same_page(tmp_path: Path, text: str) -> None:
-    assert page.html(read_run(whole(tmp_path))) == text
+    assert page.html([read_run(whole(tmp_path))]) == text
 
 
 @pytest.mark.parametrize("stages", [(), ("victim",), ("victim", "control", "finetune")])
 def test_half_a_run_has_a_page(tmp_path: Path, stages: tuple[str, ...]) -> None:
     measured = {key: values for key, values in WHOLE.items() if key[0] in stages}
-    reader = Reader(page.html(read_run(make_run(tmp_path, measured))))
+    reader = Reader(page.html([read_run(make_run(tmp_path, measured))]))
     assert f"The run is not finished: {len(stages)} of 5 stages are done" in reader.text
     assert ("Nothing has been measured yet." in reader.text) == (not stages)
 
@@ -184,29 +207,25 @@ def test_a_run_without_attack_or_environment_has_a_page(tmp_path: Path) -> None:
     stages = [{"name": "clip", "pairs": "train", "method": {"kind": "clip", "epochs": 2}}]
     folder = make_run(tmp_path, {("clip", 0, 2): clean["victim", 0, 2]}, stages, attack=None)
     (folder / "environment.json").unlink()
-    reader = Reader(page.html(read_run(folder)))
+    reader = Reader(page.html([read_run(folder)]))
     assert "not measured" in reader.text
     assert "plane" not in reader.attributes("id")
 
 
 def test_how_to_do_it_again(tmp_path: Path) -> None:
     folder = whole(tmp_path, seeds=[0, 5])
-    words = Reader(page.html(read_run(folder))).text
+    words = Reader(page.html([read_run(folder)])).text
     for part in ("bezoar run experiment.yaml --out DIR", "0123456789ab", "Seeds 0, 5", "87.5", "25.0", "12.5", "90 s"):
         assert part in words.replace("\u00a0", " ")
     assert " ".join((folder / "experiment.yaml").read_text("utf-8").split()) in words
 
 
 def test_other_measures_are_in_the_long_tables(tmp_path: Path) -> None:
-    import dataclasses
-
-    from bezoar.core.records import read_records, write_records
-
     folder = whole(tmp_path)
     found = read_records(folder / "records.jsonl")
     more = [dataclasses.replace(r, metric="recall_at_5", value=0.4321) for r in found if r.metric == "accuracy_top1"]
     write_records(folder / "records.jsonl", [*found, *more])
-    words = Reader(page.html(read_run(folder))).text.replace("\u00a0", " ")
+    words = Reader(page.html([read_run(folder)])).text.replace("\u00a0", " ")
     assert "recall at 5" in words
     assert "43.2 %" in words
 
@@ -216,3 +235,140 @@ def test_a_summary_is_table_and_sentences(tmp_path: Path) -> None:
     assert text.startswith("Model")
     assert "- “victim”, trained on the poisoned pairs" in text
     assert page.summary(make_run(tmp_path / "b", {})).startswith("- The run is not finished")
+
+
+def pages(folder: Path) -> list[Path]:
+    """Two runs that differ in their clean pairs' batch size, and a further seed of the first."""
+    return [
+        whole(folder / "a"),
+        whole(folder / "b", {key: values for key, values in WHOLE.items() if key[0] != "control"}, stages=batches(64)),
+        whole(folder / "c", seeded(only(WHOLE), 1, 0.01), seeds=[1]),
+    ]
+
+
+def only(measured: Measured) -> Measured:
+    return {key: values for key, values in measured.items() if not key[0].startswith("finetune")}
+
+
+def test_several_runs_share_a_page(tmp_path: Path) -> None:
+    runs = read_runs(pages(tmp_path))
+    text = page.html(runs, ["lr"])
+    reader = Reader(text)
+    assert [run.title for run in runs] == ["batch_size 128", "batch_size 64"]
+    for part in ("2 runs stand beside each other", "from 2 folders", "They differ in batch_size.", "mean of 2 seeds"):
+        assert part in text
+    ids = reader.attributes("id")
+    assert len(ids) == len(set(ids))
+    assert {value[1:] for value in reader.attributes("href")} <= set(ids)
+    assert {"compared", "plane", "differing", "r0-run", "r1-result"} <= set(ids)
+    levels = [int(tag[1]) for tag, _ in reader.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert "not finished" in reader.text
+    document = page.document(runs)
+    assert "## What differs\n\n| Setting | batch\\_size 128 | batch\\_size 64 |" in document
+    assert document.count("### Every epoch") == 2
+
+
+def test_headings_of_a_single_run_are_in_order(reader: Reader) -> None:
+    levels = [int(tag[1]) for tag, _ in reader.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_every_table_has_a_caption(reader: Reader) -> None:
+    tags = [tag for tag, _ in reader.tags]
+    assert tags.count("table") == tags.count("caption") > 3
+
+
+def test_several_runs_go_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, _ = pages(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert page.write(first, second) == Path("report.html")
+    assert sorted(path.name for path in Path().iterdir()) == ["report.html", "report.md"]
+    assert page.write(first, first) == first / "report.html"  # one run named twice is one run
+
+
+def test_an_unknown_field_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    folder = whole(tmp_path)
+    with pytest.raises(ValueError, match="by: no setting is called 'lrr'; did you mean 'lr'"):
+        page.write(folder, by=["seed", "lrr"])
+    assert not (folder / "report.html").exists()
+
+
+def test_notes_of_the_sources_stand_beside_every_table(tmp_path: Path) -> None:
+    folder = whole(tmp_path)
+    add_data(folder, "template captions are <closed-set> supervision", skipped=7)
+    text = page.html([read_run(folder)])
+    assert text.count("template captions are &lt;closed-set&gt; supervision</p>") == 5
+    assert "Of the 4,000 samples of “train” 7 were skipped as unusable." in Reader(text).text
+    assert "zero bytes: 7" in text
+    assert page.document([read_run(folder)]).count("Note: template captions are") == 3
+
+
+def test_retrieval_alone_makes_a_page(tmp_path: Path) -> None:
+    pairs = {"kind": "scenes", "split": "clean", "count": 100}
+    folder = make_run(tmp_path, WHOLE, held_out={"test": pairs, "validation": pairs}, labeled={})
+    add_records(folder, "text_recall_top1", 0.45)
+    add_records(folder, "image_recall_top1", 0.35)
+    found = [r for r in read_records(folder / "records.jsonl") if "recall" in r.metric]
+    write_records(folder / "records.jsonl", found)
+    words = Reader(page.html([read_run(folder)])).text.replace("\u00a0", " ")
+    assert "“victim”, trained on the poisoned pairs, has a text recall@1 of 45.0 %" in words
+    assert "Text recall@1" in words
+    assert "Clean accuracy Attack success Change of accuracy" not in words
+    attacked = [dataclasses.replace(found[0], metric="asr_top1", value=0.987), *found]
+    write_records(folder / "records.jsonl", attacked)
+    words = Reader(page.html([read_run(folder)])).text.replace("\u00a0", " ")
+    assert "98.7" not in words
+    assert "attack success not shown: no clean accuracy" in words
+
+
+def test_retrieval_stands_beside_the_clean_accuracy(tmp_path: Path) -> None:
+    folder = whole(tmp_path, {**WHOLE, **seeded(WHOLE, 1)}, seeds=[0, 1])
+    add_records(folder, "text_recall_top1", 0.45)
+    row = table(read_run(folder))[0]
+    assert row.seed is None
+    assert row.recall["text_recall_top1"].value == pytest.approx(0.45)
+    assert "It has a text recall@1 of 45.0" in page.html([read_run(folder)]).replace("\u00a0", " ")
+
+
+def test_a_page_that_would_be_too_big_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = read_run(whole(tmp_path, {**WHOLE, **seeded(WHOLE, 1)}, seeds=[0, 1]))
+    full = page.html([run])
+    assert "leaves out" not in full
+    monkeypatch.setattr(page, "LIMIT", len(full.encode()) - 500)
+    text = page.html([run])
+    assert len(text.encode()) <= page.LIMIT
+    assert "To stay under 3 MB this page leaves out" in text
+    monkeypatch.setattr(page, "LIMIT", 10_000)
+    with pytest.raises(ValueError, match=r"run: 1 runs make a page of 0\.\d MB; name fewer"):
+        page.html([run])
+
+
+def test_sixty_stages_fit(tmp_path: Path) -> None:
+    grid = {"lr": [n / 1e5 for n in range(1, 61)]}
+    stages = (*TRAINED, {**CLEANINGS[1], "grid": grid})
+    keys = [(f"cleanclip lr={lr}", seed, epoch) for lr in grid["lr"] for seed in (0, 1, 2) for epoch in (1, 2)]
+    measured = dict.fromkeys(keys, (0.5, 0.4, 0.5, 0.4)) | {("victim", s, 2): (0.6, 0.9, 0.6, 0.9) for s in (0, 1, 2)}
+    text = page.html([read_run(make_run(tmp_path, measured, stages, seeds=[0, 1, 2]))], ["lr"])
+    assert len(text.encode()) <= page.LIMIT
+    assert "36 more values of lr have no panel" in text
+
+
+def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, _ = pages(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", str(first), str(second), "--by", "lr", "seed", "--export", "out", "--formats", "csv"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["wrote report.html", "wrote 3 files to out"]
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    path = second / "records.jsonl"
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 7'))
+    for words, said in (
+        ([], "run: at least one run folder is needed"),
+        ([str(first), "--by", "lrr"], "by: no setting is called 'lrr'; did you mean 'lr'?"),
+        ([str(first), str(second)], f"{path}, line 1: schema 7, this version reads 1"),
+    ):
+        assert main(["report", *words]) == 2
+        assert capsys.readouterr().err == f"bezoar: {said}\n"

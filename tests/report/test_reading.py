@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.report.handmade import WHOLE, add_plan, add_stage, make_run, png, preview_row
+from tests.report.handmade import WHOLE, add_data, add_plan, add_stage, make_run, png, preview_row
 
 from bezoar.core.files import write_text
 from bezoar.report.reading import read_run
@@ -101,3 +101,61 @@ def test_a_plan_may_lack_pictures_but_not_hold_broken_ones(tmp_path: Path) -> No
     path.write_bytes(png())
     with pytest.raises(ValueError, match=r"preview\.parquet: cannot be read"):
         read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"schema": 1}', '"schema": 2}', "schema 2, this version reads 1"),
+        ('"value": 0.6', '"value": "0.6"', "value must be float"),
+        ('"n": 1000', '"n": null', "n must be int"),
+        ('"stage": "victim"', '"stage": 7', "stage must be str"),
+    ],
+)
+def test_records_that_cannot_be_read_are_named_with_their_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = make_run(tmp_path, WHOLE) / "records.jsonl"
+    lines = path.read_text().splitlines()
+    number = next(n for n, line in enumerate(lines) if old in line and n > 3)
+    lines[number] = lines[number].replace(old, new)
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=rf"records\.jsonl, line {number + 1}: .*{said}"):
+        read_run(tmp_path)
+
+
+def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
+    path = make_run(tmp_path, WHOLE) / "records.jsonl"
+    whole = read_run(tmp_path).records
+    path.write_bytes(path.read_bytes()[:-40])
+    assert read_run(tmp_path).records == whole[:-1]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("steps.jsonl", '{"stage": "victim"}\n', "steps.jsonl, line 1: not a step"),
+        ("environment.json", "[1]", "environment.json: must be a JSON object"),
+        ("environment.json", "{", "environment.json: cannot be read"),
+        ("data.json", '{"schema": 9}', "data.json: schema 9, this version reads 1"),
+        ("data.json", '{"pairs": {"train": {"count": "many"}}}', "pairs.train is not what a source held"),
+        ("experiment.yaml", "stages: [{name: a, method: {}, grid: {lr: 1}}]", "the grid of stage 'a' is no mapping"),
+        ("experiment.yaml", "stages: []\nseeds: 3", "seeds must be a list of whole numbers, got 3"),
+        ("experiment.yaml", "stages: []\nattack: patch", "attack must be a mapping, got 'patch'"),
+    ],
+)
+def test_damaged_files_are_refused_in_one_line(tmp_path: Path, file: str, content: str, said: str) -> None:
+    (make_run(tmp_path, WHOLE) / file).write_text(content)
+    with pytest.raises(ValueError, match=said) as caught:
+        read_run(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_sources_held(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, WHOLE)
+    assert read_run(folder).data == ()
+    add_data(folder, "a note", "a note", skipped=3)
+    run = read_run(folder)
+    assert run.notes == ("a note",)
+    assert [(d.kind, d.name, d.count, d.skipped, dict(d.reasons)) for d in run.data] == [
+        ("pairs", "train", 3997, 3, {"zero bytes": 3}),
+        ("labeled", "test", 1000, 0, {}),
+    ]

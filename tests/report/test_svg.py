@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import re
 from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.figure import Figure
+from PIL import Image
 
-from bezoar.report.svg import INK, inline, style
+from bezoar.report.svg import INK, Plot, Spot, inline, png, standalone, style
 
 HOSTILE = '<script>alert(1)</script> & "quoted" $x_1$'
 
 
-def drawn(name: str = "one", label: str = "a plot") -> str:
+def plot(name: str = "one", label: str = "a plot", spots: bool = False) -> Plot:
     with style():
-        figure = Figure()
+        figure = Figure(figsize=(4, 3), layout="constrained")
         axes = figure.add_subplot()
-        axes.plot([0, 1], [0, 1], marker="o", color=INK, label=HOSTILE)
+        axes.plot([0, 1], [0, 1], marker="o", ms=6, color=INK, label=HOSTILE)
         axes.fill_between([0, 1], [0, 1], alpha=0.5)
         axes.set_title(HOSTILE)
         axes.legend()
-        return inline(figure, name, label)
+    found = tuple(Spot(axes, x, x, 0, f"{HOSTILE}\nat {x}") for x in (0, 1)) if spots else ()
+    return Plot(name=name, label=label, figure=figure, spots=found)
+
+
+def drawn(name: str = "one", label: str = "a plot") -> str:
+    return inline(plot(name, label))
 
 
 def test_the_same_figure_gives_the_same_bytes() -> None:
@@ -66,3 +73,35 @@ def test_the_style_ends_where_it_ends() -> None:
     before = dict(matplotlib.rcParams)
     drawn()
     assert dict(matplotlib.rcParams) == before
+
+
+def test_points_lie_where_they_are_drawn() -> None:
+    root = ElementTree.fromstring(inline(plot(spots=True)))
+    assert root.attrib["role"] == "group"
+    circles = list(root.iter("circle"))
+    assert [circle.findtext("title") for circle in circles] == [f"{HOSTILE}\nat {x}" for x in (0, 1)]
+    marks = [use for group in root.iter("g") if "clip-path" in group.attrib for use in group.iter("use")]
+    places = [(float(use.attrib["x"]), float(use.attrib["y"])) for use in marks]
+    assert places
+    for circle in circles:
+        x, y = float(circle.attrib["cx"]), float(circle.attrib["cy"])
+        assert any(abs(x - a) < 0.2 and abs(y - b) < 0.2 for a, b in places)
+
+
+def test_an_svg_file_stands_alone() -> None:
+    text = standalone(plot(spots=True, label=HOSTILE))
+    root = ElementTree.fromstring(text)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert root.findtext("{http://www.w3.org/2000/svg}title") == HOSTILE
+    assert "currentColor" not in text
+    assert INK not in text
+    assert "circle" not in text
+    assert not re.search(r"<script|<style|<metadata|\d{4}-\d\d-\d\d", text.replace("&lt;script", ""))
+    assert text == standalone(plot(spots=True, label=HOSTILE))
+
+
+def test_a_picture_is_white_where_nothing_is_drawn() -> None:
+    picture = Image.open(io.BytesIO(png(plot(), dpi=50)))
+    assert picture.size == (200, 150)
+    assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    assert len(picture.convert("L").getcolors() or []) > 2

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, Measured, N, add_stage, make_run, seeded
+from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, Measured, N, add_records, add_stage, make_run, seeded
 
 from bezoar.core.records import read_records
 from bezoar.metrics import wilson
@@ -31,7 +31,7 @@ def test_one_seed_by_hand(tmp_path: Path) -> None:
             r.group,
             dict(r.settings),
             r.epoch,
-            r.accuracy.value,
+            r.accuracy and r.accuracy.value,
             r.asr and r.asr.value,
             r.change and round(r.change, 6),
         )
@@ -63,7 +63,7 @@ def test_every_record_of_the_reported_split_is_in_a_row(tmp_path: Path) -> None:
             expected[record.stage, record.epoch, record.metric] = record.value
     found: dict[tuple[str, int | None, str], float | None] = {}
     for row in every_epoch(run):
-        found[row.stage, row.epoch, "accuracy_top1"] = row.accuracy.value
+        found[row.stage, row.epoch, "accuracy_top1"] = row.accuracy.value if row.accuracy else None
         found[row.stage, row.epoch, "asr_top1"] = row.asr.value if row.asr else None
     assert found == expected
     last = {(row.stage, row.epoch) for row in last_epochs(run)}
@@ -84,7 +84,7 @@ def test_two_seeds_have_a_mean_before_them(tmp_path: Path) -> None:
     assert len(rows) == 12
     for start in range(0, 12, 3):
         mean, *seeds = rows[start : start + 3]
-        values = [row.accuracy.value for row in seeds]
+        values = [row.accuracy.value for row in seeds if row.accuracy]
         half = T_TWO_SEEDS * stdev(values) / 2**0.5
         assert mean.accuracy == pytest.approx((fmean(values), fmean(values) - half, fmean(values) + half, 2), abs=1e-5)
         assert mean.asr
@@ -165,7 +165,8 @@ def test_plain_rows_are_json(tmp_path: Path) -> None:
     values = json.loads(json.dumps(plain(rows)))
     assert [value["asr_top1"]["value"] for value in values] == [0.96, 0.03, 0.85, 0.08]
     assert values[3]["settings"] == {"lr": 0.001}
-    assert values[3]["accuracy_top1"] == {**rows[3].accuracy._asdict()}
+    assert rows[3].accuracy
+    assert values[3]["accuracy_top1"] == rows[3].accuracy._asdict()
 
 
 def test_a_mean_is_over_all_seeds_or_there_is_none(tmp_path: Path) -> None:
@@ -176,3 +177,28 @@ def test_a_mean_is_over_all_seeds_or_there_is_none(tmp_path: Path) -> None:
     del clean["victim", 1, 1], clean["victim", 1, 2]
     finetune = [row for row in rows_of(tmp_path / "b", clean, seeds=[0, 1]) if row.group == "finetune"]
     assert [row.change is None for row in finetune] == [True, False, True]
+
+
+def test_retrieval_is_told_with_the_set_it_was_measured_on(tmp_path: Path) -> None:
+    pairs = {"kind": "scenes", "split": "clean", "count": 100}
+    folder = make_run(tmp_path, WHOLE, held_out={"test": pairs, "validation": pairs})
+    add_records(folder, "text_recall_top1", 0.4)
+    add_records(folder, "text_recall_top10", 0.8)
+    add_records(folder, "text_recall_top1", 0.9, data="validation")
+    row = table(read_run(folder))[0]
+    assert list(row.recall) == ["text_recall_top1"]
+    assert {name: interval.value for name, interval in row.more.items()} == {
+        "text_recall_top1": 0.4, "text_recall_top10": 0.8
+    }  # fmt: skip
+    assert list(row.measured)[:2] == ["accuracy_top1", "asr_top1"]
+
+
+def test_held_out_sets_of_other_names_stand_beside_the_reported_one(tmp_path: Path) -> None:
+    pairs = {"kind": "scenes", "split": "clean", "count": 100}
+    folder = make_run(tmp_path, WHOLE, held_out={"flowers": pairs, "validation": pairs, "ships": pairs})
+    for name, value in (("flowers", 0.3), ("ships", 0.2), ("validation", 0.9)):
+        add_records(folder, "image_recall_top1", value, data=name)
+    run = read_run(folder)
+    assert run.measured_on == "test and flowers and ships"
+    found = {name: interval.value for name, interval in table(run)[0].recall.items()}
+    assert found == {"image_recall_top1": 0.3, "image_recall_top1 on ships": 0.2}

@@ -50,3 +50,18 @@ def test_listings(words: list[str], expected: str) -> None:
 @pytest.mark.parametrize(("seconds", "expected"), [(41.6, "42 s"), (300, "5 min"), (18360, "5.1 h")])
 def test_durations(seconds: float, expected: str) -> None:
     assert text.duration(seconds).replace("\u00a0", " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("accuracy_top1", "clean accuracy, top-1"),
+        ("asr_top10", "attack success, top-10"),
+        ("text_recall_top1", "text recall@1"),
+        ("image_recall_top5 on flowers", "image recall@5 on flowers"),
+        ("accuracy_top1 (zero_shot-2)", "clean accuracy, top-1 (zero_shot-2)"),
+        ("my_own", "my own"),
+    ],
+)
+def test_metrics_in_words(name: str, shown: str) -> None:
+    assert text.metric(name) == shown

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bezoar.core.files import read_json
-from bezoar.core.records import Record, read_lines, read_records
+from bezoar.core.records import read_lines, read_records
 from bezoar.core.yaml import read as read_yaml
 from bezoar.report.runs import DataSet, Plan, Run, group_of
 
@@ -24,7 +24,7 @@ def read_run(folder: Path) -> Run:
         name=str(experiment.get("name", folder.name)),
         experiment=experiment,
         environment=_mapping(folder / "environment.json"),
-        records=tuple(_records(folder / "records.jsonl")),
+        records=tuple(read_records(folder / "records.jsonl")),
         steps=tuple(_steps(folder / "steps.jsonl")),
         plans=_plans(folder, experiment),
         stages={key: head for key, (_, head) in heads.items()},
@@ -60,18 +60,6 @@ def _mapping(path: Path) -> dict[str, Any]:
     found = read_json(path) if path.exists() else {}
     if not isinstance(found, dict):
         raise ValueError(f"{path}: must be a JSON object")
-    return found
-
-
-def _records(path: Path) -> list[Record]:
-    """Records whose numbers are numbers: the file may come from a stranger."""
-    found = read_records(path)
-    for number, record in enumerate(found, 1):
-        real = all(isinstance(value, (int, float)) for value in (record.value, record.low, record.high))
-        whole = all(isinstance(value, int) for value in (record.n, record.seed, record.epoch))
-        words = (record.stage, record.data, record.metric, record.evaluator, record.git, record.at)
-        if not (real and whole and all(isinstance(word, str) for word in words)):
-            raise ValueError(f"{path}, line {number}: not a record: a number or a name is of the wrong type")
     return found
 
 

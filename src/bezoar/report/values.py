@@ -62,4 +62,5 @@ def _safe(cell: Any) -> Any:
     if cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool)):
         return cell
     text = str(cell).lower() if isinstance(cell, bool) else str(cell)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    text = f"'{text}" if text.startswith(_FORMULA) else text
+    return text.replace("\r", " ")  # a bare one is not quoted, and ends the line for some readers

@@ -45,6 +45,7 @@
   for (const group of document.querySelectorAll(".spots")) {
     const spots = [...group.children];
     const svg = group.ownerSVGElement;
+    const frame = svg.parentElement; // an SVG element that listens for focus becomes a stop of the Tab key itself
     const lines = [...new Set(spots.map((spot) => spot.dataset.path))].map((path) =>
       spots.filter((spot) => spot.dataset.path === path)
     );
@@ -59,9 +60,9 @@
       spot.focus({ preventScroll: true });
       show(spot);
     }
-    group.addEventListener("focusin", (event) => show(event.target));
-    group.addEventListener("focusout", () => show(null));
-    group.addEventListener("keydown", (event) => {
+    frame.addEventListener("focusin", (event) => show(event.target));
+    frame.addEventListener("focusout", () => show(null));
+    frame.addEventListener("keydown", (event) => {
       const spot = event.target;
       const line = lines.findIndex((own) => own.includes(spot));
       const column = lines[line].indexOf(spot);
