@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import io
 import itertools
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 from tests.report.handmade import (
     CLEANINGS,
     TRAINED,
@@ -29,7 +32,7 @@ from tests.report.handmade import (
 
 from bezoar.cli.main import main
 from bezoar.core.records import read_records, write_records
-from bezoar.report import page
+from bezoar.report import export, page
 from bezoar.report.grid import grid
 from bezoar.report.pooling import read_runs
 from bezoar.report.reading import read_run
@@ -372,3 +375,46 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     ):
         assert main(["report", *words]) == 2
         assert capsys.readouterr().err == f"bezoar: {said}\n"
+
+
+def test_names_of_any_kind(tmp_path: Path) -> None:
+    """Scripts that no font here has, a name that a plot would hide, and what would steer a terminal or break XML."""
+    folder = whole(tmp_path / "run")
+    for odd in ("毒性蘑菇🍄", "_hidden", "\u202eright to left", "\\x1b[31m"):
+        make_run(tmp_path / "run", WHOLE)
+        for name in ("experiment.yaml", "records.jsonl", "steps.jsonl"):
+            path = folder / name
+            word = odd.replace("\\x1b", "\\u001b") if name.endswith("l") and "x1b" in odd else odd
+            text = path.read_text("utf-8").replace("name: finetune", f'name: "{word}"')
+            path.write_text(text.replace('"finetune"', f'"{word}"'), "utf-8")
+        shown = odd.replace("\\x1b", "\x1b")
+        run = read_run(folder)
+        assert shown in run.groups
+        text = page.html([run], ["method"])
+        assert shown.replace("\x1b", "") in text.replace("\x1b", "")
+        for path in export(folder, to=tmp_path / "out", formats=["svg", "tex", "csv"]):
+            assert path.suffix != ".svg" or ElementTree.fromstring(path.read_bytes()).tag.endswith("svg")
+
+
+def test_a_run_of_nothing_has_a_page(tmp_path: Path) -> None:
+    (tmp_path / "experiment.yaml").write_text("stages: []\nseeds: []\n")
+    assert "Nothing has been measured yet." in page.html([read_run(tmp_path)])
+    assert page.document([read_run(tmp_path)]).startswith(f"# {tmp_path.name.replace('_', chr(92) + '_')}")
+
+
+def test_big_pictures_fit(tmp_path: Path) -> None:
+    """Pictures of 224 pixels, of three triggers and three seeds, as noisy as pictures get."""
+    noise = Image.effect_noise((224, 224), 120).convert("RGB")
+    stream, dotted = io.BytesIO(), io.BytesIO()
+    noise.save(stream, "PNG")
+    noise.paste((255, 0, 0), (200, 200, 216, 216))
+    noise.save(dotted, "PNG")
+    row = {**preview_row(), "clean": stream.getvalue(), "triggered": dotted.getvalue()}
+    folder = make_run(tmp_path, WHOLE, seeds=[0, 1, 2])
+    for seed in (0, 1, 2):
+        add_plan(folder, seed, rows=[row] * 12)
+    text = page.html([read_run(folder)])
+    assert len(text.encode()) <= page.LIMIT
+    assert "compressed" in text
+    assert "Every epoch" in text
+    assert text.count("<article") >= 3

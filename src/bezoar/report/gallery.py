@@ -44,7 +44,7 @@ class Wall:
     """None where the plan keeps no picture of this trigger."""
 
 
-def walls(run: Run, most: int) -> Iterator[Wall]:
+def walls(run: Run, most: int, lossy: bool = False) -> Iterator[Wall]:
     """Every trigger of every plan, with at most ``most`` pictures each; of later seeds fewer."""
     first = run.plans[0].seed if run.plans else 0
     for plan in run.plans:
@@ -57,7 +57,7 @@ def walls(run: Run, most: int) -> Iterator[Wall]:
                 pairs=plan.pairs,
                 seed=plan.seed,
                 trigger=words(_triggers(plan)[number]) if number < len(_triggers(plan)) else "",
-                exhibits=tuple(map(exhibit, kept)),
+                exhibits=tuple(exhibit(row, lossy) for row in kept),
             )
 
 
@@ -71,24 +71,35 @@ def words(trigger: Mapping[str, Any]) -> str:
     return f"{trigger.get('kind', 'trigger')}{': ' if plain else ''}{', '.join(plain)}"
 
 
-def exhibit(row: Mapping[str, Any]) -> Exhibit:
-    """A row of ``preview.parquet`` with its amplified difference; raises ``ValueError`` for what is no such row."""
+def exhibit(row: Mapping[str, Any], lossy: bool = False) -> Exhibit:
+    """A row of ``preview.parquet`` with its amplified difference; raises ``ValueError`` for what is no such row.
+
+    The difference is taken before anything is compressed with loss.
+    """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(row["clean"])) as clean, Image.open(io.BytesIO(row["triggered"])) as triggered:
             changed, factor = _difference(clean.convert("RGB"), triggered.convert("RGB"))
         return Exhibit(
-            id=row["id"], original=row["original"], caption=row["caption"], clean=address(row["clean"]),
-            triggered=address(row["triggered"]), difference=address(changed), factor=factor,
+            id=row["id"], original=row["original"], caption=row["caption"], clean=address(row["clean"], lossy),
+            triggered=address(row["triggered"], lossy), difference=address(changed, lossy), factor=factor,
             width=clean.width, height=clean.height,
         )  # fmt: skip
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"preview.parquet: not a row of poisoned pictures: {error!r}") from None
 
 
-def address(png: bytes) -> str:
-    """PNG bytes as an address that holds them."""
+def address(png: bytes, lossy: bool = False) -> str:
+    """PNG bytes as an address that holds them, with ``lossy`` as JPEG where that is smaller."""
+    from PIL import Image
+
+    if lossy:
+        stream = io.BytesIO()
+        with Image.open(io.BytesIO(png)) as picture:
+            picture.convert("RGB").save(stream, "JPEG", quality=90)
+        if len(stream.getvalue()) < len(png):
+            return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 

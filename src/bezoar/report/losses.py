@@ -32,7 +32,8 @@ def losses(run: Run, group: Group, name: str, bins: int = BINS) -> Plot | None:
             number = terms.index(term)
             label = "" if term in axes.get_legend_handles_labels()[1] else term
             color, dash = COLORS[number % len(COLORS)], _DASHES[number // len(COLORS) % len(_DASHES)]
-            axes.plot(steps, values, lw=1.4, alpha=0.85, label=label, color=color, ls=dash)
+            mark = "." if len(steps) == 1 else ""
+            axes.plot(steps, values, lw=1.4, marker=mark, alpha=0.85, label=label, color=color, ls=dash)
         shown = [value for _, values in curves.values() for value in values]
         if min(shown) > 0 and max(shown) > 50 * min(shown):
             axes.set_yscale("log")

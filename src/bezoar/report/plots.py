@@ -214,7 +214,8 @@ def explained(figure: Figure, scene: Scene) -> int:
     first = {title: number for number, title in enumerate(scene.runs)}
     entries = sorted(scene.legend.items(), key=lambda entry: (_ORDER.get(entry[1][1], 1), first.get(entry[0], 0)))
     handles: list[Line2D | Patch] = []
-    for name, (color, mark) in entries[:_ENTRIES]:
+    for text, (color, mark) in entries[:_ENTRIES]:
+        name = f" {text}" if text.startswith("_") else text  # such labels are hidden
         if mark in ("", "goal"):
             handles.append(Patch(color=color, alpha=0.2 if mark else 1, lw=0, label=name))
             continue

@@ -70,10 +70,11 @@ def _model(run: Run, row: Row, first: bool) -> str:
     seeds = next(iter(row.measured.values())).n
     where = f"{_name(row)}{_role(row)}{f', on average over {seeds} seeds,' if row.seed is None else ''}"
     found = listing([f"{metric(name)} of {_share(interval)}" for name, interval in row.recall.items()])
+    found = f"{'an' if found[:1] in 'aeiou' else 'a'} {found}" if found else ""
     if row.accuracy is None:
-        return f"{where} has a {found}.{_remark(run, row)}" if found else f"{where} was measured.{_remark(run, row)}"
+        return f"{where} has {found}.{_remark(run, row)}" if found else f"{where} was measured.{_remark(run, row)}"
     clean = f"a clean accuracy of {_share(row.accuracy)}{_moved(row)}"
-    recall = f" It has a {found}." if found else ""
+    recall = f" It has {found}." if found else ""
     if row.asr is None:
         return f"{where} has {clean}.{recall}{_remark(run, row)}"
     if row.role == "cleaned" and not first:

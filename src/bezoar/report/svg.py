@@ -6,6 +6,7 @@ import contextlib
 import html
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,8 @@ def style() -> Iterator[None]:
         "legend.frameon": False,
         "savefig.facecolor": "none",
     }
-    with matplotlib.rc_context(look):
+    with matplotlib.rc_context(look), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)  # the reader's fonts may have it
         yield
 
 
@@ -118,6 +120,7 @@ def _drawn(plot: Plot) -> tuple[str, str]:
     with style():
         plot.figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = stream.getvalue()
+    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text)  # no XML may hold them, and a name may
     text = re.sub(r"<style[^>]*>.*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)
     head, body = text.split(">", 1)
     return head, body

@@ -26,6 +26,8 @@ class Thin:
 
     pictures: int = 8
     """Of each trigger."""
+    lossy: bool = False
+    """Whether pictures are compressed with loss."""
     epochs: bool = True
     """Whether the table of every epoch is there, and every epoch can be pointed at."""
     bins: int = BINS
@@ -38,6 +40,7 @@ class Thin:
         """What is left out, in a sentence; empty where nothing is."""
         full = Thin()
         parts = (
+            "what the eye does not see in pictures (compressed; changes were measured before)" if self.lossy else "",
             ("all pictures" if not self.pictures else f"all but {self.pictures} pictures of each trigger")
             if self.pictures < full.pictures
             else "",
@@ -51,11 +54,12 @@ class Thin:
 
 LEVELS = (
     Thin(),
-    Thin(pictures=2),
-    Thin(pictures=2, epochs=False),
-    Thin(pictures=1, epochs=False, bins=40),
-    Thin(pictures=1, epochs=False, bins=0),
-    Thin(pictures=0, epochs=False, bins=0, rows=200),
+    Thin(lossy=True),
+    Thin(lossy=True, pictures=3),
+    Thin(lossy=True, pictures=1, bins=40),
+    Thin(lossy=True, pictures=1, bins=40, epochs=False),
+    Thin(lossy=True, pictures=1, bins=0, epochs=False),
+    Thin(lossy=True, pictures=0, bins=0, epochs=False, rows=200),
 )
 """From everything to what any page can hold."""
 
@@ -109,7 +113,7 @@ def view(run: Run, prefix: str, by: Sequence[str], thin: Thin) -> View:
         plane=inline(replace(plot, name=f"{prefix}plane")) if plot else "",
         facets=multiples([run], by, thin),
         losses={name: inline(curve) for name, curve in curves.items() if curve},
-        walls=tuple(walls(run, thin.pictures)),
+        walls=tuple(walls(run, thin.pictures, thin.lossy)),
         roles={name: role_of(run, group) for name, group in run.groups.items()},
         seconds={name: _seconds(run, name) for name in run.groups},
         revisions=sorted({record.git for record in run.records}),
