@@ -135,6 +135,7 @@ class Poison:
         from bezoar.attacks.survival import measure, refuse_dead
         from bezoar.experiment.verbs import poison
 
+        self.keys.refuse_idle(self.pairs)
         if self.dry_run:
             pairs = self.keys.of(self.pairs).open()
             plan = self.attack.plan(pairs, self.seed)
@@ -189,6 +190,7 @@ class Train:
     def __call__(self) -> None:
         from bezoar.experiment.verbs import planned, train
 
+        self.keys.refuse_idle(self.pairs, self.val)
         attack = planned(self.poison) if self.poison else None
         with listening() as listen:
             folder = train(
@@ -227,6 +229,7 @@ class Clean:
     def __call__(self) -> None:
         from bezoar.experiment.verbs import clean, planned
 
+        self.keys.refuse_idle(self.pairs, self.val)
         against = planned(self.against) if self.against else None
         with listening() as listen:
             folder = clean(
@@ -273,6 +276,7 @@ class Evaluate:
             raise ValueError("target: a trigger needs the class it is to call up")
         if self.target and not (self.trigger or self.poison):
             raise ValueError("trigger: a target needs the trigger that is to call it up")
+        self.keys.refuse_idle(self.data, self.held_out)
         success = AttackSuccess(templates=self.templates, trigger=self.trigger, target=self.target)
         measured = (ZeroShot(templates=self.templates), success) if self.data else ()
         measures = evaluate(
@@ -323,7 +327,7 @@ def listening() -> Any:
 
 def side_by_side(experiment: Experiment, jobs: int | None) -> int:
     """How many stages to run at a time: as many as the cores take, one on a GPU."""
-    from bezoar.experiment.verbs import cores
+    from bezoar.core.machine import cores
     from bezoar.models.clip import pick_device
 
     if jobs is not None and jobs < 1:

@@ -34,10 +34,32 @@ class Keys:
     """Column of labels."""
 
     def of(self, source: S) -> S:
-        """``source`` with the columns named; those that its kind has no use for are for another source."""
-        fields = {field.name for field in dataclasses.fields(source)}
-        named = {key: value for key, value in vars(self).items() if value and key in fields}
+        """``source`` with the columns named, also where it is made of another; what it names itself stays."""
+        named = {key: value for key, value in vars(self).items() if value and getattr(source, key, None) == ""}
+        if hasattr(source, "of"):
+            named["of"] = self.of(source.of)
         return dataclasses.replace(source, **named) if named else source
+
+    def refuse_idle(self, *sources: Settings | None) -> None:
+        """Raise ``ValueError`` for a column that none of a command's sources has."""
+        given = [source for source in sources if source is not None]
+        for key, value in vars(self).items():
+            if value and not any(hasattr(_innermost(source), key) for source in given):
+                takers = dict.fromkeys(_taken(_innermost(source)) for source in given)
+                raise ValueError(f"{key.replace('_', '-')}: no source here takes it: {'; '.join(takers)}")
+
+
+def _taken(source: Settings) -> str:
+    """What flags of columns a kind of source takes, in words."""
+    keys = [field.name.replace("_", "-") for field in dataclasses.fields(Keys) if hasattr(source, field.name)]
+    return f"{type(source).__name__} takes {' and '.join(keys) or 'none'}"
+
+
+def _innermost(source: Any) -> Settings:
+    while hasattr(source, "of"):
+        source = source.of
+    assert isinstance(source, Settings)
+    return source
 
 
 NamedKeys = Annotated[Keys, tyro.conf.arg(name="", help="Columns of a table.")]
@@ -61,8 +83,12 @@ class Inspect:
         from bezoar.cli.commands import listening, say
         from bezoar.data.inspection import inspect, write_sheet
 
+        if self.sheet is not None and self.sheet.suffix.lower() != ".png":
+            raise ValueError(f"sheet: must be a .png file, got {self.sheet}")
         family: Family[Any] = LABELED_SOURCES if self.labeled else PAIRS_SOURCES
-        source: Source = self.keys.of(family.parse_text(self.source))
+        given = family.parse_text(self.source)
+        self.keys.refuse_idle(given)
+        source: Source = self.keys.of(given)
         with listening() as listen:
             found = inspect(source, listen)
         if self.sheet is not None:
@@ -91,7 +117,8 @@ class Cache:
         for folder in sorted(root.glob("*")) if root.is_dir() else ():
             size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
             total += size
-            say(f"{size / 1e6:10.1f} MB   {folder.name}")
+            unfinished = "" if (folder / "facts.json").exists() else "   not read to the end"
+            say(f"{size / 1e6:10.1f} MB   {folder.name}{unfinished}")
         say(f"{total / 1e6:10.1f} MB   in {root}")
         if self.clear and root.is_dir():
             shutil.rmtree(root)
@@ -112,6 +139,9 @@ class Data:
 
 
 def _told(found: Inspection) -> list[str]:
+    from bezoar.data.class_names import twins
+    from bezoar.data.inspection import spread
+
     kind = "labeled images" if found.classes is not None else "pairs"
     shown = f" of {found.pictures:,} pictures" if found.pictures != found.count else ""
     lines = [f"holds       {found.count:,} {kind}{shown}, fingerprint {found.fingerprint}"]
@@ -122,16 +152,19 @@ def _told(found: Inspection) -> list[str]:
     else:
         lines.append(f"passed over none of {found.skips.rows:,} rows")
     lines.append(
-        f"pictures    {_of(found.widths)} wide, {_of(found.heights)} high, px, of {found.looked_at:,} looked at"
+        f"pictures    {_of(found.widths)} px wide, {_of(found.heights)} px high ({found.looked_at:,} looked at)"
     )
     if found.words:
         lines.append(f"captions    {_of(found.words)} words")
     if found.classes is not None:
         counts = [count for _, count in found.classes]
-        lines.append(f"classes     {len(counts):,}, with {min(counts):,} to {max(counts):,} images")
+        lines.append(f"classes     {len(counts):,}, of {_of(spread(counts))} images each")
         empty = [name for name, count in found.classes if not count]
         if empty:
             lines.append(f"            without an image: {', '.join(empty[:10])}{' …' if len(empty) > 10 else ''}")
+        double = twins([name for name, _ in found.classes])
+        if double:
+            lines.append(f"            one name for two, which zero-shot cannot tell apart: {', '.join(double)}")
         lines.append(f"templates   {len(found.templates) or 'none of its own'}")
     lines += [f"            {name}: {text!r}" for name, text in found.examples]
     return lines + [f"note        {note}" for note in found.notes]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,8 @@ def classes_of(spec: str | tuple[str, ...]) -> tuple[str, ...]:
     """The class names that ``spec`` means: a list as it is, a JSON or text file, a list by name; empty for ``""``.
 
     A text file has a name a line. JSON holds a list of names, a list of objects with ``name``, an object of number to
-    name, or an object with ``classes``. Raises ``ValueError`` for code, for names that stand twice, for none at all.
+    name, or an object with ``classes``. Raises ``ValueError`` for code, for an empty name, for none at all. Two classes
+    may have one name, as in the usual list of ImageNet: numbers tell them apart, see ``twins``.
     """
     if isinstance(spec, str):
         if spec in ("", *CLASS_LISTS):
@@ -48,13 +51,15 @@ def classes_of(spec: str | tuple[str, ...]) -> tuple[str, ...]:
         spec = tuple(_names(_read("classes", spec, "classes", CLASS_LISTS), spec))
     if not spec:
         raise ValueError("classes: the list is empty")
-    twice = next((name for name in spec if spec.count(name) > 1), None) if len(set(spec)) < len(spec) else None
-    if twice is not None:
-        raise ValueError(f"classes: '{twice}' stands twice: zero-shot classification cannot tell them apart")
     empty = next((number for number, name in enumerate(spec) if not name.strip()), None)
     if empty is not None:
         raise ValueError(f"classes.{empty}: the name is empty")
     return spec
+
+
+def twins(classes: Sequence[str]) -> list[str]:
+    """The names that more than one class has."""
+    return [name for name, count in Counter(classes).items() if count > 1]
 
 
 def wordings_of(spec: str | tuple[str, ...]) -> tuple[str, ...]:

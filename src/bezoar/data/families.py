@@ -14,7 +14,7 @@ _TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 def _pairs(text: str) -> dict[str, str] | None:
     """What a path on the command line means as pairs."""
     path = Path(text).expanduser()
-    if path.suffix.lower() in _TABLES or (path.is_dir() and any(path.glob("*.parquet"))):
+    if path.suffix.lower() in _TABLES or path.is_file() or (path.is_dir() and any(path.glob("*.parquet"))):
         return {"kind": "table", "path": text}
     return {"kind": "folder", "path": text} if path.is_dir() or "/" in text else None
 

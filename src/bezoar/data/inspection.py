@@ -14,6 +14,8 @@ from bezoar.core.progress import Listener, silent
 from bezoar.data.pairs import Checked, LabeledSet, Pairs, SharesPictures, Skips
 
 if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
     from bezoar.data.pairs import Images, Source
 
 _LOOKS = 512
@@ -70,10 +72,10 @@ def inspect(source: Source, listen: Listener = silent) -> Inspection:
         count=len(images),
         pictures=images.pictures if isinstance(images, SharesPictures) else len(images),
         skips=images.skips if isinstance(images, Checked) else Skips(rows=len(images), reasons={}, listed=None),
-        widths=_spread([shape[1] for shape in shapes]),
-        heights=_spread([shape[0] for shape in shapes]),
+        widths=spread([shape[1] for shape in shapes]),
+        heights=spread([shape[0] for shape in shapes]),
         looked_at=len(shapes),
-        words=_spread(lengths) if lengths else None,
+        words=spread(lengths) if lengths else None,
         classes=tuple((name, labels[k]) for k, name in enumerate(labeled.classes)) if labeled else None,
         templates=labeled.templates if labeled else (),
         examples=tuple((images.id(i), said_of(images, i)) for i in spread_over(len(images), 5)),
@@ -94,7 +96,8 @@ def said_of(images: Images, index: int) -> str:
     return images.classes[images.label(index)] if isinstance(images, LabeledSet) else ""
 
 
-def _spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float]) -> Spread:
+    """Of at least one number."""
     return Spread(min(values), median(values), max(values))
 
 
@@ -102,8 +105,6 @@ def write_sheet(source: Source, path: Path, count: int = 48) -> None:
     """Write a contact sheet as PNG: ``count`` pictures spread over the source, caption or class beneath each."""
     from PIL import Image, ImageDraw, ImageFont
 
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"sheet: must be a .png file, got {path}")
     images = source.open()
     chosen = spread_over(len(images), count)
     across = min(8, len(chosen))
@@ -118,15 +119,15 @@ def write_sheet(source: Source, path: Path, count: int = 48) -> None:
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         picture = picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BICUBIC)
         sheet.paste(picture, (left + (_CELL - size[0]) // 2, top + (_CELL - size[1]) // 2))
-        for line, text in enumerate(_wrapped(said_of(images, index), font)):
+        for line, text in enumerate(wrapped(said_of(images, index), font)):
             draw.text((left, top + _CELL + 2 + 13 * line), text, "black", font)
     with atomic(path) as stream:
         sheet.save(stream, "PNG")
 
 
-def _wrapped(text: str, font: object) -> list[str]:
+def wrapped(text: str, font: FreeTypeFont | ImageFont) -> list[str]:
     """``text`` in at most ``_LINES`` lines of a cell's width, cut with an ellipsis."""
-    lines, width = [""], font.getlength  # type: ignore[attr-defined]
+    lines, width = [""], font.getlength
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
         if width(longer) <= _CELL:

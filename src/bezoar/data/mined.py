@@ -9,7 +9,7 @@ from pydantic import Field
 
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import digest, nearest, settings
-from bezoar.data.class_names import classes_of, wordings_of
+from bezoar.data.class_names import classes_of, twins, wordings_of
 from bezoar.data.families import AnyPairsSource
 from bezoar.data.pairs import Checked, LabeledSource, SharesPictures, Skips
 from bezoar.data.words import names
@@ -52,6 +52,8 @@ class Mined(LabeledSource):
         classes = classes_of(self.classes)
         if len(classes) < 2:
             raise ValueError(f"classes: zero-shot classification needs two classes at least, got {list(classes)}")
+        if twins(classes):
+            raise ValueError(f"classes: '{twins(classes)[0]}' stands twice: a caption cannot tell them apart")
         odd = next((name for name in self.synonyms if name not in classes), None)
         if odd is not None:
             raise ValueError(f"synonyms: '{odd}' is not a class{nearest(odd, classes)}")

@@ -86,9 +86,9 @@ class TestCaptions:
             ImageFolder(path=str(tmp_path)).open()
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "train.parquet").write_text("")
-        with pytest.raises(ValueError, match="holds no image; it holds a table: name .*/data/train.parquet"):
+        with pytest.raises(ValueError, match=r"holds no image; it holds a table: name .*/data/train.parquet"):
             ImageFolder(path=str(tmp_path)).open()
-        with pytest.raises(ValueError, match="path: .*nowhere cannot be read: No such file"):
+        with pytest.raises(ValueError, match=r"path: .*nowhere cannot be read: No such file"):
             ImageFolder(path=str(tmp_path / "nowhere")).open()
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -125,17 +125,17 @@ class TestLabels:
         assert (labeled.skips.rows, len(labeled)) == (22, 20)
 
     def test_what_cannot_be_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="path: .* has no folder for any class"):
+        with pytest.raises(ValueError, match=r"path: .* has no folder for any class"):
             LabeledFolder(path=str(tmp_path)).open()
         (tmp_path / "a").mkdir()
-        with pytest.raises(ValueError, match="path: .* holds no image"):
+        with pytest.raises(ValueError, match=r"path: .* holds no image"):
             LabeledFolder(path=str(tmp_path)).open()
         with pytest.raises(ValueError, match="classes: 2 names for the 1 folders of"):
             LabeledFolder(path=str(tmp_path), classes=("x", "y")).open()
 
     def test_folders_of_splits_are_no_classes(self, tmp_path: Path) -> None:
         put(tmp_path, ["train/cat/1.png", "val/cat/1.png"])
-        with pytest.raises(ValueError, match="are splits, not classes: name one, as .*/train"):
+        with pytest.raises(ValueError, match=r"are splits, not classes: name one, as .*/train"):
             LabeledFolder(path=str(tmp_path)).open()
         assert LabeledFolder(path=str(tmp_path / "train")).open().classes == ("cat",)
 

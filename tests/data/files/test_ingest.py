@@ -205,7 +205,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     source = table(tmp_path, 3)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BEZOAR_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(ValueError, match="BEZOAR_CACHE: cannot write to .*: Not a directory"):
+    with pytest.raises(ValueError, match=r"BEZOAR_CACHE: cannot write to .*: Not a directory"):
         source.open()
 
 
@@ -213,7 +213,7 @@ def test_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     source = Table(path=parquet(tmp_path / "t.parquet", {"image": [encoded(0)], "caption": ["text"]}))
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10, 10, 0))
-    with pytest.raises(ValueError, match="which takes about .* GB, and 0.0 GB are free; set BEZOAR_CACHE"):
+    with pytest.raises(ValueError, match=r"which takes about .* GB, and 0.0 GB are free; set BEZOAR_CACHE"):
         source.open()
 
 

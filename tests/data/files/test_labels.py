@@ -101,7 +101,7 @@ def test_numbers_with_a_gap_of_pandas(tmp_path: Path) -> None:
         (["0", "1.0"], {}, r"classes: the labels of .* are numbers"),
         ([0, 2], {"beside": ["cat", "eel"]}, r"classes: no row of .* says how class 1 is called"),
         ([0, 0], {"beside": ["cat", "dog"]}, r"label 0 is called 'cat' and 'dog' in label_name"),
-        ([0, 1], {"beside": ["cat", "cat"]}, r"classes: 'cat' stands twice"),
+        (["cat", "dog"], {"classes": ("cat", "dog", "cat")}, r"row 1: label: 'cat' is the name of two classes"),
         ([0, 1], {"beside": ["cat", "dog"], "classes": ("dog", "cat")},
          r"row 1: label: 0 is called 'cat' in the table, and 'dog' among classes: they are in another order"),
         ([None, None], {}, r"no row of .* has a label"),
@@ -112,6 +112,11 @@ def test_labels_that_cannot_be_are_refused(labels: Any, settings: Any, message: 
     with pytest.raises(ValueError, match=message) as caught:
         table(tmp_path, labels, **settings).open()
     assert "\n" not in str(caught.value)
+
+
+def test_two_classes_may_have_one_name_where_labels_are_numbers(tmp_path: Path) -> None:
+    labeled = table(tmp_path, [0, 1, 2], beside=["missile", "dog", "missile"]).open()
+    assert (labeled.classes, labeled.label(2)) == (("missile", "dog", "missile"), 2)
 
 
 def test_other_names_for_the_same_classes_are_no_fault(tmp_path: Path) -> None:

@@ -67,5 +67,7 @@ def test_what_is_nowhere_keeps_its_name(tmp_path: Path) -> None:
 
 
 def test_addresses_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="image_key: 'https://x.org/a.png' is an address: download the pictures first"):
+    with pytest.raises(
+        ValueError, match=r"image_key: 'https://x.org/a.png' is an address: download the pictures first"
+    ):
         found(["a.png", "https://x.org/a.png"], tmp_path)

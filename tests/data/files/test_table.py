@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from bezoar.data.files.store import StoredPairs
 
 
 def write(
-    folder: Path, rows: list[tuple[str, ...]], head: tuple[str, ...] = ("image", "caption"), name: str = "t.csv"
+    folder: Path, rows: Sequence[tuple[str, ...]], head: tuple[str, ...] = ("image", "caption"), name: str = "t.csv"
 ) -> str:
     stream = io.StringIO()
     csv.writer(stream).writerows([head, *rows])
@@ -90,8 +91,11 @@ class TestPictures:
 
     def test_all_missing_fails_before_all_are_looked_at(self, tmp_path: Path) -> None:
         path = write(tmp_path, [(f"{k}.png", "text") for k in range(5000)])
-        with pytest.raises(ValueError, match=r"1,024 or more of 5,000 rows cannot be used, more than max_skipped: 0.05 of "
-                           r"them; the first is row 1, '0.png': missing file; listed in ") as caught:  # fmt: skip
+        message = (
+            r"1,024 or more of 5,000 rows cannot be used, more than max_skipped: 0.05 of them; the first is row 1, "
+            r"'0.png': missing file; listed in "
+        )
+        with pytest.raises(ValueError, match=message) as caught:
             Table(path=path).open()
         assert Path(str(caught.value).rpartition("listed in ")[2]).read_text().count("missing file") == 1024
 
@@ -235,7 +239,7 @@ class TestCaptions:
     @pytest.mark.parametrize("cells", [[1.5], [[["a"]]], [[{"raw": "a"}]], [True]])
     def test_other_columns_are_refused(self, cells: list[Any], tmp_path: Path) -> None:
         path = parquet(tmp_path / "t.parquet", {"image": ["a.png"], "caption": cells})
-        with pytest.raises(ValueError, match="caption_key: column 'caption' of .* holds .*, not text"):
+        with pytest.raises(ValueError, match=r"caption_key: column 'caption' of .* holds .*, not text"):
             Table(path=path).open()
 
     @how(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -295,7 +299,7 @@ class TestIds:
     def test_an_image_with_two_labels_is_refused(self, tmp_path: Path) -> None:
         put(tmp_path, ["a.png"])
         path = write(tmp_path, [("a.png", "cat"), ("a.png", "dog")], ("image", "label"))
-        with pytest.raises(ValueError, match="id_key: .* names 'a.png' twice"):
+        with pytest.raises(ValueError, match=r"id_key: .* names 'a.png' twice"):
             LabeledTable(path=path).open()
 
     def test_numbers_of_rows_skip_those_that_are_passed_over(self, tmp_path: Path) -> None:
@@ -340,11 +344,11 @@ class TestColumns:
     def test_a_table_of_the_other_kind_says_so(self, tmp_path: Path) -> None:
         path = write(tmp_path, [("a.png", "cat")], ("image", "label"))
         with pytest.raises(
-            ValueError, match="caption_key: .*; it has labels, in 'label': .* --labeled .*kind: captioned"
+            ValueError, match=r"caption_key: .*; it has labels, in 'label': .* --labeled .*kind: captioned"
         ):
             Table(path=path).open()
         path = write(tmp_path, [("a.png", "a cat")])
-        with pytest.raises(ValueError, match="label_key: .*; it has captions, in 'caption': .*kind: mined"):
+        with pytest.raises(ValueError, match=r"label_key: .*; it has captions, in 'caption': .*kind: mined"):
             LabeledTable(path=path).open()
 
     def test_a_head_without_rows(self, tmp_path: Path) -> None:
@@ -385,7 +389,7 @@ class TestColumns:
         ):
             source.open()
         shard("d.parquet", image=[encoded(3)], caption=[["d"]], n=[1])
-        with pytest.raises(ValueError, match="path: .*a.parquet and the files after it have other columns"):
+        with pytest.raises(ValueError, match=r"path: .*a.parquet and the files after it have other columns"):
             source.open()
 
 
@@ -425,10 +429,12 @@ class TestWhere:
     def test_what_no_row_has(self, tmp_path: Path) -> None:
         columns = {"image": [encoded(0)], "caption": ["a"], "split": ["train"], "tags": [["x"]]}
         path = parquet(tmp_path / "t.parquet", columns)
-        with pytest.raises(ValueError, match="where.split: no row of .* has trian or tset there; did you mean 'train'"):
+        with pytest.raises(
+            ValueError, match=r"where.split: no row of .* has trian or tset there; did you mean 'train'"
+        ):
             Table(path=path, where={"split": ("trian", "tset")}).open()
         with pytest.raises(
-            ValueError, match="where.tags: column 'tags' holds .*: only text and numbers can be asked for"
+            ValueError, match=r"where.tags: column 'tags' holds .*: only text and numbers can be asked for"
         ):
             Table(path=path, where={"tags": "x"}).open()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bezoar.data.class_names import classes_of
+from bezoar.data.class_names import classes_of, twins
 from bezoar.data.pairs import class_index
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class Labels:
         where = f"{self._file}, row {row}: label"
         number = _number(value)
         if number is None or (not self.numeric and value in classes):
+            if value in twins(classes):
+                raise ValueError(f"{where}: '{value}' is the name of two classes: say their numbers instead")
             return class_index(value, classes, where)
         if not 0 <= number < len(classes):
             raise ValueError(f"{where}: {value} is not the number of a class (0 to {len(classes) - 1})")
