@@ -30,7 +30,7 @@ def _who(runs: Sequence[Run]) -> Iterator[str]:
     yield f"{count(len(runs))} runs stand beside each other: {names}."
     found = list(differences(runs))
     if found:
-        more = f" and {len(found) - _NAMED} more settings" if len(found) > _NAMED else ""
+        more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         named = ", ".join(found[:_NAMED]) if more else listing(found)
         yield f"They differ in {named}{more}."
     else:
