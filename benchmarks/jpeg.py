@@ -1,7 +1,8 @@
 """JPEG file to model input, one core: ours (uint8 tensor, the training path) against open_clip's evaluation transform
 (Pillow decode and resize, float tensor, normalized), over the same files in the same run, side by side.
 
-Ours is normalized on the device, in the step: that is not in these times. ``--pillow`` leaves simplejpeg out.
+Ours is normalized on the device, in the step: that is not in these times. ``--pillow`` leaves simplejpeg out. Processor
+time, so that other work on the machine does not count.
 """
 
 import argparse
@@ -35,10 +36,10 @@ def compare(files: Sequence[bytes], size: int, rounds: int) -> tuple[float, floa
     theirs = image_transform(size, is_train=False)
 
     def seconds(make: Callable[[bytes], object]) -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         for data in files:
             make(data)
-        return (time.perf_counter() - began) / len(files)
+        return (time.process_time() - began) / len(files)
 
     took = [
         (

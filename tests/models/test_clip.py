@@ -8,8 +8,9 @@ import logging
 import os
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import open_clip
 import pytest
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import bezoar.models.clip
 from bezoar.models.clip import Clip, _cuttable_text, architectures, create
 
 CONFIGS = ["micro-cnn-32", "micro-cnn-64", "micro-vit-32", "micro-vit-64"]
@@ -365,3 +367,24 @@ def test_building_says_nothing_and_leaves_logging_alone(caplog: pytest.LogCaptur
         create("xyzzy")
     assert logging.getLogger().level == before
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_attention_by_plain_products_trains_the_same(precision: Literal["bf16", "fp32"]) -> None:
+    """Where the fused kernel is slow, in bf16, another takes its place: the same gradients but for rounding."""
+    model = create("micro-vit-32")
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+
+    def gradients() -> Tensor:
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            found = model.encode_image(images), model.encode_captions([f"caption {n}" for n in range(8)])
+        (found[0] * found[1]).sum().backward()  # type: ignore[no-untyped-call]
+        return torch.cat([weights.grad.flatten() for weights in model.parameters() if weights.grad is not None])
+
+    ours = gradients()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bezoar.models.clip, "_attention", lambda device: nullcontext())
+        fused = gradients()
+    assert torch.equal(ours, fused) == (precision == "fp32")
+    assert float((ours - fused).norm() / fused.norm()) < 0.05

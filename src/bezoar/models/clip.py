@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import open_clip
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import bezoar.models.micro  # noqa: F401  registers the micro towers with timm
 from bezoar.core.seeds import stream_seed
@@ -99,7 +101,8 @@ class Clip(nn.Module):
     def image_features(self, images: Tensor) -> Tensor:
         """uint8 ``[n, 3, S, S]`` to ``[n, d]``, before normalization."""
         pixels = ((images.to(self.device) - self.shift) / self.spread).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.tower.encode_image(pixels, normalize=False)  # type: ignore[operator]
+        with _attention(self.device):
+            features: Tensor = self.tower.encode_image(pixels, normalize=False)  # type: ignore[operator]
         return features.float()
 
     def text_features(self, tokens: Tensor) -> Tensor:
@@ -112,10 +115,11 @@ class Clip(nn.Module):
         if length > full or (length < full and text is None):
             most = "exactly" if text is None else "at most"
             raise ValueError(f"tokens: {self.architecture} reads captions of {most} {full} tokens, got {length}")
-        if text is None or length == full:
-            features: Tensor = self.tower.encode_text(tokens, normalize=False)  # type: ignore[operator]
-            return features.float()
-        return _cut_text_features(text, tokens).float()
+        with _attention(self.device):
+            if text is None or length == full:
+                features: Tensor = self.tower.encode_text(tokens, normalize=False)  # type: ignore[operator]
+                return features.float()
+            return _cut_text_features(text, tokens).float()
 
     def encode_image(self, images: Tensor) -> Tensor:
         """uint8 ``[n, 3, S, S]`` to L2-normalized ``[n, d]``."""
@@ -128,6 +132,12 @@ class Clip(nn.Module):
     def encode_captions(self, captions: Sequence[str]) -> Tensor:
         """Captions to L2-normalized ``[n, d]``."""
         return self.encode_text(self.tokenize(captions))
+
+
+def _attention(device: torch.device) -> AbstractContextManager[None]:
+    """How attention is computed: in bf16 on a CPU the fused backward takes thrice as long as plain products."""
+    slow = device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
+    return sdpa_kernel(SDPBackend.MATH) if slow else nullcontext()
 
 
 def _of_text(tower: nn.Module, name: str) -> int:
