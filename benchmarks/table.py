@@ -40,8 +40,8 @@ def main() -> None:
             (read, worked), read_peak = apart(ingest, path)
             size = sum(file.stat().st_size for file in Path(folder, "cache").rglob("*") if file.is_file())
             print(f"{name}, {given.rows:,} rows, {given.rows // 2:,} pictures")
-            print(f"  read once   {read:8.1f} s, {worked:.1f} s of processor, {worked / given.rows * 1e6:.1f} us a row   "
-                  f"peak {read_peak:,.0f} MB above imports   kept {size / given.rows:.0f} bytes a row")  # fmt: skip
+            print(f"  read once   {read:8.1f} s, {worked:.1f} s of processor, {worked / given.rows * 1e6:.1f} us a row"
+                  f"   peak {read_peak:,.0f} MB above imports   kept {size / given.rows:.0f} bytes a row")  # fmt: skip
             (opened, per_row), peak = apart(ask, path)
             print(f"  opened      {opened:8.3f} s   id and caption of {1 / per_row:,.0f} random rows a second   "
                   f"{peak:,.0f} MB above imports")  # fmt: skip
