@@ -8,9 +8,9 @@ from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, make_run, seeded
 
 from bezoar.report.facets import facets, sheet, split
 from bezoar.report.fields import labeled
-from bezoar.report.plots import gathered
 from bezoar.report.reading import read_run
 from bezoar.report.runs import Run
+from bezoar.report.scene import gathered
 
 TWO = {**WHOLE, **seeded(WHOLE, 1, 0.02)}
 

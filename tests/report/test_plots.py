@@ -148,6 +148,17 @@ def test_several_runs_have_a_color_each_and_a_mark_for_each_stage(tmp_path: Path
     )
 
 
+def test_a_run_and_a_stage_may_have_one_name(tmp_path: Path) -> None:
+    runs = labeled([read_run(make_run(tmp_path / name, WHOLE, name=name)) for name in ("finetune", "b")])
+    assert words(plots.plane(*runs)).count("finetune") == 2
+
+
+def test_an_interval_that_does_not_hold_its_value_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = make_run(tmp_path, WHOLE) / "records.jsonl"
+    path.write_text(re.sub(r'"low": [\d.]+', '"low": 0.99', path.read_text()))
+    assert plots.plane(read_run(tmp_path))
+
+
 def test_a_legend_of_sixty_stages_stops_somewhere(tmp_path: Path) -> None:
     stages = [TRAINED[0], *({**CLEANINGS[0], "name": f"f{n}"} for n in range(60))]
     measured = {(f"f{n}", 0, 2): (0.5, 0.5, 0.5, n / 100) for n in range(60)} | {("victim", 0, 2): (0.6, 0.9, 0.6, 0.9)}

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bezoar.report.fields import of_row, value_of
-from bezoar.report.plots import Scene, explained, framed, gathered, panel
+from bezoar.report.legend import explained, framed
+from bezoar.report.plots import panel
+from bezoar.report.scene import Scene, gathered
 from bezoar.report.svg import Plot, style
 
 if TYPE_CHECKING:
