@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Rank = Annotated[int, Field(ge=1)]
 CHUNK = 256
-"""Pictures in one forward."""
+"""Pictures or captions in one forward."""
 PROMPTS = 8192
 """Prompts of a zero-shot head that are encoded together."""
 KEEP = 1 << 30
