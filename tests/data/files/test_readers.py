@@ -231,10 +231,11 @@ class TestPictures:
             "shared": pa.array(["x"]).dictionary_encode(),
             "held": pa.array([{"bytes": b"x", "path": "x"}], layout),
             "named": pa.array([{"bytes": None, "path": "x"}], layout),
+            "empty": pa.array([{"bytes": None}], pa.struct({"bytes": pa.binary()})),
         }  # fmt: skip
         file = Path(parquet(tmp_path / "t.parquet", columns))
         inside = {name: readers.pictures_of(file, name) for name in columns}
-        assert {name for name, found in inside.items() if found.inside} == {"bytes", "large", "held"}
+        assert {name for name, found in inside.items() if found.inside} == {"bytes", "large", "held", "empty"}
         assert inside["named"].paths == "named.path"
         assert readers.paths_in(file, "named.path").to_pylist() == ["x"]
 

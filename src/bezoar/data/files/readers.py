@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 TEXT, TEXTS = pa.large_string(), pa.large_list(pa.large_string())
 """What text and lists of it are read as, however a file has them: large, so that no column is too long."""
+_RECODE = "write it anew as UTF-8, as by iconv"
 _PEEK = 1000
 """Objects of JSON lines whose keys are its columns."""
 _BLOCK_BYTES = 1 << 26
@@ -170,7 +171,8 @@ def pictures_of(file: Path, column: str) -> Pictures:
         if is_text(kind):
             return Pictures(False, column)
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-            return Pictures(not _all_null(opened, f"{column}.bytes"), f"{column}.path")
+            named = kind.get_field_index("path") >= 0 and _all_null(opened, f"{column}.bytes")
+            return Pictures(not named, f"{column}.path")
     raise ValueError(f"image_key: column '{column}' of {file} holds {kind}, neither pictures nor paths")
 
 
@@ -235,9 +237,6 @@ def _guarded(file: Path, read: Callable[[], T]) -> T:
         elif "invalid UTF8" in reason:
             reason = f"is not UTF-8 text: {reason}; {_RECODE}"
         raise ValueError(f"{file}: {reason}" if str(file) not in reason else reason) from None
-
-
-_RECODE = "write it anew as UTF-8, as by iconv"
 
 
 def _delimiter(file: Path, given: str) -> str:

@@ -96,7 +96,7 @@ class Table(PairsSource):
         usable = np.zeros(len(frame), bool)
         usable[texts.rows] = True
         skipped = frame.skip(~usable, "no caption")
-        usable, more = with_id(frame, usable)
+        usable, more = _with_id(frame, usable)
         shown = pictures(frame, usable, self.root, share=True)
         pairing = pair(frame, shown, texts)
         refuse_twins(pairing.ids, f"id_key: {self.path}")
@@ -168,7 +168,7 @@ class LabeledTable(LabeledSource):
         classes = classes or labels.named()
         usable = labels.numbers(classes) >= 0
         skipped = frame.skip(~usable, "no label")
-        usable, more = with_id(frame, usable)
+        usable, more = _with_id(frame, usable)
         shown = pictures(frame, usable, self.root, share=False)
         refuse_twins(shown.names, f"id_key: {self.path}")
         found = listing(self.path, frame, shown, self.max_skipped, skipped + more, usable)
@@ -176,7 +176,7 @@ class LabeledTable(LabeledSource):
         return replace(found, labels=numbers, facts={"classes": list(classes)})
 
 
-def with_id(frame: Frame, usable: Mask) -> tuple[Mask, list[Skip]]:
+def _with_id(frame: Frame, usable: Mask) -> tuple[Mask, list[Skip]]:
     """The rows of ``usable`` that have an id, where ids stand in a column, and those that lack one."""
     import numpy as np
 
