@@ -17,7 +17,7 @@ from bezoar.core.records import read_records
 from bezoar.data import SceneClasses, Scenes
 from bezoar.data.captions import Eda
 from bezoar.evaluation import AttackSuccess, ZeroShot
-from bezoar.experiment.verbs import clean, cores, evaluate, planned, poison, train
+from bezoar.experiment.verbs import clean, evaluate, planned, poison, train
 from bezoar.models.checkpoint import load, read_card
 from bezoar.pretraining import ClipPretraining
 
@@ -144,5 +144,18 @@ def test_training_without_val_measures_nothing(tmp_path: Path) -> None:
     assert read_records(tmp_path / "records.jsonl") == []
 
 
-def test_cores() -> None:
-    assert cores() >= 1
+
+def test_retrieval_is_measured_on_held_out_pairs(tmp_path: Path) -> None:
+    held_out = Scenes(split="clean", count=24)
+    trained = train(CLIP, pairs=PAIRS, model="micro-cnn-32", out=tmp_path / "run", held_out=held_out, threads=1)
+    records = [r for r in read_records(tmp_path / "run" / "records.jsonl") if r.epoch == 1]
+    assert {(r.evaluator, r.metric, r.n) for r in records} == {
+        ("retrieval", f"{side}_recall_top{k}", 24) for side in ("text", "image") for k in (1, 5, 10)
+    }
+    again = {m.metric: m.value for m in evaluate(model=trained, held_out=held_out)}
+    assert again == {r.metric: r.value for r in records}
+
+
+def test_nothing_to_measure_on_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^data: there is nothing to measure on: give a labeled set, held-out pairs"):
+        evaluate(model="micro-cnn-32")

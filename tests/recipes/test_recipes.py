@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bezoar import recipes
+from bezoar.attacks import Backdoor
+from bezoar.attacks.triggers import Patch
+from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.core import yaml
 from bezoar.core.settings import dump
-from bezoar.experiment.experiment import parse
-from bezoar.experiment.run import check
+from bezoar.experiment.experiment import override, parse
+from bezoar.experiment.run import check, run
+from bezoar.experiment.stages import Job
+from bezoar.models.checkpoint import read_card
+from bezoar.pretraining import ClipPretraining
 
 
 def test_names() -> None:
@@ -18,33 +30,126 @@ def test_names() -> None:
     assert recipes.names() == tuple(sorted(recipes.names()))
 
 
+BUILT_IN = tuple(name for name in recipes.names() if "$BEZOAR_DATA" not in recipes.text(name))
+"""Those that need no files."""
+
+
 @pytest.mark.parametrize("name", recipes.names())
-def test_each_is_an_experiment_that_can_be_run(name: str) -> None:
+def test_each_is_an_experiment(name: str) -> None:
     experiment = parse(recipes.read(name), name)
     assert experiment.name == name
     assert experiment.about
     assert experiment.select_on != experiment.report_on, "settings are chosen on one split and reported on another"
-    assert check(experiment) == 32
     assert parse(yaml.parse(yaml.render(dump(experiment)))) == experiment
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_those_on_scenes_can_be_run(name: str) -> None:
+    assert check(parse(recipes.read(name), name)) == 32
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "size"), [("cifar10", 32), ("tiny-imagenet", 64), ("flickr8k", 64)])
+def test_those_on_real_images_can_be_run_where_the_images_are(name: str, size: int) -> None:
+    if "BEZOAR_DATA" not in os.environ:
+        pytest.skip("BEZOAR_DATA is not set: no real images")
+    assert check(parse(recipes.read(name), name)) == size
+
+
+@pytest.mark.parametrize("name", sorted(set(recipes.names()) - set(BUILT_IN)))
+def test_without_the_images_the_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BEZOAR_DATA", raising=False)
+    with pytest.raises(ValueError, match=r"^path: \$BEZOAR_DATA/.*: \$BEZOAR_DATA is not set in the environment"):
+        check(parse(recipes.read(name), name))
 
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_each_says_its_command_and_its_cost(name: str) -> None:
     text = recipes.text(name)
     command = "bezoar quickstart" if name == "quickstart" else f"bezoar run {name}"
-    assert f"#   {command}" in text
-    assert re.search(r"^# Cost: .*\bminutes\b.*\bMB of disk", text, re.MULTILINE)
+    assert re.search(rf"^#   (BEZOAR_DATA=folder )?{command}", text, re.MULTILINE)
+    assert re.search(r"^# Cost: .*\b(minutes\b.*\bMB of disk|GPUs)", text, re.MULTILINE)
     assert "!" not in "".join(line for line in text.splitlines() if not line.startswith("#")), "values only, no tags"
 
 
-def test_poison_and_cleaning_keep_apart() -> None:
-    """The clean pairs are another split than the poisoned ones, and only the victim is poisoned."""
-    for name in recipes.names():
-        experiment = parse(recipes.read(name))
-        for stage in experiment.stages:
-            assert stage.poison == (stage.name == "victim")
-            if stage.start:
-                assert dump(experiment.pairs[stage.pairs])["split"] == "clean"
+@pytest.mark.parametrize("name", recipes.names())
+def test_poison_and_cleaning_keep_apart(name: str) -> None:
+    """Only the victim is poisoned, and cleaning has pairs of its own: another split, or a part without the poison."""
+    experiment = parse(recipes.read(name))
+    for stage in experiment.stages:
+        assert stage.poison == (stage.name == "victim")
+        if stage.start:
+            clean = dump(experiment.pairs[stage.pairs])
+            assert clean.get("split") == "clean" or clean["kind"] == "part"
+
+
+@pytest.mark.parametrize("name", ["cifar10", "tiny-imagenet"])
+def test_template_captions_are_said_to_be_what_they_are(name: str) -> None:
+    experiment = parse(recipes.read(name))
+    for source in experiment.pairs.values():
+        assert any("closed-set supervision" in note for note in source.notes())
+
+
+@pytest.mark.parametrize("name", ["cifar10", "tiny-imagenet", "cleanclip-cc3m"])
+def test_validation_and_test_are_parts_of_one_shuffle(name: str) -> None:
+    labeled = {key: dump(source) for key, source in parse(recipes.read(name)).labeled.items()}
+    assert labeled["validation"]["of"] == labeled["test"]["of"]
+    assert labeled["validation"]["shuffle"] == labeled["test"]["shuffle"] is not None
+    assert labeled["validation"]["stop"] == labeled["test"]["start"]
+
+
+def test_the_paper_scale_recipe_has_the_published_settings() -> None:
+    """CleanCLIP's released README and parser; the fact sheet's section 2."""
+    experiment = parse(recipes.read("cleanclip-cc3m"))
+    stages = {stage.name: stage for stage in experiment.stages}
+    victim, cleaned = stages["victim"].method, stages["cleanclip"].method
+    assert experiment.model == "RN50"
+    assert (victim.epochs, victim.batch_size, victim.lr, victim.warmup_steps) == (64, 128, 5e-4, 10_000)
+    assert (cleaned.epochs, cleaned.batch_size, cleaned.lr, cleaned.warmup_steps) == (10, 64, 1e-5, 50)
+    assert stages["cleanclip"].method == CleanCLIP()
+    assert stages["finetune"].method == Finetune()
+    assert victim == ClipPretraining()
+    assert isinstance(experiment.attack, Backdoor)
+    assert (experiment.attack.count, experiment.attack.target) == (1500, "banana")
+    assert experiment.attack.trigger == Patch(size=16, reference=224, pattern="noise", place="random")
+    assert dump(experiment.pairs["clean"])["stop"] == 100_000
+
+
+@pytest.mark.slow
+def test_the_paper_scale_recipe_runs_on_64_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real towers, resolution, losses and views, for two steps of each stage."""
+    paint(tmp_path / "cc3m", 64, "train.csv", ("image", "caption"), lambda n: f"a picture of thing {n}")
+    paint(tmp_path / "imagenet" / "validation", 8, "labels.csv", ("image", "label"), lambda n: str(n % 4))
+    monkeypatch.setenv("BEZOAR_DATA", str(tmp_path))
+    data = recipes.read("cleanclip-cc3m")
+    changes: dict[str, Any] = {
+        "workers": 0,
+        "pairs.clean.stop": 32,
+        "attack.count": 4,
+        "labeled.validation.stop": 4,
+        "labeled.test.start": 4,
+        "labeled.test.of.classes": ["tench", "goldfish", "banana", "ship"],
+    }
+    for name in ("victim", "cleanclip", "finetune"):
+        changes |= {f"stages.{name}.method.batch_size": 16, f"stages.{name}.method.steps": 2}
+    for path, value in changes.items():
+        override(data, path, value)
+    experiment = parse(data)
+    records = run(experiment, tmp_path / "out")
+    found = {(record.stage, record.data, record.metric) for record in records}
+    assert {(name, "test", "asr_top1") for name in ("victim", "cleanclip", "finetune")} <= found
+    assert read_card(Job(experiment, experiment.stages[1], 0, tmp_path / "out").folder / "model").image_size == 224
+
+
+def paint(folder: Path, count: int, table: str, names: tuple[str, str], say: Callable[[int], str]) -> None:
+    """A table with pictures beside it, in CleanCLIP's layout: an unnamed index column first."""
+    (folder / "images").mkdir(parents=True)
+    rows = [f",{names[0]},{names[1]}"]
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
+        Image.fromarray(pixels).resize((320, 240)).save(folder / "images" / f"{number}.png")
+        rows.append(f"{number},images/{number}.png,{say(number)}")
+    (folder / table).write_text("\n".join(rows) + "\n")
 
 
 def test_an_unknown_name() -> None:

@@ -9,11 +9,11 @@ from pydantic import Field
 from bezoar.attacks.base import Attack, Stage, Threat
 from bezoar.attacks.plan import PoisonPlan, PoisonRow
 from bezoar.attacks.triggers import AnyTrigger, Patch
-from bezoar.data.words import names
 from bezoar.core.seeds import python_random
 from bezoar.core.settings import settings
 from bezoar.data.pairs import check_caption
 from bezoar.data.prompts import fill, templates
+from bezoar.data.words import names
 
 if TYPE_CHECKING:
     import random

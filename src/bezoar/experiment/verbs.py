@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bezoar.attacks import Attack, Planned
 from bezoar.core.files import exclusive, read_json, writable_folder
+from bezoar.core.machine import cores
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import kind_of
 from bezoar.data import LabeledSource, PairsSource
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 STANDARD: tuple[Evaluator, ...] = (ZeroShot(), AttackSuccess())
 """What is measured on a labeled set; on held-out pairs it is retrieval."""
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def planned(folder: str | Path) -> Planned:
