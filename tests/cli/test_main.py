@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from bezoar.models.checkpoint import save
 TRAIN = ("train", "clip", "--model", "micro-cnn-32", "--pairs", "{kind: scenes, count: 16}", "--batch-size", 8)
 
 
-def test_help_is_quick_and_imports_no_torch() -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from bezoar.cli.main import main\n"
         "try: main(['train', 'cleanclip', '--help'])\n"
@@ -31,9 +30,7 @@ def test_help_is_quick_and_imports_no_torch() -> None:
         "heavy = {'torch', 'open_clip', 'torchvision', 'timm', 'matplotlib', 'pyarrow', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    began = time.perf_counter()
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert time.perf_counter() - began < 2
     assert found.returncode == 0, found.stderr
     assert "in-modal-weight" in found.stdout
     assert found.stderr == ""

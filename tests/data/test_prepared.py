@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 import random
 from pathlib import Path
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from tests.album import Album, Pixels
 
 import bezoar.data.prepared
+from bezoar.data import Scenes
 from bezoar.data.images import Exact, load
 from bezoar.data.prepared import GEOMETRY, Prepared, begin, fill, finish, is_whole, needed_bytes
 
@@ -214,3 +217,15 @@ def test_exact_is_the_pairs_but_for_their_size() -> None:
     assert [found.first(i) for i in range(4)] == [images.first(i) for i in range(4)]
     alone = Exact(album(3))
     assert (alone.pictures, alone.picture(2), alone.first(2)) == (3, 2, 2)
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room is taken at once: a map over a file with holes dies of a bus error where the disk is full."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match=r"\.npy cannot be written: No space left on device; .* MB are free on its disk$"):
+        begin(tmp_path, Scenes(count=3).open(), 32)
+    assert not list(tmp_path.iterdir())

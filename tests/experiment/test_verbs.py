@@ -13,9 +13,11 @@ from bezoar.attacks import Planned
 from bezoar.attacks.plan import load_plan
 from bezoar.attacks.triggers import Patch
 from bezoar.cleaning import CleanCLIP
+from bezoar.core.files import exclusive
 from bezoar.core.records import read_records
 from bezoar.data import SceneClasses, Scenes
 from bezoar.data.captions import Eda
+from bezoar.data.scenes import ScenePairs
 from bezoar.evaluation import AttackSuccess, ZeroShot
 from bezoar.experiment.verbs import clean, evaluate, planned, poison, train
 from bezoar.models.checkpoint import load, read_card
@@ -144,7 +146,6 @@ def test_training_without_val_measures_nothing(tmp_path: Path) -> None:
     assert read_records(tmp_path / "records.jsonl") == []
 
 
-
 def test_retrieval_is_measured_on_held_out_pairs(tmp_path: Path) -> None:
     held_out = Scenes(split="clean", count=24)
     trained = train(CLIP, pairs=PAIRS, model="micro-cnn-32", out=tmp_path / "run", held_out=held_out, threads=1)
@@ -159,3 +160,12 @@ def test_retrieval_is_measured_on_held_out_pairs(tmp_path: Path) -> None:
 def test_nothing_to_measure_on_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^data: there is nothing to measure on: give a labeled set, held-out pairs"):
         evaluate(model="micro-cnn-32")
+
+
+def test_a_poison_folder_in_use_is_refused_before_the_plan_is_made(tmp_path: Path) -> None:
+    class Unread(Scenes):
+        def open(self) -> ScenePairs:
+            raise AssertionError("the pairs were read")
+
+    with exclusive(tmp_path), pytest.raises(ValueError, match=r"is in use by another run \(process \d+\)"):
+        poison(tiny.ATTACK, pairs=Unread(), out=tmp_path, image_size=32)

@@ -10,12 +10,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+import simplejpeg
 from PIL import Image, UnidentifiedImageError
-
-try:
-    import simplejpeg as _simplejpeg
-except ImportError:
-    _simplejpeg = None
 
 if TYPE_CHECKING:
     from bezoar.data.pairs import Pixels
@@ -103,11 +99,9 @@ def _pixels(data: bytes, least: int | None) -> Pixels:
 
 
 def _jpeg(data: bytes) -> Pixels | None:
-    """The same pixels in a third less time, where simplejpeg is installed and finds nothing amiss in the file."""
-    if _simplejpeg is None:
-        return None
+    """The pixels that Pillow would give, in a third less time, where nothing is amiss in the file."""
     try:
-        found: Pixels = _simplejpeg.decode_jpeg(data, "RGB", strict=True)
+        found: Pixels = simplejpeg.decode_jpeg(data, "RGB", strict=True)
     except ValueError:
         return None  # whether it can be read all the same is for Pillow to say, here as everywhere
     return found

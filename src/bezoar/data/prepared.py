@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bezoar.core.files import write_text
+from bezoar.core.files import unwritable, write_text
 from bezoar.data.images import load
 from bezoar.data.pairs import Images, SharesPictures, Shrinkable
 
@@ -110,7 +110,14 @@ def begin(folder: Path, images: Images, size: int) -> bool:
         torn.unlink()
     temporary = path.with_suffix(f".{os.getpid()}.npy")
     shape = (count(images), 3, size, size)
-    np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape).flush()
+    try:
+        np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape).flush()
+        if hasattr(os, "posix_fallocate"):  # else a full disk is a bus error, when the pixels are written
+            with temporary.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, temporary.stat().st_size)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
     os.replace(temporary, path)
     return True
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bezoar.attacks import Attack, Planned
-from bezoar.core.files import exclusive, read_json, writable_folder
+from bezoar.core.files import exclusive, read_json, sweep, writable_folder
 from bezoar.core.machine import cores
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import kind_of
@@ -48,11 +48,12 @@ def poison(
     from bezoar.attacks.survival import measure, refuse_dead
 
     out = writable_folder(Path(out))
-    opened = pairs.open()
-    plan = attack.plan(opened, seed)
-    survival = measure(plan, opened, image_size)
-    refuse_dead(survival, allow_dead_trigger)
     with exclusive(out):
+        sweep(out)
+        opened = pairs.open()
+        plan = attack.plan(opened, seed)
+        survival = measure(plan, opened, image_size)
+        refuse_dead(survival, allow_dead_trigger)
         write_preview(plan, opened, image_size, out)
         plan = plan.with_survival(survival)
         plan.save(out)
