@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bezoar.data.views import ImageView
     from bezoar.experiment.experiment import Experiment, Stage
 
-REVISION = 1
+REVISION = 2
 """Counts changes of the loop and the stages that change their results."""
 
 
