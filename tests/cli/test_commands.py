@@ -140,6 +140,17 @@ def test_clean_then_evaluate(bezoar: Bezoar, home: Path, tmp_path: Path) -> None
     assert len(list((tmp_path / "scores").iterdir())) == 2
 
 
+@pytest.mark.parametrize("verb", [("train", "clip"), ("clean", "finetune")], ids=lambda verb: verb[0])
+def test_held_out_pairs_are_measured(verb: tuple[str, str], bezoar: Bezoar, tmp_path: Path) -> None:
+    found = bezoar(
+        *verb, *BRIEF, "--model", "micro-cnn-32", "--pairs", PAIRS, "--held-out", CLEAN, "--out", tmp_path,
+        "--threads", 1,
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    (record,) = (one for one in read_records(tmp_path / "records.jsonl") if one.metric == "image_recall_top1")
+    assert (record.evaluator, record.n) == ("retrieval", 16)
+
+
 def test_evaluate_for_people(bezoar: Bezoar, home: Path) -> None:
     found = bezoar("evaluate", "--model", train(bezoar, home), "--data", VAL)
     assert (found.code, found.err) == (0, "")

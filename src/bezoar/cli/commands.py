@@ -190,13 +190,13 @@ class Train:
     def __call__(self) -> None:
         from bezoar.experiment.verbs import planned, train
 
-        self.keys.refuse_idle(self.pairs, self.val)
+        self.keys.refuse_idle(self.pairs, self.val, self.held_out)
         attack = planned(self.poison) if self.poison else None
         with listening() as listen:
             folder = train(
                 self.method, pairs=self.keys.of(self.pairs), model=self.model, out=self.out, attack=attack,
-                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, workers=self.workers,
-                device=self.device, listen=listen,
+                val=self.val and self.keys.of(self.val), held_out=self.held_out and self.keys.of(self.held_out),
+                seed=self.seed, threads=self.threads, workers=self.workers, device=self.device, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -229,13 +229,13 @@ class Clean:
     def __call__(self) -> None:
         from bezoar.experiment.verbs import clean, planned
 
-        self.keys.refuse_idle(self.pairs, self.val)
+        self.keys.refuse_idle(self.pairs, self.val, self.held_out)
         against = planned(self.against) if self.against else None
         with listening() as listen:
             folder = clean(
                 self.method, model=self.model, pairs=self.keys.of(self.pairs), out=self.out, against=against,
-                val=self.val and self.keys.of(self.val), seed=self.seed, threads=self.threads, workers=self.workers,
-                device=self.device, listen=listen,
+                val=self.val and self.keys.of(self.val), held_out=self.held_out and self.keys.of(self.held_out),
+                seed=self.seed, threads=self.threads, workers=self.workers, device=self.device, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
