@@ -75,9 +75,21 @@ def test_a_delimiter_is_one_character(delimiter: str, tmp_path: Path) -> None:
         ("image,caption\na,b\n".encode("utf-16"), "is not UTF-8 text"),
         (b"image,caption,caption\na,b,c\n", "two columns are called 'caption'"),
         (b'image,caption\na,b\nc,"d\ne,f\ng,h\n', "row 2: the quote before 'd e,f g,h ' is never closed"),
+        (b'image,caption,note\na,b,"n\nc,d,m\ne,f,o\n', "row 1: the quote before 'n c,d,m e,f,o ' is never closed"),
+        (b'image,caption,note\na,b,n\nc,"d,m\ne,f,o\n', "row 2: the quote before 'd,m e,f,o ?' is never closed"),
         (b'image,caption\na,"' + b"x" * (1 << 21), "is a quote never closed"),
     ],
-    ids=["empty", "empty head", "Latin-1", "UTF-16", "double", "open quote", "long open quote"],
+    ids=[
+        "empty",
+        "empty head",
+        "Latin-1",
+        "UTF-16",
+        "double",
+        "open quote",
+        "open quote in a column not read",
+        "open quote before other columns",
+        "long open quote",
+    ],
 )
 def test_broken_csv_is_said_in_one_line(content: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message) as caught:
@@ -88,6 +100,7 @@ def test_broken_csv_is_said_in_one_line(content: bytes, message: str, tmp_path: 
 def test_a_last_cell_of_two_lines_is_no_open_quote(tmp_path: Path) -> None:
     for end in ("", "\n", "\r\n"):
         assert read(tmp_path / "t.csv", f'image,caption\na,"b\nc"{end}')[0] == [("a", "b\nc")]
+        assert read(tmp_path / "t.csv", f'image,caption\na,b\nc,"d\ne",f{end}') == ([("a", "b")], [2])
 
 
 @pytest.mark.parametrize(
@@ -267,3 +280,9 @@ class TestPictures:
         )
         found = list(readers.contents([tmp_path / "a.parquet"], "image", range(4), 32))
         assert found == [[b"x", str(tmp_path / "p.png"), None, None]]
+
+
+def test_a_file_without_the_image_column_of_the_first_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"picture": ["b.png"], "caption": ["b"]}), tmp_path / "2.parquet")
+    with pytest.raises(ValueError, match=r"image_key: .*2\.parquet has no column 'image'.*caption, picture"):
+        readers.pictures_of(tmp_path / "2.parquet", "image")

@@ -165,6 +165,9 @@ def pictures_of(file: Path, column: str) -> Pictures:
     if file.suffix.lower() != ".parquet":
         return Pictures(False, column)
     with _guarded(file, lambda: pq.ParquetFile(file)) as opened:
+        names = opened.schema_arrow.names
+        if column not in names:  # of several files, one may lack what the first has
+            raise ValueError(f"image_key: {file} has no column '{column}'{nearest(column, names)}")
         kind = opened.schema_arrow.field(column).type
         if is_bytes(kind):
             return Pictures(True, column)
@@ -255,12 +258,18 @@ def _refuse_double(names: Sequence[str], columns: Sequence[str]) -> None:
 
 def _csv(file: Path, columns: Sequence[str], delimiter: str) -> Rows:
     broken: list[int] = []
+    last = ""
 
     def pass_over(row: pyarrow.csv.InvalidRow) -> str:
+        nonlocal last
         broken.append(row.number - 1)  # the head is row 1
+        last = row.text
         return "skip"
 
-    _refuse_double(_columns(file, delimiter), columns)
+    names = _columns(file, delimiter)
+    _refuse_double(names, columns)
+    # The last column too, where a quote that is never closed would hide the rest of the file.
+    read = [*columns, *(name for name in names[-1:] if name not in columns and names.count(name) == 1)]
     table = pyarrow.csv.read_csv(
         file,
         # On one thread: with several, broken rows have no number.
@@ -269,23 +278,25 @@ def _csv(file: Path, columns: Sequence[str], delimiter: str) -> Rows:
             delimiter=delimiter, newlines_in_values=True, invalid_row_handler=pass_over
         ),
         convert_options=pyarrow.csv.ConvertOptions(
-            include_columns=list(columns), column_types=dict.fromkeys(columns, TEXT), strings_can_be_null=False
+            include_columns=read, column_types=dict.fromkeys(read, TEXT), strings_can_be_null=False
         ),
     )
-    _refuse_open_quote(file, table)
-    return Rows(table, broken)
+    if last.count('"') % 2:
+        _refuse_open_quote(file, last, broken[-1])
+    for name in read if table.num_rows else ():
+        _refuse_open_quote(file, table.column(name)[-1].as_py(), table.num_rows + len(broken))
+    return Rows(table.select(list(columns)), broken)
 
 
-def _refuse_open_quote(file: Path, table: pa.Table) -> None:
+def _refuse_open_quote(file: Path, text: str, row: int) -> None:
     """A quote that is never closed takes in the rest of the file, which would go unnoticed."""
-    for name in table.column_names if table.num_rows else ():
-        last = table.column(name)[-1].as_py().encode()
-        if b"\n" in last:
-            with file.open("rb") as stream:
-                stream.seek(max(0, file.stat().st_size - 64))
-                if stream.read().endswith(last[-64:]):
-                    raise ValueError(f"row {table.num_rows}: the quote before '{last[:40].decode(errors='ignore')}' "
-                                     "is never closed")  # fmt: skip
+    last = text.encode()
+    if b"\n" in last:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - 64))
+            if stream.read().rstrip(b"\r\n").endswith(last.rstrip(b"\r\n")[-64:]):
+                shown = text.rpartition('"')[2][:40]
+                raise ValueError(f"row {row}: the quote before '{shown}' is never closed")
 
 
 def _objects(file: Path) -> Iterator[dict[str, object] | None]:
