@@ -98,6 +98,23 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
         ("evaluate --model micro-cn-32 --data scenes", "did you mean micro-cnn-32"),
         (f"{EVALUATE}:tset", "data.split: Input should be 'validation' or 'test', got 'tset'"),
         (f"{EVALUATE}s", "data: kind: 'sceness' is not a labeled set; did you mean 'scenes'?"),
+        (
+            "evaluate --model RN50 --held-out scenes:clean --trigger patch --target star",
+            "data: an attack is measured on",
+        ),
+        (
+            "train clip --epoch 3 --model RN50 --pairs scenes --out x",
+            "Unrecognized options: --epoch, 3; Perhaps you meant: --epochs\n",
+        ),
+        (
+            "poison backdor --target star --pairs scenes --out x",
+            "options: backdor --target star; Available subcommands: backdoor,",
+        ),
+        (
+            "poison backdoor --target star --pairs scenes --out x --image-size 0",
+            "image-size: must be at least 1, got 0",
+        ),
+        ("data inspect", "Missing from bezoar data inspect: SOURCE A .csv"),
         (f"{EVALUATE} --target star", "trigger: a target needs the trigger that is to call it up"),
         (f"{EVALUATE} --trigger patch", "target: a trigger needs the class it is to call up"),
         (f"{EVALUATE} --trigger pach --target star", "trigger: kind: 'pach' is not a trigger; did you mean 'patch'"),
@@ -107,7 +124,7 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
             "trigger: give a poison folder or a trigger, not both",
         ),
         (f"{EVALUATE} --templates opnai", "templates: no templates are called 'opnai'; did you mean 'openai'?"),
-        (f"{EVALUATE} --poison nowhere", "nowhere/poison.json: cannot be read"),
+        (f"{EVALUATE} --poison nowhere", "poison: nowhere is not a poison folder: it has no poison.json"),
         (PLAN, "Missing from bezoar poison backdoor: --target"),
         (f"{PLAN} --target star --rate 2", "rate: Input should be less than or equal to 1, got 2.0"),
         (f"{PLAN} --target star --rate x", "rate: could not convert string to float: 'x'"),

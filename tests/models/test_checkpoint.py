@@ -147,6 +147,14 @@ def test_a_folder_without_a_card_is_none_of_ours(folder: Path) -> None:
     assert "is not an architecture, a checkpoint folder" in fault(folder / "nowhere")
 
 
+def test_a_run_folder_says_where_its_models_are(folder: Path, tmp_path: Path) -> None:
+    folder.rename(tmp_path / "model")
+    (tmp_path / "run" / "stages" / "clip-seed0-x").mkdir(parents=True)
+    (tmp_path / "model").rename(tmp_path / "run" / "stages" / "clip-seed0-x" / "model")
+    run = tmp_path / "run"
+    assert fault(run).endswith(f"it has no {CARD}; the models of this run are {run}/stages/*/model")
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -75,7 +75,7 @@ class Recipes:
 class Run:
     """Run an experiment: a recipe or a YAML file, with any setting changed by its path."""
 
-    experiment: Positional[str]
+    experiment: Annotated[Positional[str], arg(metavar="RECIPE|FILE")]
     """Name of a recipe, or a YAML file."""
     changes: Positional[tuple[str, ...]] = ()
     """path.to.key=value; an entry of a list goes by its name or number: stages.finetune.method.lr=1e-4."""
@@ -136,6 +136,8 @@ class Poison:
         from bezoar.experiment.verbs import poison
 
         self.keys.refuse_idle(self.pairs)
+        if self.image_size < 1:
+            raise ValueError(f"image-size: must be at least 1, got {self.image_size}")
         if self.dry_run:
             pairs = self.keys.of(self.pairs).open()
             plan = self.attack.plan(pairs, self.seed)
@@ -276,6 +278,8 @@ class Evaluate:
             raise ValueError("target: a trigger needs the class it is to call up")
         if self.target and not (self.trigger or self.poison):
             raise ValueError("trigger: a target needs the trigger that is to call it up")
+        if (self.poison or self.trigger) and not self.data:
+            raise ValueError("data: an attack is measured on a labeled set, and none is given")
         self.keys.refuse_idle(self.data, self.held_out)
         success = AttackSuccess(templates=self.templates, trigger=self.trigger, target=self.target)
         measured = (ZeroShot(templates=self.templates), success) if self.data else ()
@@ -296,7 +300,7 @@ class Evaluate:
 class Report:
     """Write the page and the tables of a run folder, or of several beside each other."""
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN")]
     """Run folders; those that hold other seeds of one experiment are pooled."""
     out: Path | None = None
     """HTML file; report.html in the run folder by default, for several runs in the current folder."""

@@ -69,7 +69,7 @@ NamedKeys = Annotated[Keys, tyro.conf.arg(name="", help="Columns of a table.")]
 class Inspect:
     """Say what a source holds: counts, sizes, captions or classes, and what was passed over and why."""
 
-    source: Positional[str]
+    source: Annotated[Positional[str], tyro.conf.arg(metavar="SOURCE")]
     """A .csv, .tsv, .parquet or .jsonl file, a folder, scenes:train, or YAML in braces."""
     labeled: bool = False
     """Read it as a labeled set, not as pairs."""

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from bezoar.core.settings import explain
 
 _ASIDES = ("For full helptext", "Argument helptext")
+_ORDER = re.compile(r" ?\(applied to [^)]*\)| Arguments are applied to the directly preceding subcommand.*")
+_GUESSES = "Perhaps you meant:"
 
 
 def parsed(parse: Callable[[], Any]) -> Any:
@@ -41,13 +43,20 @@ def _line(box: str, stop: SystemExit) -> str:
             parts.append([])
         elif words:
             parts[-1].append(words)
-    texts = [" ".join(part) for part in parts[1:]]
+    texts = [_brief(part) for part in parts[1:]]
     said = "; ".join(text for text in texts if text and not text.startswith(_ASIDES))
     refused = next((error for error in _causes(stop) if isinstance(error, ValidationError)), None)
     flag = re.match(r"Error parsing --([\w-]+):\s*", said)
     if refused is not None:
         return explain(refused, flag[1] if flag else "")
     return f"{flag[1]}: {said[flag.end() :]}" if flag else said
+
+
+def _brief(part: list[str]) -> str:
+    """One part of tyro's box in a line: of the flags that it guesses only the names, not the help of each command."""
+    if part and part[0] == _GUESSES:
+        return " ".join([_GUESSES, *dict.fromkeys(row.split()[0] for row in part[1:] if row.startswith("--"))])
+    return _ORDER.sub("", " ".join(part))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -27,6 +27,8 @@ STANDARD: tuple[Evaluator, ...] = (ZeroShot(), AttackSuccess())
 
 def planned(folder: str | Path) -> Planned:
     """The attack that a poison folder holds, held to the plan that is there now."""
+    if not (Path(folder) / "poison.json").exists():
+        raise ValueError(f"poison: {folder} is not a poison folder: it has no poison.json")
     head = read_json(Path(folder) / "poison.json")
     return Planned(folder=str(folder), digest=str(head.get("digest", "")) if isinstance(head, dict) else "")
 

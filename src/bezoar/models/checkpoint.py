@@ -88,7 +88,9 @@ def load(spec: str, seed: int = 0) -> Clip:
     if (folder / CARD).exists():
         return _load_folder(folder)
     if folder.exists():
-        raise ValueError(f"model: {folder} is not a model folder: it has no {CARD}")
+        is_run = any(folder.glob(f"stages/*/model/{CARD}"))
+        hint = f"; the models of this run are {folder}/stages/*/model" if is_run else ""
+        raise ValueError(f"model: {folder} is not a model folder: it has no {CARD}{hint}")
     return create(spec, seed)
 
 

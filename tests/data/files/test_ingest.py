@@ -141,6 +141,13 @@ def test_pictures_inside_a_table_are_resumed_too(
     assert [pairs.content(k) for k in range(10)] == columns["image"]
 
 
+def test_a_source_of_which_nothing_can_be_used_says_so_plainly(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r": 10 of 10 rows cannot be used, .* the first is row 1, '0.png': missing file"
+    ):
+        table(tmp_path, 10, missing=10).open()
+
+
 def test_pictures_that_were_missing_are_looked_for_again(tmp_path: Path, looks: list[object]) -> None:
     source = table(tmp_path, 10, missing=2)
     with pytest.raises(ValueError, match="2 or more of 10 rows cannot be used"):

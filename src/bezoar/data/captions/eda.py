@@ -23,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bezoar.core.settings import settings
 from bezoar.data.captions.base import CaptionView, Resource
-from bezoar.data.captions.wordnet import WordNet, find, holds_wordnet, places
+from bezoar.data.captions.wordnet import WordNet, find, holds_wordnet
 
 _log = logging.getLogger(__name__)
 
@@ -70,9 +70,8 @@ def thesaurus(wordnet: str) -> WordNet | None:
         _log.warning(
             "WordNet was not found: caption view 'eda' leaves out %s. To have them, install it "
             "(apt install wordnet-base, or python -m nltk.downloader wordnet), or name its folder in the environment "
-            "variable WNSEARCHDIR or in the field wordnet. Looked in: %s",
+            "variable WNSEARCHDIR or in the field wordnet",
             " and ".join(OF_SYNONYMS),
-            ", ".join(map(str, places())),
         )
         return None
     return WordNet(place)

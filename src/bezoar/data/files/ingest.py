@@ -295,8 +295,9 @@ def _refuse(listing: Listing, skipped: Sequence[Skip], folder: Path) -> NoReturn
     """Write down what was passed over, and raise ``ValueError`` because it is too much."""
     write_skipped(folder, skipped)
     first = min(skipped)
+    passed = f"{len(skipped):,}{' or more' if len(skipped) < listing.rows else ''}"
     raise ValueError(
-        f"{_too_many(listing.source, f'{len(skipped):,} or more', listing.rows, listing.limit)}; the first is row "
+        f"{_too_many(listing.source, passed, listing.rows, listing.limit)}; the first is row "
         f"{first.row}, '{first.name}': {first.reason}; listed in {folder / SKIPPED}"
     )
 
