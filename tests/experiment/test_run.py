@@ -129,6 +129,10 @@ def test_files(done: Done) -> None:
     environment = read_json(done.folder / "environment.json")
     assert environment["threads"] == 1
     assert environment["packages"]["torch"]
+    data = read_json(done.folder / "data.json")
+    assert {facts["rows"] for kind in ("pairs", "labeled") for facts in data[kind].values()} == {
+        facts["count"] for kind in ("pairs", "labeled") for facts in data[kind].values()
+    }
 
 
 def test_records_say_where_they_come_from(done: Done) -> None:

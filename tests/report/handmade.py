@@ -166,11 +166,15 @@ def add_records(folder: Path, metric: str, value: float, data: str = "test", eva
     write_records(folder / "records.jsonl", [*found, *(dataclasses.replace(r, **fields) for r in models)])
 
 
-def add_data(folder: Path, *notes: str, skipped: int = 0) -> None:
+def add_data(folder: Path, *notes: str, skipped: int = 0, fingerprint: str = "f") -> None:
     """What the sources held, as a run writes it down."""
     reasons = {"zero bytes": skipped} if skipped else {}
-    held = {"kind": "table", "count": 4000 - skipped, "skipped": skipped, "reasons": reasons, "notes": list(notes)}
-    write_json(folder / "data.json", {"schema": 1, "pairs": {"train": held}, "labeled": {"test": {"count": N}}})
+    held = {
+        "kind": "table", "fingerprint": fingerprint, "count": 2000, "rows": 4000, "skipped": skipped,
+        "reasons": reasons, "notes": list(notes),
+    }  # fmt: skip
+    test = {"count": N, "fingerprint": fingerprint}
+    write_json(folder / "data.json", {"schema": 1, "pairs": {"train": held}, "labeled": {"test": test}})
 
 
 @functools.cache

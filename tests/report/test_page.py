@@ -305,7 +305,7 @@ def test_notes_of_the_sources_stand_beside_every_table(tmp_path: Path) -> None:
     add_data(folder, "template captions are <closed-set> supervision", skipped=7)
     text = page.html([read_run(folder)])
     assert text.count("template captions are &lt;closed-set&gt; supervision</p>") == 5
-    assert "Of the 4,000 samples of “train” 7 were skipped as unusable." in Reader(text).text
+    assert "Of the 4,000 rows behind “train” 7 were skipped as unusable." in Reader(text).text
     assert "zero bytes: 7" in text
     assert page.document([read_run(folder)]).count("Note: template captions are") == 3
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.handmade import WHOLE, add_plan, add_stage, make_run, seeded
+from tests.report.handmade import WHOLE, add_data, add_plan, add_stage, make_run, seeded
 
 from bezoar.core.files import write_json
+from bezoar.report.comparing import compared
 from bezoar.report.pooling import read_runs
 from bezoar.report.tables import every_epoch, last_epochs, table
 
@@ -50,6 +51,19 @@ def test_other_runs_stay_apart(tmp_path: Path, changes: dict[str, Any]) -> None:
     runs = read_runs(folders)
     assert [run.folder for run in runs] == folders
     assert len({run.title for run in runs}) == 2
+
+
+def test_one_path_with_other_content_is_another_run(tmp_path: Path) -> None:
+    folders = [make_run(tmp_path / "a", WHOLE), make_run(tmp_path / "b", SECOND, seeds=[1])]
+    for folder in folders:
+        add_data(folder)
+    assert len(read_runs(folders)) == 1
+    add_data(folders[1], fingerprint="g")
+    runs = read_runs(folders)
+    assert [run.folder for run in runs] == folders
+    text = "\n".join(compared(runs))
+    assert "what differs between them is what their sources held, chance, the code and the machine" in text
+    assert "not all measured on the same pictures" in text
 
 
 def test_a_folder_counts_once(tmp_path: Path) -> None:

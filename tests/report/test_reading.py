@@ -155,7 +155,7 @@ def test_what_the_sources_held(tmp_path: Path) -> None:
     add_data(folder, "a note", "a note", skipped=3)
     run = read_run(folder)
     assert run.notes == ("a note",)
-    assert [(d.kind, d.name, d.count, d.skipped, dict(d.reasons)) for d in run.data] == [
-        ("pairs", "train", 3997, 3, {"zero bytes": 3}),
-        ("labeled", "test", 1000, 0, {}),
+    assert [(d.kind, d.name, d.count, d.rows, d.skipped, dict(d.reasons)) for d in run.data] == [
+        ("pairs", "train", 2000, 4000, 3, {"zero bytes": 3}),
+        ("labeled", "test", 1000, 0, 0, {}),
     ]

@@ -222,6 +222,7 @@ def _describe_data(experiment: Experiment, layout: Layout) -> None:
             "kind": kind_of(source),
             "fingerprint": opened.fingerprint,
             "count": len(opened),
+            "rows": skips.rows if skips else len(opened),
             "skipped": skips.count if skips else 0,
             "reasons": dict(skips.reasons) if skips else {},
             "notes": list(source.notes()),

@@ -34,7 +34,8 @@ def _who(runs: Sequence[Run]) -> Iterator[str]:
         named = ", ".join(found[:_NAMED]) if more else listing(found)
         yield f"They differ in {named}{more}."
     else:
-        yield "They differ in no setting: what differs between them is chance, the code and the machine."
+        data = "" if len({run.content for run in runs}) == 1 else "what their sources held, "
+        yield f"They differ in no setting: what differs between them is {data}chance, the code and the machine."
 
 
 def _seeds(run: Run) -> str:
@@ -87,7 +88,8 @@ def _caveats(runs: Sequence[Run]) -> Iterator[str]:
 
 def _measured(run: Run) -> str:
     sets: dict[str, Any] = run.experiment.get("labeled") or {}
-    return repr((run.report_on, sets.get(run.report_on), run.experiment.get("held_out")))
+    content = [found for found in run.content if found[0] == "held_out" or found[:2] == ("labeled", run.report_on)]
+    return repr((run.report_on, sets.get(run.report_on), run.experiment.get("held_out"), content))
 
 
 def _where(row: Row) -> str:

@@ -39,7 +39,8 @@ def pooled(runs: Sequence[Run]) -> tuple[Run, ...]:
 
 def _same(run: Run) -> str:
     """The name and all that makes an experiment what it is besides its seeds."""
-    return json.dumps([run.name, {k: v for k, v in run.experiment.items() if k not in ASIDE}], sort_keys=True)
+    settings = {k: v for k, v in run.experiment.items() if k not in ASIDE}
+    return json.dumps([run.name, settings, run.content], sort_keys=True)
 
 
 def _one(pool: Sequence[Run]) -> Run:

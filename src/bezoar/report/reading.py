@@ -97,7 +97,7 @@ def _classes(folders: list[Path], data: str) -> int | None:
 
 
 def _data(path: Path) -> Iterable[DataSet]:
-    """What the sources held: ``{kind: {name: {count, skipped, reasons, notes}}}``."""
+    """What the sources held: ``{kind: {name: {count, rows, skipped, reasons, notes, fingerprint}}}``."""
     found = _mapping(path)
     if found.get("schema", 1) != 1:
         raise ValueError(f"{path}: schema {found['schema']}, this version reads 1")
@@ -108,9 +108,11 @@ def _data(path: Path) -> Iterable[DataSet]:
                     kind=kind,
                     name=name,
                     count=int(facts.get("count", 0)),
+                    rows=int(facts.get("rows", 0)),
                     skipped=int(facts.get("skipped", 0)),
                     reasons={str(reason): int(n) for reason, n in (facts.get("reasons") or {}).items()},
                     notes=tuple(map(str, facts.get("notes") or ())),
+                    fingerprint=str(facts.get("fingerprint", "")),
                 )
             except (AttributeError, TypeError, ValueError):
                 raise ValueError(f"{path}: {kind}.{name} is not what a source held") from None

@@ -62,11 +62,16 @@ class DataSet:
     """``pairs``, ``labeled`` or ``held_out``."""
     name: str
     count: int
+    rows: int
+    """Rows or files of its source, of which a part may be taken and some may hold several captions; 0 if unknown."""
     skipped: int
+    """How many of the rows were passed over."""
     reasons: Mapping[str, int]
-    """Why samples were skipped, and how many for each reason."""
+    """Why rows were passed over, and how many for each reason."""
     notes: tuple[str, ...]
     """Sentences without which its numbers would be misread."""
+    fingerprint: str
+    """Of its content; empty if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +100,11 @@ class Run:
     def title(self) -> str:
         """What a page calls it."""
         return self.label or self.name
+
+    @property
+    def content(self) -> tuple[tuple[str, str, str], ...]:
+        """What its sources held, which the path of a source does not say: kind, name and fingerprint of each."""
+        return tuple(sorted((found.kind, found.name, found.fingerprint) for found in self.data))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -202,7 +202,7 @@ def _data(run: Run) -> Iterator[str]:
     """What of the data was skipped, and what its sources say of themselves."""
     for found in run.data:
         if found.skipped:
-            whole = count(found.count + found.skipped)
-            yield f"Of the {whole} samples of {quoted(found.name)} {count(found.skipped)} were skipped as unusable."
+            whole = f"{count(found.rows)} " if found.rows else ""
+            yield f"Of the {whole}rows behind {quoted(found.name)} {count(found.skipped)} were skipped as unusable."
     for note in run.notes:
         yield note if note.endswith(".") else f"{note[:1].upper()}{note[1:]}."
