@@ -91,6 +91,18 @@ class TestCaptions:
         with pytest.raises(ValueError, match=r"path: .*nowhere cannot be read: No such file"):
             ImageFolder(path=str(tmp_path / "nowhere")).open()
 
+    @pytest.mark.parametrize("name", [b"b\xff.png", b"\xff/b.png"], ids=["file", "folder"])
+    def test_a_name_that_is_no_text_is_refused(self, name: bytes, tmp_path: Path) -> None:
+        put(tmp_path, ["a.png"])
+        path = os.path.join(os.fsencode(tmp_path), name)
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.rename(tmp_path / "a.png", path)
+        except OSError:
+            pytest.skip("this disk takes no such names")
+        with pytest.raises(ValueError, match=r"path: .* has a file whose name is not UTF-8, '.*b.*png': rename it"):
+            ImageFolder(path=str(tmp_path)).open()
+
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_a_folder_that_may_not_be_read(self, tmp_path: Path) -> None:
         (tmp_path / "x").mkdir(mode=0)

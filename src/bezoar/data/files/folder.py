@@ -178,8 +178,17 @@ def files_under(root: Path, suffixes: tuple[str, ...]) -> list[File]:
             if entry.is_dir():
                 waiting.append((entry.path, f"{prefix}{entry.name}/"))
             elif os.path.splitext(entry.name)[1].lower() in suffixes:
-                found.append(_file(entry, prefix + entry.name))
+                found.append(_file(entry, _as_text(prefix + entry.name, root)))
     return sorted(found)
+
+
+def _as_text(name: str, root: Path) -> str:
+    """``name``, if it can be part of an id; else a ``ValueError``."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"path: {root} has a file whose name is not UTF-8, {name!r}: rename it") from None
+    return name
 
 
 def _file(entry: os.DirEntry[str], name: str) -> File:
