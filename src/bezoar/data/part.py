@@ -122,7 +122,7 @@ class PartOfPairs(_Part):
 
         super().__init__(whole, indices)
         self._pairs = whole
-        shown = (whole.picture(i) if isinstance(whole, SharesPictures) else i for i in indices.tolist())
+        shown = map(whole.picture, indices.tolist()) if isinstance(whole, SharesPictures) else indices
         _, first, numbers = np.unique(
             np.fromiter(shown, np.int64, len(indices)), return_index=True, return_inverse=True
         )

@@ -130,7 +130,8 @@ class HeldOut:
         from bezoar.data.pairs import SharesPictures
 
         pairs, numbers = self.pairs, dict[int, int]()
-        shown = [pairs.picture(i) if isinstance(pairs, SharesPictures) else i for i in range(len(pairs))]
+        places = range(len(pairs))
+        shown = map(pairs.picture, places) if isinstance(pairs, SharesPictures) else places
         return [numbers.setdefault(picture, len(numbers)) for picture in shown]
 
 
