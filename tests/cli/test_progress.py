@@ -49,6 +49,17 @@ def test_every_task_has_a_clock_of_its_own() -> None:
     assert [line.partition(":")[0] for line in out.splitlines()] == ["victim", "control"]
 
 
+def test_a_second_piece_of_work_of_one_name_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("bezoar.cli.progress.time.monotonic", lambda: now)
+    stream = io.StringIO()
+    with Display(Console(file=stream, width=200)) as display:
+        for done, total in ((1000, 6000), (6000, 6000), (500, 1000), (1000, 1000)):
+            display(Event("look at a.csv", done, total, unit="pictures"))
+            now += 10
+    assert stream.getvalue().splitlines()[-1] == "look at a.csv: 1000/1000 pictures, 50 pictures/s"
+
+
 def test_bars_on_a_terminal() -> None:
     out = shown([event(50), event(100), Event("pictures", 3, 7, unit="pictures")], terminal=True)
     assert "100/100" in out

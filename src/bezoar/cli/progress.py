@@ -44,6 +44,7 @@ class Display:
         self.tasks: dict[str, TaskID] = {}
         self.since: dict[str, tuple[float, int]] = {}
         self.said: dict[str, float] = {}
+        self.last: dict[str, int] = {}
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"),
             _Rate(), TimeRemainingColumn(compact=True), TextColumn("[dim]{task.fields[facts]}"),
@@ -62,6 +63,10 @@ class Display:
     def __call__(self, event: Event) -> None:
         """Show one event; may be called from any thread."""
         with self.lock:
+            if event.done < self.last.get(event.task, 0):  # another piece of work of the same name
+                self.since.pop(event.task, None)
+                self.tasks.pop(event.task, None)
+            self.last[event.task] = event.done
             if self.console.is_terminal:
                 self._draw(event)
             else:
