@@ -514,6 +514,17 @@ def test_what_is_already_there_needs_no_space_again(done: Done, copied: Path, mo
         run(done.experiment, copied)
 
 
+def test_a_warmup_longer_than_its_stage_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Else a few steps with the paper's warm-up give a model that has learned nothing, and no word of why."""
+    plain = tiny.experiment()
+    check(parse(plain))
+    assert "warm-up" not in caplog.text
+    override(plain, "stages.victim.method.warmup_steps", 10_000)
+    check(parse(plain))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("stages.victim.method.warmup_steps: the warm-up of 10000 steps does not end within the ")
+
+
 def test_lines_of_records_are_json(done: Done) -> None:
     for line in (done.folder / "records.jsonl").read_text().splitlines():
         assert json.loads(line)["schema"] == 1

@@ -58,6 +58,15 @@ def test_a_setting_that_differs_alike_everywhere_is_one_difference(tmp_path: Pat
     assert [run.title for run in labeled(runs)] == ["batch_size 128", "batch_size 64"]
 
 
+def test_a_grid_stands_for_the_default_that_it_replaces(tmp_path: Path) -> None:
+    """A default that no model was made with is no difference, and never shown as one."""
+    method = CLEANINGS[0]["method"]
+    wide = {**CLEANINGS[0], "method": {**method, "lr": 1e-5}, "grid": {"lr": [0.25, 0.5]}}
+    narrow = {**CLEANINGS[0], "method": {**method, "lr": 1e-4}, "grid": {"lr": [0.25]}}
+    runs = [read_run(make_run(tmp_path / n, {}, [TRAINED[0], s])) for n, s in (("a", wide), ("b", narrow))]
+    assert differences(runs) == {"lr": ("0.25, 0.5", "0.25")}
+
+
 def test_two_settings_of_one_name_are_told_apart(tmp_path: Path) -> None:
     stages = [TRAINED[0], {**CLEANINGS[0], "method": {"kind": "finetune", "lr": 0.5}}]
     other = [{**TRAINED[0], "method": {"kind": "clip", "lr": 0.25, "epochs": 2}}, CLEANINGS[0]]

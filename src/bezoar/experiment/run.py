@@ -26,7 +26,7 @@ from bezoar.core.settings import dump, kind_of
 from bezoar.core.yaml import render
 from bezoar.data.pairs import Checked, check_caption
 from bezoar.experiment.changes import warn_of_others
-from bezoar.experiment.experiment import Experiment
+from bezoar.experiment.experiment import Experiment, Stage
 from bezoar.experiment.layout import Layout, forget, random_view
 from bezoar.experiment.stages import STATE, Job
 from bezoar.experiment.workers import Workers, stopping
@@ -62,6 +62,7 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
     pairs = {name: source.open() for name, source in experiment.pairs.items()}
     for stage in experiment.expanded():
         check_size(stage.method, len(pairs[stage.pairs]), f"stages.{stage.name}.method")
+        _say_warmup(stage, len(pairs[stage.pairs]))
     for name, found in pairs.items():
         for index in range(min(len(found), _CAPTIONS)):
             check_caption(found.caption(index), f"pairs.{name}", found.id(index))
@@ -70,6 +71,18 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
     for evaluator in experiment.evaluators:
         evaluator.check(sets, held_out, threat, size)
     return size
+
+
+def _say_warmup(stage: Stage, pairs: int) -> None:
+    """Warn of a stage that is over before its learning rate is reached: its model has hardly learned."""
+    method = stage.method
+    steps = method.total_steps(pairs)
+    if method.warmup_steps > steps:
+        logging.getLogger(__name__).warning(
+            "stages.%s.method.warmup_steps: the warm-up of %d steps does not end within the %d steps of the stage: its "
+            "learning rate ends at %.2g instead of %g",
+            stage.name, method.warmup_steps, steps, method.lr * steps / method.warmup_steps, method.lr,
+        )  # fmt: skip
 
 
 def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = silent) -> list[Record]:

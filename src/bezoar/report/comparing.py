@@ -74,7 +74,7 @@ def _remedies(runs: Sequence[Run]) -> Iterator[str]:
 
 def _caveats(runs: Sequence[Run]) -> Iterator[str]:
     if len({_measured(run) for run in runs}) > 1:
-        yield "The runs are not all measured on the same pictures: a number of one is no number of another."
+        yield "The runs are not all measured on the same pictures: numbers of different runs cannot be compared."
     if len({run.target for run in runs}) > 1:
         yield "The runs do not all have the same target class, so their attack success is that of different attacks."
     if len({str(run.environment.get("git")) for run in runs}) > 1:

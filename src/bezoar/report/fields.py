@@ -121,6 +121,11 @@ def _comparable(run: Run) -> dict[str, Any]:
         "evaluators": kinds,
         **{key: list(plain.get(key) or {}) for key in ("pairs", "labeled", "held_out")},
     }
+    plain["stages"] = [
+        # What a grid goes over stands in the place of the default that it replaces.
+        {**stage, "method": {**stage["method"], **(stage.get("grid") or {})}, "grid": None}
+        for stage in run.experiment["stages"]
+    ]
     return {**flat(plain), **{key: shown(value) for key, value in names.items()}, "attack.kind": ""}
 
 
