@@ -56,6 +56,10 @@ def test_kinds_with_a_word_and_in_braces() -> None:
     ("word", "message"),
     [
         ("tabel", r"kind: 'tabel' is not a source of pairs; did you mean 'table'"),
+        (
+            "{kind: part, of: a/x.csv}",
+            r"kind: 'a/x.csv' is not a source of pairs; as a path it is {kind: table, path: a/x.csv}",
+        ),
         ("part:x", "source of pairs: 'part' takes no word after it"),
         ("{kind: table, path: x.csv, captoin_key: y}", "unknown key 'captoin_key'; did you mean 'caption_key'"),
         ("{kind: table, path: x.csv, max_skipped: 5}", "less than or equal to 1"),

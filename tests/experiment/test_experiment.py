@@ -59,8 +59,8 @@ def fault(plain: Any) -> str:
         ("stages.victim.evaluate_every", 0, "stages.0.evaluate_every: Input should be greater than or equal to 1"),
         ("name", "a/b", "name: String should match pattern"),
         ("attack", None, "stages.0.poison: is true, but the experiment has no attack"),
-        ("select_on", "validaton", "select_on: no labeled set is called 'validaton'; did you mean 'validation'?"),
-        ("report_on", "test", "report_on: no labeled set is called 'test' (choices: validation)"),
+        ("select_on", "validaton", "no labeled or held-out set is called 'validaton'; did you mean 'validation'"),
+        ("report_on", "test", "report_on: no labeled or held-out set is called 'test' (choices: validation)"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_said_with_its_path(path: str, value: Any, said: str) -> None:

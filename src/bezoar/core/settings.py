@@ -107,7 +107,9 @@ class Family(Generic[V]):
             return self.members[kind]
         plugins = {point.name: point for point in entry_points(group=f"bezoar.{self.name.replace(' ', '_')}")}
         if kind not in plugins and ":" not in kind:
-            raise ValueError(f"kind: '{kind}' is not {self.a_name}{nearest(kind, [*self.members, *plugins])}")
+            meant = self.guess(kind)
+            hint = f"; as a path it is {{kind: {meant['kind']}, path: {kind}}}" if meant else ""
+            raise ValueError(f"kind: '{kind}' is not {self.a_name}{hint}{nearest(kind, [*self.members, *plugins])}")
         try:
             found = plugins[kind].load() if kind in plugins else _imported(kind)
         except (ImportError, AttributeError) as error:

@@ -97,7 +97,7 @@ def test_numbers_with_a_gap_of_pandas(tmp_path: Path) -> None:
         ([0.5, 1.0], {"classes": CLASSES}, r"label_key: column 'label' of .* holds double, not text"),
         ([[0], [1]], {"classes": CLASSES}, r"label_key: column 'label' of .* holds list"),
         ([True, False], {"classes": CLASSES}, r"label_key: column 'label' of .* holds bool"),
-        ([0, 1], {}, r"classes: the labels of .* are numbers: say the class names"),
+        ([0, 1], {}, r"classes: the labels of .* say the class names .* as in {kind: table, path: .*, classes"),
         (["0", "1.0"], {}, r"classes: the labels of .* are numbers"),
         ([0, 2], {"beside": ["cat", "eel"]}, r"classes: no row of .* says how class 1 is called"),
         ([0, 0], {"beside": ["cat", "dog"]}, r"label 0 is called 'cat' and 'dog' in label_name"),

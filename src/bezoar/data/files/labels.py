@@ -74,7 +74,7 @@ class Labels:
         if not self.beside:
             raise ValueError(
                 f"classes: the labels of {self._file} are numbers: say the class names as a list, a JSON or text "
-                "file, or by name (imagenet, …)"
+                f"file, or by name, as in {{kind: table, path: {self._file}, classes: imagenet}}"
             )
         names = [called.get(number) for number in range(len(called))]
         if None in names:
