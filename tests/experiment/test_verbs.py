@@ -169,3 +169,13 @@ def test_a_poison_folder_in_use_is_refused_before_the_plan_is_made(tmp_path: Pat
 
     with exclusive(tmp_path), pytest.raises(ValueError, match=r"is in use by another run \(process \d+\)"):
         poison(tiny.ATTACK, pairs=Unread(), out=tmp_path, image_size=32)
+
+
+def test_a_folder_keeps_the_plan_it_has(tmp_path: Path) -> None:
+    first = poison(tiny.ATTACK, pairs=PAIRS, out=tmp_path, image_size=32)
+    assert poison(tiny.ATTACK, pairs=PAIRS, out=tmp_path, image_size=32).digest == first.digest
+    with pytest.raises(
+        ValueError, match=rf"^out: .* holds another plan \({first.digest}, not [0-9a-f]+\); name another"
+    ):
+        poison(tiny.ATTACK, pairs=PAIRS, out=tmp_path, image_size=32, seed=9)
+    assert load_plan(tmp_path).digest == first.digest

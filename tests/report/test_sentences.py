@@ -136,6 +136,15 @@ def test_without_an_attack_nothing_is_said_of_one(tmp_path: Path) -> None:
     assert "chosen" not in text
 
 
+def test_an_attack_that_poisons_nobody_is_only_measured(tmp_path: Path) -> None:
+    stages = ({**TRAINED[0], "poison": False}, CLEANINGS[0])
+    found = {key: values for key, values in WHOLE.items() if key[0] in ("victim", "finetune")}
+    folder = make_run(tmp_path, found, stages=stages)
+    add_plan(folder)  # of a run that was here before
+    assert told(folder)[0] == "No stage here is trained on poison: the attack is only measured."
+    assert "gives" not in "\n".join(told(folder))
+
+
 def test_cleanings_without_an_attack_success_say_that_nothing_was_chosen(tmp_path: Path) -> None:
     clean = {key: (values[0], None, values[2], None) for key, values in WHOLE.items()}
     said = "For “finetune” and “cleanclip” nothing could be chosen on “validation”: each setting stands at its last"

@@ -314,6 +314,8 @@ class Report:
     def __call__(self) -> None:
         from bezoar.report import export, write
 
+        if self.export is None and self.formats != Report.formats:
+            raise ValueError("formats: are those of an export: name its folder with --export")
         say(f"wrote {write(*self.runs, out=self.out, by=self.by)}")
         if self.export is not None:
             files = export(*self.runs, to=self.export, formats=self.formats, by=self.by)

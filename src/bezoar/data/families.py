@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ _TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 
 def _pairs(text: str) -> dict[str, str] | None:
     """What a path on the command line means as pairs."""
-    path = Path(text).expanduser()
+    path = Path(os.path.expandvars(text)).expanduser()
     if path.suffix.lower() in _TABLES or path.is_file() or (path.is_dir() and any(path.glob("*.parquet"))):
         return {"kind": "table", "path": text}
     return {"kind": "folder", "path": text} if path.is_dir() or "/" in text else None
@@ -21,7 +22,7 @@ def _pairs(text: str) -> dict[str, str] | None:
 
 def _labeled(text: str) -> dict[str, str] | None:
     """What a path on the command line means as a labeled set; a folder with ``labels.csv`` is one of CleanCLIP's."""
-    path = Path(text).expanduser()
+    path = Path(os.path.expandvars(text)).expanduser()
     if (path / "labels.csv").is_file():
         return {"kind": "table", "path": str(Path(text) / "labels.csv")}
     return _pairs(text)

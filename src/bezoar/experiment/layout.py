@@ -71,9 +71,12 @@ def plan_digest(experiment: Experiment, pairs: str, seed: int) -> str:
 
 def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
     """What a stage's weights depend on, back to the first stage: settings, revisions, WordNet where it is used."""
+    from bezoar.data.prepared import GEOMETRY
+
     start = next((s for s in experiment.stages if s.name == stage.start), None)
     return digest(
         REVISION,
+        GEOMETRY,
         training_digest(experiment, start, seed) if start else _model_identity(experiment.model),
         stage.method,
         resources(stage),

@@ -59,7 +59,7 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
     sets = {name: source.open() for name, source in experiment.labeled.items()}
     held_out = {name: source.open() for name, source in experiment.held_out.items()}
     threat = experiment.attack.threat() if experiment.attack else None
-    pairs = {name: source.open() for name, source in experiment.pairs.items()}
+    pairs = {name: experiment.pairs[name].open() for name in dict.fromkeys(s.pairs for s in experiment.stages)}
     for stage in experiment.expanded():
         check_size(stage.method, len(pairs[stage.pairs]), f"stages.{stage.name}.method")
         _say_warmup(stage, len(pairs[stage.pairs]))

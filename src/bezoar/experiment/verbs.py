@@ -56,10 +56,21 @@ def poison(
         plan = attack.plan(opened, seed)
         survival = measure(plan, opened, image_size)
         refuse_dead(survival, allow_dead_trigger)
+        _refuse_other(plan, out)
         write_preview(plan, opened, image_size, out)
         plan = plan.with_survival(survival)
         plan.save(out)
     return plan
+
+
+def _refuse_other(plan: PoisonPlan, out: Path) -> None:
+    """Raise ``ValueError`` where ``out`` holds another plan: models trained on it name it by its digest."""
+    head = out / "poison.json"
+    found = read_json(head) if head.exists() else None
+    if isinstance(found, dict) and found.get("digest") != plan.digest:
+        raise ValueError(
+            f"out: {out} holds another plan ({found.get('digest')}, not {plan.digest}); name another folder"
+        )
 
 
 def train(

@@ -57,6 +57,9 @@ def progress(run: Run) -> str:
 
 
 def _attack(run: Run) -> Iterator[str]:
+    if run.experiment.get("attack") and not any(group.poison for group in run.groups.values()):
+        yield "No stage here is trained on poison: the attack is only measured."
+        return
     caption = f"a caption of {quoted(run.target)}" if run.target else "another caption"
     plans = [(plan.head["count"], plan.head["total"], bool(plan.head.get("triggers"))) for plan in run.plans]
     for size, total, triggered in dict.fromkeys(plans):
