@@ -129,7 +129,7 @@ def test_a_plan_that_is_no_longer_the_one_that_was_named(folder: Path, tmp_path:
 
 
 def test_no_plan_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is not a poison folder: it has no poison.json"):
+    with pytest.raises(ValueError, match=r"is not a poison folder: it has no poison\.json"):
         planned(tmp_path)
 
 
