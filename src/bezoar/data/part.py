@@ -10,7 +10,7 @@ from bezoar.core.progress import Listener, silent
 from bezoar.core.seeds import torch_generator
 from bezoar.core.settings import digest, settings
 from bezoar.data.families import AnyLabeledSource, AnyPairsSource
-from bezoar.data.pairs import Checked, LabeledSource, PairsSource, SharesPictures, Shrinkable, Skips
+from bezoar.data.pairs import Checked, LabeledSource, PairsSource, SharesPictures, Shrinkable, Skips, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,11 +24,10 @@ Place = Annotated[int, Field(ge=0)]
 
 
 @settings
-class PairsPart(PairsSource):
-    """Pairs ``start`` to ``stop`` of another source, in its order or shuffled; parts of one shuffle are disjoint."""
+class _Cut(Source):
+    """Where a part begins and ends in its source."""
 
-    kind: ClassVar[str] = "part"
-    of: AnyPairsSource
+    of: Source
     start: Place = 0
     stop: Place | None = None
     """The first that is left out; the end where it is not given."""
@@ -40,6 +39,14 @@ class PairsPart(PairsSource):
 
     def notes(self) -> tuple[str, ...]:
         return self.of.notes()
+
+
+@settings
+class PairsPart(_Cut, PairsSource):
+    """Pairs ``start`` to ``stop`` of another source, in its order or shuffled; parts of one shuffle are disjoint."""
+
+    kind: ClassVar[str] = "part"
+    of: AnyPairsSource
 
     def open(self) -> PartOfPairs:
         whole = self.of.open()
@@ -47,22 +54,11 @@ class PairsPart(PairsSource):
 
 
 @settings
-class LabeledPart(LabeledSource):
+class LabeledPart(_Cut, LabeledSource):
     """Images ``start`` to ``stop`` of another labeled set, in its order or shuffled; its classes stay."""
 
     kind: ClassVar[str] = "part"
     of: AnyLabeledSource
-    start: Place = 0
-    stop: Place | None = None
-    """The first that is left out; the end where it is not given."""
-    shuffle: int | None = None
-    """Seed of a shuffle before the cut."""
-
-    def ingest(self, listen: Listener = silent) -> None:
-        self.of.ingest(listen)
-
-    def notes(self) -> tuple[str, ...]:
-        return self.of.notes()
 
     def open(self) -> PartOfLabels:
         whole = self.of.open()
