@@ -1,5 +1,6 @@
-"""Metrics: scores and labels → numbers with intervals. Importing this does not import torch."""
+"""Metrics: scores, labels and pictures → numbers, with intervals. Importing this does not import torch."""
 
+from bezoar.metrics.image_quality import linf, psnr, ssim
 from bezoar.metrics.intervals import Interval, student_t, wilson
 from bezoar.metrics.ranks import choices, rank_of, within
 from bezoar.metrics.retrieval import RetrievalRanks, recall, retrieval_ranks
@@ -12,9 +13,12 @@ __all__ = [
     "attack_success",
     "choices",
     "destroyed",
+    "linf",
+    "psnr",
     "rank_of",
     "recall",
     "retrieval_ranks",
+    "ssim",
     "student_t",
     "wilson",
     "within",
