@@ -42,7 +42,7 @@ def ssim(a: Tensor, b: Tensor) -> float:
 
 
 def _means(side: int, window: int) -> Tensor:
-    """The matrix ``[side - window + 1, side]`` that takes Gaussian means of a column: a quarter of the time of conv2d."""
+    """The matrix ``[side - window + 1, side]`` that takes Gaussian means of a column: a fourth of conv2d's time."""
     import torch
 
     offsets = torch.arange(window, dtype=torch.float64) - window // 2
