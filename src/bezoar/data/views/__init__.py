@@ -5,6 +5,7 @@ from typing import Annotated
 from bezoar.core.settings import Family
 from bezoar.data.views.auto_augment import AutoAugment
 from bezoar.data.views.base import ImageView
+from bezoar.data.views.moco import Moco
 from bezoar.data.views.plain import Plain
 from bezoar.data.views.simclr import SimClr
 
@@ -13,6 +14,7 @@ IMAGE_VIEWS = Family(
     ImageView,
     (
         AutoAugment,
+        Moco,
         Plain,
         SimClr,
     ),
@@ -20,4 +22,4 @@ IMAGE_VIEWS = Family(
 
 AnyImageView = Annotated[ImageView, IMAGE_VIEWS]
 
-__all__ = ["IMAGE_VIEWS", "AnyImageView", "AutoAugment", "ImageView", "Plain", "SimClr"]
+__all__ = ["IMAGE_VIEWS", "AnyImageView", "AutoAugment", "ImageView", "Moco", "Plain", "SimClr"]

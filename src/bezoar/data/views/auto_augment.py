@@ -36,5 +36,5 @@ class AutoAugment(ImageView):
     policy: Policy = "imagenet"
     """The data set on which the policy was learned."""
 
-    def apply(self, image: Tensor, seed: int) -> Tensor:
-        return under_seed(_transform(self.policy), image, seed)
+    def apply(self, image: Tensor, seed: int, mark: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        return under_seed(_transform(self.policy), image if mark is None else mark(image), seed)

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 class ImageView(Settings):
     """A random change of a picture; its verb is ``apply``."""
 
-    def apply(self, image: Tensor, seed: int) -> Tensor:
-        """uint8 ``[3, H, W]`` to uint8 ``[3, H, W]``: a pure function of ``image`` and ``seed``.
+    def apply(self, image: Tensor, seed: int, mark: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """uint8 ``[3, H, W]`` to uint8 ``[3, H, W]``: a pure function of ``image``, ``seed`` and ``mark``.
 
-        ``image`` is left as it is; the result may be ``image`` itself.
+        ``image`` is left as it is; the result may be ``image`` itself. ``mark`` is what an attacker with a hand in the
+        training code does to the picture right after the random crop, or first of all where there is none: a pure
+        function that draws nothing from torch's global generator. The view's own draws are the same with it.
         """
         raise NotImplementedError
 

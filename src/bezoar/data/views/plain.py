@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
@@ -17,5 +18,5 @@ class Plain(ImageView):
 
     kind: ClassVar[str] = "plain"
 
-    def apply(self, image: Tensor, seed: int) -> Tensor:
-        return image
+    def apply(self, image: Tensor, seed: int, mark: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        return image if mark is None else mark(image)
