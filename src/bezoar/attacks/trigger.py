@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from bezoar.core.settings import Settings, settings
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from torch import Tensor
 
 
@@ -15,12 +17,20 @@ class Trigger(Settings):
     """A pure function image → image. The same settings, image and id give the same bytes, on any machine."""
 
     def apply(self, image: Tensor, image_id: str) -> Tensor:
-        """uint8 ``[3, height, width]`` to a new uint8 tensor of the same shape.
+        """uint8 ``[3, height, width]`` to a new uint8 tensor of the shape of ``canvas(image)``.
 
         Raises ``ValueError`` when the trigger does not fit the image.
         """
         raise NotImplementedError
 
+    def canvas(self, image: Tensor) -> Tensor:
+        """The picture as the trigger takes it: itself. Only legacy variants reshape it first, and so confound."""
+        return image
+
     def tensors(self) -> dict[str, Tensor]:
         """The patterns it draws with, uint8, for the plan's ``triggers.safetensors``; empty where there are none."""
         return {}
+
+    def pinned(self) -> Self:
+        """The same trigger with what it reads from files named by its content, so that the content is its setting."""
+        return self
