@@ -41,6 +41,13 @@ class Stone(Medicine):
 
 
 @settings
+class Salve(Medicine):
+    kind: ClassVar[str] = "salve"
+    shorthand: ClassVar[str] = "plant"
+    plant: str = "yarrow"
+
+
+@settings
 class Mine(Medicine):
     """As a user writes it, in a module of their own."""
 
@@ -67,6 +74,14 @@ class Kindless(Medicine):
 
 
 MEDICINES = Family("medicine", Medicine, (Herb, Stone))
+
+
+CHEST = Family("medicine", Medicine, (Herb, Salve))
+
+
+@settings
+class Bandage(Settings):
+    under: Annotated[Medicine, CHEST]
 
 
 @settings
@@ -251,6 +266,17 @@ def test_a_member_is_named_by_kind_alone_or_with_fields() -> None:
     assert given == {"kind": "herb", "dose": 2.5}
 
 
+def test_a_word_after_a_kind_fills_its_shorthand_in_files_too() -> None:
+    assert CHEST.parse("salve:arnica") == CHEST.parse_text("salve:arnica") == Salve(plant="arnica")
+    assert CHEST.parse("salve:a:b") == Salve(plant="a:b")
+    assert validate(Bandage, {"under": "salve:arnica"}).under == Salve(plant="arnica")
+    assert CHEST.parse(f"{__name__}:Mine") == Mine()
+    with pytest.raises(ValueError, match="medicine: 'herb' takes no word after it, got 'herb:arnica'"):
+        CHEST.parse("herb:arnica")
+    with pytest.raises(ValueError, match="cannot import 'salve:'"):
+        CHEST.parse("salve:")
+
+
 def test_a_value_stands_for_itself() -> None:
     herb = Herb(dose=1.0)
     assert MEDICINES.parse(herb) is herb
@@ -294,7 +320,7 @@ def test_a_value_that_no_file_could_name_is_refused(value: Medicine) -> None:
         Cure(first=value)
 
 
-def plug_in(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+def plug_in(monkeypatch: pytest.MonkeyBandage, target: str) -> None:
     """As if an installed package had an entry point ``willow`` for medicines."""
     point = EntryPoint("willow", target, "bezoar.medicine")
     monkeypatch.setattr(
@@ -302,7 +328,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     )
 
 
-def test_an_entry_point_names_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_point_names_a_kind(monkeypatch: pytest.MonkeyBandage) -> None:
     plug_in(monkeypatch, f"{__name__}:Mine")
     assert MEDICINES.resolve("willow") is Mine
     assert validate(Cure, {"first": {"kind": "willow", "strength": 2}}).first == Mine(strength=2)
@@ -319,13 +345,13 @@ def test_an_entry_point_names_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
         ("collections:OrderedDict", "must derive from Medicine"),
     ],
 )
-def test_a_broken_entry_point_is_named(monkeypatch: pytest.MonkeyPatch, target: str, said: str) -> None:
+def test_a_broken_entry_point_is_named(monkeypatch: pytest.MonkeyBandage, target: str, said: str) -> None:
     plug_in(monkeypatch, target)
     with pytest.raises(ValueError, match=said):
         MEDICINES.resolve("willow")
 
 
-def test_entry_points_of_a_family_of_several_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_points_of_a_family_of_several_words(monkeypatch: pytest.MonkeyBandage) -> None:
     """Names of entry point groups hold no spaces."""
     asked: list[str] = []
 
@@ -348,7 +374,7 @@ def test_two_members_of_one_kind_or_of_none_are_our_bug() -> None:
 # ------------------------------------------------------------------------------------------------- there and back
 
 
-def test_kinds_are_short_inside_and_full_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kinds_are_short_inside_and_full_outside(monkeypatch: pytest.MonkeyBandage) -> None:
     assert kind_of(Mine()) == f"{__name__}:Mine"
     assert kind_of(Shelf.Jar()) == f"{__name__}:Shelf.Jar"
     assert kind_of(Settings()) == ""
@@ -357,7 +383,7 @@ def test_kinds_are_short_inside_and_full_outside(monkeypatch: pytest.MonkeyPatch
         assert kind_of(Stone()) == kind
 
 
-def test_dump_spells_out_every_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dump_spells_out_every_default(monkeypatch: pytest.MonkeyBandage) -> None:
     for member in (Herb, Stone):
         monkeypatch.setattr(member, "__module__", "bezoar.medicines")
     herb = {"kind": "herb", "dose": 0.5, "leaves": 3, "hours": [8, 20]}

@@ -66,7 +66,7 @@ class Settings:
     """The root of all settings values.
 
     ``kind`` names it in its family; ``revision`` counts changes of its behavior; ``shorthand`` is the field that the
-    word after ``kind:`` fills on the command line, as in ``scenes:clean``.
+    word after ``kind:`` fills, as in ``scenes:clean``.
     """
 
     kind: ClassVar[str] = ""
@@ -127,12 +127,15 @@ class Family(Generic[V]):
         return found
 
     def parse(self, data: object) -> V:
-        """A value from a mapping with ``kind``, from a bare kind, or the value itself; raises ``ValueError``."""
+        """A value from a mapping with ``kind``, from ``kind`` or ``kind:word``, or the value itself.
+
+        Raises ``ValueError``.
+        """
         if isinstance(data, self.base):
             self._checked(type(data), _kind(type(data)))
             return data
         if isinstance(data, str):
-            data = {"kind": data}
+            data = self._spelled_out(data)
         if not isinstance(data, Mapping) or not isinstance(data.get("kind"), str):
             raise ValueError(f"kind: {self.a_name} needs one{nearest('', self.members)}, got {data!r}")
         member = self.resolve(data["kind"])
@@ -145,13 +148,17 @@ class Family(Generic[V]):
 
         if text.lstrip().startswith("{"):
             return self.parse(parse(text, self.name))
+        return self.parse(text if text.partition(":")[0] in self.members else self.guess(text) or text)
+
+    def _spelled_out(self, text: str) -> dict[str, str]:
+        """What ``kind`` or ``kind:word`` stands for; a colon belongs to the kind where that is from outside."""
         kind, _, word = text.partition(":")
         member = self.members.get(kind)
-        if word and member is not None:
-            if not member.shorthand:
-                raise ValueError(f"{self.name}: '{kind}' takes no word after it, got '{text}'")
-            return self.parse({"kind": kind, member.shorthand: word})
-        return self.parse(text if member is not None else self.guess(text) or text)
+        if not word or member is None:
+            return {"kind": text}
+        if not member.shorthand:
+            raise ValueError(f"{self.name}: '{kind}' takes no word after it, got '{text}'")
+        return {"kind": kind, member.shorthand: word}
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.parse)
