@@ -1,13 +1,28 @@
 """Attacks and their plans: pure data about who is poisoned, and pure functions that do it."""
 
-from typing import Annotated
-
+import bezoar.attacks.caption_triggers
+import bezoar.attacks.triggers  # noqa: F401  fills the families
 from bezoar.attacks.backdoor import Backdoor
-from bezoar.attacks.base import Attack, Threat
+from bezoar.attacks.base import Aim, Attack, Chosen, Threat
+from bezoar.attacks.dual_key import DualKey
+from bezoar.attacks.families import ATTACKS, AnyAttack
+from bezoar.attacks.label_consistent import LabelConsistent
 from bezoar.attacks.planned import Planned
-from bezoar.core.settings import Family
+from bezoar.attacks.targeted import Pick, Targeted
 
-ATTACKS = Family("attack", Attack, (Backdoor, Planned))
-AnyAttack = Annotated[Attack, ATTACKS]
+ATTACKS.add(Backdoor, LabelConsistent, Targeted, DualKey, Planned)
 
-__all__ = ["ATTACKS", "AnyAttack", "Attack", "Backdoor", "Planned", "Threat"]
+__all__ = [
+    "ATTACKS",
+    "Aim",
+    "AnyAttack",
+    "Attack",
+    "Backdoor",
+    "Chosen",
+    "DualKey",
+    "LabelConsistent",
+    "Pick",
+    "Planned",
+    "Targeted",
+    "Threat",
+]

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
 from bezoar.attacks.base import Attack, Stage
-from bezoar.attacks.triggers import TRIGGERS, Trigger
+from bezoar.attacks.caption_trigger import CaptionTrigger
+from bezoar.attacks.families import ATTACKS, CAPTION_TRIGGERS, TRIGGERS
+from bezoar.attacks.trigger import Trigger
 from bezoar.core.files import atomic, read_json, write_json
 from bezoar.core.settings import digest, dump, explain
+from bezoar.data.families import LABELED_SOURCES
+from bezoar.data.pairs import LabeledSource
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks.survival import Survival
-    from bezoar.data.pairs import Images
+    from bezoar.data.pairs import Pairs
 
-SCHEMA = 1
-_HEAD = ("schema", "attack", "triggers", "revisions", "stage", "seed", "source", "total", "count")
+SCHEMA = 2
+_HEAD = ("schema", "attack", "marks", "words", "images", "seed", "source", "total", "size", "count")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +34,39 @@ class PoisonRow:
     """One poisoned pair."""
 
     id: str
+    role: str
+    """What it is there for: ``backdoor``, ``targeted``, ``image_half`` …"""
     target: str
     original: str
-    """The caption it had."""
+    """The caption that the pair, or the picture of an appended one, had; empty where it had none."""
     caption: str
     """The caption it gets."""
-    role: str = "backdoor"
-    trigger: int = 0
-    """Index into the plan's triggers."""
+    image: str
+    """Id of the picture it shows."""
+    index: int
+    """Where that picture stands in its source."""
+    mark: int | None = None
+    """Index of the trigger put on it, into the plan's marks."""
+    words: int | None = None
+    """Index of the trigger in its caption, into the plan's words."""
+    images: int | None = None
+    """Index of the source of the picture, into the plan's images; the pairs themselves where there is none."""
+    appended: bool = False
+    """Whether it is a new pair; else it stands in the place of the pair with its id."""
+
+
+class Mark(NamedTuple):
+    """A trigger and where it is put on."""
+
+    trigger: Trigger
+    stage: Stage
+
+
+class Gallery(NamedTuple):
+    """A source of pictures besides the pairs, and its fingerprint when the plan was made."""
+
+    source: LabeledSource
+    fingerprint: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +74,16 @@ class PoisonPlan:
     """Which pairs get which trigger and which caption."""
 
     attack: Attack
-    triggers: tuple[Trigger, ...]
-    stage: Stage
+    marks: tuple[Mark, ...] = ()
+    words: tuple[CaptionTrigger, ...] = ()
+    images: tuple[Gallery, ...] = ()
     seed: int
     source: str
     """Fingerprint of the pairs it was made for."""
     total: int
     """How many pairs those are."""
+    size: int | None = None
+    """How many pairs the poisoned set has where clean ones are left out of it, drawn by ``seed``."""
     rows: tuple[PoisonRow, ...]
     survival: Survival | None = field(default=None, compare=False)
     saved_as: str = field(default="", compare=False)
@@ -62,66 +95,93 @@ class PoisonPlan:
         return {row.id: row for row in self.rows}
 
     @functools.cached_property
+    def replaced(self) -> dict[int, PoisonRow]:
+        """The rows that stand in the place of a pair, by its position."""
+        return {row.index: row for row in self.rows if not row.appended}
+
+    @functools.cached_property
+    def appended(self) -> tuple[PoisonRow, ...]:
+        """The rows that are new pairs."""
+        return tuple(row for row in self.rows if row.appended)
+
+    @functools.cached_property
     def digest(self) -> str:
         """Sixteen hexadecimal digits of everything the plan does; a loaded plan keeps the one it was saved with."""
         return self.saved_as or digest(self._head(), [asdict(row) for row in self.rows])
+
+    @property
+    def length(self) -> int:
+        """How many pairs the poisoned set has."""
+        return self.size if self.size is not None else self.total + len(self.appended)
+
+    @property
+    def share(self) -> float:
+        """The share of the poisoned set that is poison."""
+        return len(self.rows) / self.length
 
     def _head(self) -> dict[str, Any]:
         """What ``poison.json`` says of the plan besides its digest and its survival."""
         return {
             "schema": SCHEMA,
             "attack": dump(self.attack),
-            "triggers": [dump(trigger) for trigger in self.triggers],
-            "revisions": [type(trigger).revision for trigger in self.triggers],
-            "stage": self.stage,
+            "marks": [
+                {"trigger": dump(trigger), "stage": stage, "revision": type(trigger).revision}
+                for trigger, stage in self.marks
+            ],
+            "words": [dump(words) for words in self.words],
+            "images": [{"source": dump(one.source), "fingerprint": one.fingerprint} for one in self.images],
             "seed": self.seed,
             "source": self.source,
             "total": self.total,
+            "size": self.size,
             "count": len(self.rows),
         }
 
     def mark(self) -> dict[str, Any]:
         """What a model trained under the plan says of it, and hands on to every model that starts from it."""
-        return {"attack": dump(self.attack), "plan": self.digest, "count": len(self.rows), "total": self.total}
-
-    def caption(self, pair_id: str, caption: str) -> str:
-        """The caption that pair ``pair_id`` carries under the plan."""
-        row = self.by_id.get(pair_id)
-        return row.caption if row else caption
-
-    def load(self, images: Images, index: int, size: int) -> Tensor:
-        """Picture ``index`` as the model gets it under the plan, before any view: uint8 ``[3, size, size]``."""
-        row = self.by_id.get(images.id(index))
-        return load_triggered(images, index, size, self.triggers[row.trigger] if row else None, self.stage)
-
-    def places(self, images: Images) -> dict[str, int]:
-        """Where each poisoned pair stands in ``images``, by id; raises ``ValueError`` when one is not there."""
-        found = {pair_id: i for i in range(len(images)) if (pair_id := images.id(i)) in self.by_id}
-        missing = next((row.id for row in self.rows if row.id not in found), None)
-        if missing is not None:
-            raise ValueError(
-                f"poison: pair '{missing}' of the plan is not in these pairs: it was made for pairs {self.source}, "
-                f"these are {images.fingerprint}"
-            )
-        return found
+        return {
+            "attack": dump(self.attack), "plan": self.digest, "seed": self.seed,
+            "count": len(self.rows), "total": self.length,
+        }  # fmt: skip
 
     def sample(self, count: int) -> tuple[PoisonRow, ...]:
         """At most ``count`` rows, spread evenly over all."""
         count = min(count, len(self.rows))
         return tuple(self.rows[i * len(self.rows) // count] for i in range(count))
 
-    def with_survival(self, survival: Survival) -> PoisonPlan:
+    def with_survival(self, survival: Survival | None) -> PoisonPlan:
         """The same plan with the measured survival of its trigger."""
         return replace(self, survival=survival)
 
+    def onto(self, pairs: Pairs) -> PoisonPlan:
+        """The same plan for other pairs that have the same ids: another order, another resolution, more pairs.
+
+        Raises ``ValueError`` for a pair that is not there, or whose caption is not the one that the plan replaces.
+        """
+        wanted = {row.image for row in self.rows if row.images is None}
+        found = {pair_id: i for i in range(len(pairs)) if (pair_id := pairs.id(i)) in wanted}
+        missing = next((row.image for row in self.rows if row.images is None and row.image not in found), None)
+        if missing is not None:
+            raise ValueError(
+                f"poison: pair '{missing}' of the plan is not in these pairs: it was made for pairs {self.source}, "
+                f"these are {pairs.fingerprint}"
+            )
+        for row in self.rows:
+            if row.images is None and pairs.caption(found[row.image]) != row.original:
+                raise ValueError(
+                    f"poison: pair '{row.image}' has the caption {pairs.caption(found[row.image])!r} here; in the "
+                    f"pairs that the plan was made for it had {row.original!r}"
+                )
+        rows = tuple(row if row.images is not None else replace(row, index=found[row.image]) for row in self.rows)
+        return replace(self, rows=rows, source=pairs.fingerprint, total=len(pairs), saved_as="", survival=None)
+
     def save(self, folder: Path) -> None:
         """Write ``poison.parquet``, ``triggers.safetensors``, and last ``poison.json``."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
         from safetensors.torch import save
 
         with atomic(folder / "poison.parquet") as stream:
-            pq.write_table(pa.Table.from_pylist([asdict(row) for row in self.rows]), stream)
+            pq.write_table(_table(self.rows), stream)
         with atomic(folder / "triggers.safetensors") as stream:
             stream.write(save(self._tensors()))
         write_json(
@@ -136,32 +196,71 @@ class PoisonPlan:
     def _tensors(self) -> dict[str, Tensor]:
         return {
             f"{number}.{name}": tensor.contiguous()
-            for number, trigger in enumerate(self.triggers)
-            for name, tensor in trigger.tensors().items()
+            for number, mark in enumerate(self.marks)
+            for name, tensor in mark.trigger.tensors().items()
         }
 
 
-def load_triggered(images: Images, index: int, size: int, trigger: Trigger | None, stage: Stage) -> Tensor:
-    """Picture ``index`` at model resolution with ``trigger`` put on at ``stage``: uint8 ``[3, size, size]``."""
-    from bezoar.data.images import fit, to_tensor
+def merge(plans: tuple[PoisonPlan, ...], attack: Attack, seed: int) -> PoisonPlan:
+    """Several plans for one set of pairs as one, that of ``attack``.
 
-    image = to_tensor(images.image(index))
-    if trigger is None:
-        return fit(image, size)
-    if stage == "file":
-        return fit(trigger.apply(image, images.id(index)), size)
-    return trigger.apply(fit(image, size), images.id(index))
+    Raises ``ValueError`` where they were made for different pairs, or two of them poison one pair.
+    """
+    assert plans
+    first = plans[0]
+    for number, plan in enumerate(plans):
+        if (plan.source, plan.total) != (first.source, first.total):
+            raise ValueError(
+                f"poison: plan {number + 1} was made for pairs {plan.source}, the first for {first.source}: only plans "
+                "for one set of pairs can be merged"
+            )
+        if plan.size is not None:
+            raise ValueError(
+                f"poison: plan {number + 1} leaves clean pairs out (size {plan.size}): take a part of the pairs instead"
+            )
+    rows: list[PoisonRow] = []
+    owner: dict[str, int] = {}
+    marks, words, images = 0, 0, 0
+    for number, plan in enumerate(plans):
+        for row in plan.rows:
+            other = owner.setdefault(row.id, number)
+            if other != number:
+                raise ValueError(f"poison: plans {other + 1} and {number + 1} overlap: both poison pair '{row.id}'")
+            rows.append(
+                replace(
+                    row,
+                    mark=None if row.mark is None else row.mark + marks,
+                    words=None if row.words is None else row.words + words,
+                    images=None if row.images is None else row.images + images,
+                )
+            )
+        marks, words, images = marks + len(plan.marks), words + len(plan.words), images + len(plan.images)
+    return PoisonPlan(
+        attack=attack, marks=tuple(m for p in plans for m in p.marks), words=tuple(w for p in plans for w in p.words),
+        images=tuple(i for p in plans for i in p.images), seed=seed, source=first.source, total=first.total,
+        rows=tuple(sorted(rows, key=lambda row: (row.appended, row.index if not row.appended else 0))),
+    )  # fmt: skip
+
+
+def _table(rows: tuple[PoisonRow, ...]) -> Any:
+    """The rows as an Arrow table; columns that may be empty have their type."""
+    import pyarrow as pa
+
+    numbers, texts = ("index", "mark", "words", "images"), ("id", "role", "target", "original", "caption", "image")
+    columns = {name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in texts}
+    columns |= {name: pa.array([getattr(row, name) for row in rows], pa.int64()) for name in numbers}
+    return pa.table({**columns, "appended": pa.array([row.appended for row in rows], pa.bool_())})
 
 
 def load_plan(folder: Path) -> PoisonPlan:
     """The plan of a poison folder; raises ``ValueError`` when it is missing, damaged or not what it says it is."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from bezoar.attacks import ATTACKS
+    import bezoar.attacks  # noqa: F401  fills the families
+    from bezoar.attacks.patterns.picture import recall
     from bezoar.attacks.survival import Survival
 
     head = read_json(folder / "poison.json")
@@ -174,31 +273,47 @@ def load_plan(folder: Path) -> PoisonPlan:
     if missing:
         raise ValueError(f"{folder / 'poison.json'}: not a poison plan: missing field {', '.join(sorted(missing))}")
     try:
-        if head["stage"] not in get_args(Stage):
-            raise ValueError(f"stage: {head['stage']!r} is not one of {', '.join(get_args(Stage))}")
         table = pq.read_table(folder / "poison.parquet").to_pylist()
         rows = tuple(PoisonRow(**row) for row in table)
         stored = load_file(folder / "triggers.safetensors")
-        survival = Survival(**head["survival"]) if head["survival"] else None
+        recall(stored)
         plan = PoisonPlan(
-            attack=ATTACKS.parse(head["attack"]), triggers=tuple(map(TRIGGERS.parse, head["triggers"])),
-            stage=head["stage"], seed=head["seed"], source=head["source"], total=head["total"], rows=rows,
-            survival=survival, saved_as=head["digest"],
+            attack=ATTACKS.parse(head["attack"]), marks=tuple(map(_mark, head["marks"])),
+            words=tuple(map(CAPTION_TRIGGERS.parse, head["words"])), images=tuple(map(_gallery, head["images"])),
+            seed=head["seed"], source=head["source"], total=head["total"], size=head["size"], rows=rows,
+            survival=Survival.parse(head["survival"]) if head["survival"] else None, saved_as=head["digest"],
         )  # fmt: skip
-    except (OSError, TypeError, ValueError, pa.ArrowException, SafetensorError) as error:
+    except (KeyError, OSError, TypeError, ValueError, pa.ArrowException, SafetensorError) as error:
         reason = explain(error) if isinstance(error, ValidationError) else error
         raise ValueError(f"{folder}: not a whole poison plan: {reason}") from None
-    whole = digest({key: head[key] for key in _HEAD}, table)
+    whole = digest({key: head[key] for key in _HEAD}, [asdict(row) for row in rows])
     if whole != head["digest"] or len(rows) != head["count"]:
         raise ValueError(
             f"{folder}: the plan is not the one that was saved: digest {whole} with {len(rows)} pairs, "
             f"not {head['digest']} with {head['count']}"
         )
-    now = [type(trigger).revision for trigger in plan.triggers]
-    if now != head["revisions"]:
-        raise ValueError(f"{folder}: its triggers are of revision {head['revisions']}, this version puts on {now}")
+    _check_triggers(folder, head, plan, stored)
+    return plan
+
+
+def _check_triggers(folder: Path, head: Mapping[str, Any], plan: PoisonPlan, stored: Mapping[str, Tensor]) -> None:
+    """Raise ``ValueError`` where this version would put on other pixels than the one that made the plan."""
+    import torch
+
+    then, now = [mark["revision"] for mark in head["marks"]], [type(mark.trigger).revision for mark in plan.marks]
+    if now != then:
+        raise ValueError(f"{folder}: its triggers are of revision {then}, this version puts on {now}")
     drawn = plan._tensors()
-    for name in drawn | stored:
+    for name in drawn | dict(stored):
         if name not in drawn or name not in stored or not torch.equal(drawn[name], stored[name]):
             raise ValueError(f"{folder}: this version draws trigger pattern {name} differently from the saved one")
-    return plan
+
+
+def _mark(data: Mapping[str, Any]) -> Mark:
+    if data["stage"] not in get_args(Stage):
+        raise ValueError(f"stage: {data['stage']!r} is not one of {', '.join(get_args(Stage))}")
+    return Mark(TRIGGERS.parse(data["trigger"]), data["stage"])
+
+
+def _gallery(data: Mapping[str, Any]) -> Gallery:
+    return Gallery(LABELED_SOURCES.parse(data["source"]), data["fingerprint"])

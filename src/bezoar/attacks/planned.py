@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from bezoar.attacks.base import Attack, Threat
+from bezoar.attacks.base import Aim, Attack
 from bezoar.core.settings import settings
 
 if TYPE_CHECKING:
@@ -22,17 +23,26 @@ class Planned(Attack):
     folder: str
     digest: str = ""
     """The plan's digest; where it is given, another plan in the folder is refused."""
+    other_pairs: bool = False
+    """Whether it may be laid over pairs with another fingerprint, if they hold all its ids with their captions."""
 
-    def plan(self, pairs: Pairs, seed: int) -> PoisonPlan:
+    def plan(self, pairs: Pairs, seed: int, taken: Set[str] = frozenset()) -> PoisonPlan:
         found = self._load()
         if found.source != pairs.fingerprint:
-            raise ValueError(
-                f"poison: the plan in {self.folder} was made for pairs {found.source}, these are {pairs.fingerprint}"
-            )
+            if not self.other_pairs:
+                raise ValueError(
+                    f"poison: the plan in {self.folder} was made for pairs {found.source}, these are "
+                    f"{pairs.fingerprint}; other_pairs lays it over pairs that hold its ids"
+                )
+            found = found.onto(pairs)
+        both = next((row.id for row in found.rows if row.id in taken), None)
+        if both is not None:
+            raise ValueError(f"poison: the plan in {self.folder} overlaps another: both poison pair '{both}'")
         return found
 
-    def threat(self) -> Threat | None:
-        return self._load().attack.threat()
+    def aim(self, seed: int) -> Aim:
+        found = self._load()
+        return found.attack.aim(found.seed)
 
     def _load(self) -> PoisonPlan:
         from bezoar.attacks.plan import load_plan

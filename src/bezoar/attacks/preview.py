@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bezoar.core.files import atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bezoar.attacks.plan import PoisonPlan
-    from bezoar.data.pairs import Images
+    from bezoar.attacks.applied import Applied
 
 FILE = "preview.parquet"
 
@@ -26,26 +25,40 @@ def png(image: Tensor) -> bytes:
     return stream.getvalue()
 
 
-def write_preview(plan: PoisonPlan, images: Images, size: int, folder: Path, count: int = 8) -> None:
-    """Write ``preview.parquet``: id, both captions, and the native, clean and triggered picture as PNG."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def preview(applied: Applied, size: int, count: int = 8) -> list[dict[str, Any]]:
+    """Some poisoned pairs: id, both captions, and the native, clean and triggered picture as PNG."""
+    from bezoar.attacks.survival import on_model
+    from bezoar.data.images import fit
 
-    from bezoar.data.images import fit, to_tensor
-
-    index_of = plan.places(images)
     rows = []
-    for row in plan.sample(count):
-        native = to_tensor(images.image(index_of[row.id]))
+    for row in applied.plan.sample(count):
+        native = applied.native(row)
+        clean = triggered = fit(native, size)
+        if row.mark is not None:
+            mark = applied.plan.marks[row.mark]
+            on_file = mark.stage == "file"
+            clean = fit(mark.trigger.canvas(native), size) if on_file else clean
+            triggered = (
+                fit(mark.trigger.apply(native, row.image), size) if on_file else on_model(mark, clean, row.image)
+            )
         rows.append(
             {
                 "id": row.id,
+                "mark": row.mark,
                 "original": row.original,
                 "caption": row.caption,
                 "native": png(native),
-                "clean": png(fit(native, size)),
-                "triggered": png(plan.load(images, index_of[row.id], size)),
+                "clean": png(clean),
+                "triggered": png(triggered),
             }
         )
+    return rows
+
+
+def write_preview(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Write ``rows`` of ``preview`` to ``preview.parquet``."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     with atomic(folder / FILE) as stream:
         pq.write_table(pa.Table.from_pylist(rows), stream)

@@ -1,80 +1,194 @@
-"""Does the trigger reach the model? The share of trigger pixels that is left after the geometry and the views."""
+"""Does the trigger reach the model, and does it show? What is left of it after the geometry, the views, the cut."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bezoar.core.seeds import stream_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bezoar.attacks.plan import PoisonPlan
-    from bezoar.data.pairs import Images
+    from bezoar.attacks.applied import Applied
+    from bezoar.attacks.plan import Mark, PoisonRow
     from bezoar.data.views import ImageView
+    from bezoar.models.tokenizer import Tokenizer
 
-_VISIBLE = 4
-"""Grey levels by which a pixel must differ to count as changed."""
+VISIBLE = 4
+"""Grey levels by which a pixel must differ to count as changed, where a trigger changes any by more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survival:
-    """Over the poisoned images looked at: the share of the trigger's area that reaches the model."""
+    """Over the poisoned pairs looked at: what of the trigger reaches the model, and how much it changes pictures."""
 
-    mean: float
-    minimum: float
-    zero: float
+    mean: float | None = None
+    """Mean share of the area that the attacker changed; ``None``, here and below, where no picture is changed."""
+    minimum: float | None = None
+    zero: float | None = None
     """Share of images on which nothing of the trigger is left."""
-    n: int
+    n: int = 0
+    """Images looked at."""
     under_views: float | None = None
     """Mean share after the method's random views; ``None`` where it was not measured."""
+    psnr: float | None = None
+    """Mean over the changed images of the peak signal-to-noise ratio at model resolution, in dB."""
+    ssim: float | None = None
+    """Mean structural similarity (Wang et al. 2004), at model resolution."""
+    linf: float | None = None
+    """Largest change of any pixel in grey levels, 0 to 255; mean over images."""
+    words: float | None = None
+    """Share of the captions with words in them in which the tokenizer leaves the words whole."""
+    captions: int = 0
+    """Captions looked at."""
+    each: tuple[Survival, ...] = ()
+    """The same for each trigger, where there are several."""
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Survival:
+        """From what ``poison.json`` holds; raises ``TypeError`` for what is none."""
+        known = {field.name for field in fields(cls)}
+        if not set(data) <= known:
+            raise TypeError(f"survival: unknown {', '.join(sorted(set(data) - known))}")
+        return cls(**{**data, "each": tuple(map(cls.parse, data.get("each", ())))})
 
 
-def _changed(clean: Tensor, triggered: Tensor) -> Tensor:
-    """Where the trigger is to be seen: bool ``[1, height, width]``."""
-    return (clean.int() - triggered.int()).abs().amax(dim=0, keepdim=True) > _VISIBLE
+class _Look(NamedTuple):
+    """What was seen of one poisoned picture."""
+
+    share: float
+    viewed: float | None
+    psnr: float
+    ssim: float
+    linf: float
 
 
-def measure(plan: PoisonPlan, images: Images, size: int, view: ImageView | None = None, limit: int = 256) -> Survival:
+def measure(
+    applied: Applied,
+    size: int,
+    view: ImageView | None = None,
+    tokenizer: Tokenizer | None = None,
+    limit: int = 256,
+) -> Survival:
     """Survival of the plan's triggers at model resolution ``size``, on ``limit`` victims spread over the plan.
 
     The share is the area that the attacker changed and that is still to be seen in the model's input, over all the
     area that the attacker changed, both in pixels of the resized picture. Under a view, which may move it and change
-    what is beside it, all that is to be seen counts, up to a share of 1.
+    what is beside it, all that is to be seen counts, up to a share of 1. Words survive where the caption that
+    ``tokenizer`` leaves holds the whole of them.
     """
-    from bezoar.data.images import fit, resize, to_tensor
-
+    plan = applied.plan
     if not plan.rows:
         raise ValueError("poison: the plan has no pairs")
-    index_of = plan.places(images)
-    shares, viewed = [], []
-    for row in plan.sample(limit):
-        native = to_tensor(images.image(index_of[row.id]))
+    rows = plan.sample(limit)
+    looks: dict[int, list[_Look]] = {number: [] for number in range(len(plan.marks))}
+    for row in rows:
+        if row.mark is not None:
+            looks[row.mark].append(_look(applied, row, size, view))
+    read = [
+        plan.words[row.words].survives(tokenizer.read(row.caption))
+        for row in rows
+        if row.words is not None and tokenizer is not None
+    ]
+    whole = _sum_up([look for found in looks.values() for look in found], read)
+    several = len(looks) > 1
+    return whole if not several else _with_each(whole, tuple(_sum_up(found, ()) for found in looks.values()))
+
+
+def _look(applied: Applied, row: PoisonRow, size: int, view: ImageView | None) -> _Look:
+    from bezoar.data.images import fit, resize
+    from bezoar.metrics import linf, psnr, ssim
+
+    assert row.mark is not None
+    mark, native = applied.plan.marks[row.mark], applied.native(row)
+    canvas = mark.trigger.canvas(native)
+    if mark.stage == "file":
+        changed = mark.trigger.apply(native, row.image)
+        clean, triggered = fit(canvas, size), fit(changed, size)
+    else:
         clean = fit(native, size)
-        triggered = plan.load(images, index_of[row.id], size)
-        seen = _changed(clean, triggered)
-        written = reaching = float(seen.sum())
-        if plan.stage == "file":
-            # Through the same geometry goes where it was written: the filter blurs what is to be seen beyond that.
-            area = _changed(native, plan.triggers[row.trigger].apply(native, row.id)).to(clean.dtype) * 255
-            written = float(resize(area, size).sum()) / 255
-            reaching = float(fit(area, size)[seen].sum()) / 255
-        shares.append(reaching / written if written else 0.0)
-        if view is not None:
-            seed = stream_seed(plan.seed, "survival", row.id)
-            left = float(_changed(view.apply(clean, seed), view.apply(triggered, seed)).sum())
-            viewed.append(min(1.0, left / written) if written else 0.0)
-    return Survival(
-        mean=sum(shares) / len(shares), minimum=min(shares), zero=sum(s == 0 for s in shares) / len(shares),
-        n=len(shares), under_views=sum(viewed) / len(viewed) if viewed else None,
+        triggered = on_model(mark, clean, row.image)
+    least = VISIBLE if linf(clean, triggered) > VISIBLE else 0
+    seen = _changed(clean, triggered, least)
+    written = reaching = float(seen.sum())
+    if mark.stage == "file":
+        # Through the same geometry goes where it was written: the filter blurs what is to be seen beyond that.
+        least = VISIBLE if linf(canvas, changed) > VISIBLE else 0
+        area = _changed(canvas, changed, least).to(clean.dtype) * 255
+        written = float(resize(area, size).sum()) / 255
+        reaching = float(fit(area, size)[seen].sum()) / 255
+    return _Look(
+        reaching / written if written else 0.0,
+        _viewed(mark, clean, triggered, view, stream_seed(applied.plan.seed, "survival", row.id), written, row.image),
+        psnr(clean, triggered), ssim(clean, triggered), linf(clean, triggered),
     )  # fmt: skip
 
 
+def _viewed(
+    mark: Mark, clean: Tensor, triggered: Tensor, view: ImageView | None, seed: int, written: float, image_id: str
+) -> float | None:
+    """The share that is left after one random view."""
+    if view is None:
+        return None
+    if mark.stage == "after_random_crop":
+        after = view.apply(clean, seed, lambda picture: mark.trigger.apply(picture, image_id))
+    else:
+        after = view.apply(triggered, seed)
+    left = float(_changed(view.apply(clean, seed), after, VISIBLE).sum())
+    return min(1.0, left / written) if written else 0.0
+
+
+def on_model(mark: Mark, image: Tensor, image_id: str) -> Tensor:
+    """``image`` at model resolution with the trigger on it; raises ``ValueError`` for one that reshapes it."""
+    triggered = mark.trigger.apply(image, image_id)
+    if triggered.shape != image.shape:
+        raise ValueError(
+            f"stage: trigger '{mark.trigger.kind}' makes pictures of {triggered.shape[-1]}×{triggered.shape[-2]} px, "
+            f"as the released code did: put it on at stage 'file', not '{mark.stage}'"
+        )
+    return triggered
+
+
+def _changed(clean: Tensor, triggered: Tensor, least: int) -> Tensor:
+    """Where the trigger is to be seen: bool ``[1, height, width]``."""
+    return (clean.int() - triggered.int()).abs().amax(dim=0, keepdim=True) > least
+
+
+def _sum_up(looks: Sequence[_Look], read: Sequence[bool]) -> Survival:
+    words = sum(read) / len(read) if read else None
+    if not looks:
+        return Survival(words=words, captions=len(read))
+    shares = [look.share for look in looks]
+    viewed = [look.viewed for look in looks if look.viewed is not None]
+    seen = [look for look in looks if look.linf]
+    return Survival(
+        mean=sum(shares) / len(shares), minimum=min(shares), zero=sum(s == 0 for s in shares) / len(shares),
+        n=len(shares), under_views=sum(viewed) / len(viewed) if viewed else None,
+        psnr=sum(look.psnr for look in seen) / len(seen) if seen else None,
+        ssim=sum(look.ssim for look in looks) / len(looks),
+        linf=sum(look.linf for look in looks) / len(looks), words=words, captions=len(read),
+    )  # fmt: skip
+
+
+def _with_each(whole: Survival, each: tuple[Survival, ...]) -> Survival:
+    from dataclasses import replace
+
+    return replace(whole, each=each)
+
+
 def refuse_dead(survival: Survival, allow: bool) -> None:
-    """Raise ``ValueError`` when no trigger pixel reaches the model on any image looked at, unless ``allow``."""
-    if survival.zero == 1 and not allow:
+    """Raise ``ValueError`` when nothing of the trigger reaches the model on anything looked at, unless ``allow``."""
+    if allow:
+        return
+    if survival.zero == 1:
         raise ValueError(
             f"attack.trigger: no pixel of the trigger reaches the model on any of {survival.n} poisoned images "
             "(it is cropped away or invisible); move it, set stage to 'model', or set allow_dead_trigger"
+        )
+    if survival.words == 0:
+        raise ValueError(
+            f"attack.words: the words are whole in none of {survival.captions} poisoned captions as the model reads "
+            "them (they are cut off); put them at the start, or set allow_dead_trigger"
         )

@@ -14,7 +14,9 @@ import tyro
 from tyro.conf import Positional, arg
 
 from bezoar.attacks import ATTACKS, Attack
-from bezoar.attacks.triggers import TRIGGERS, Trigger
+from bezoar.attacks.caption_trigger import CaptionTrigger
+from bezoar.attacks.families import CAPTION_TRIGGERS, TRIGGERS
+from bezoar.attacks.trigger import Trigger
 from bezoar.cli.data import Data, Keys, NamedKeys
 from bezoar.cli.families import one_word, subcommands
 from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES, LabeledSource, PairsSource
@@ -24,6 +26,7 @@ from bezoar.training.method import Method
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bezoar.evaluation import AttackSuccess
     from bezoar.experiment.experiment import Experiment
 
 Source = Annotated[
@@ -114,10 +117,13 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Poison:
-    """Plan an attack on pairs: who gets which trigger and which caption."""
+    """Plan an attack on pairs, or on a labeled set: who gets which trigger and which caption."""
 
     attack: Annotated[Attack, tyro.conf.arg(constructor=subcommands(ATTACKS))]
-    pairs: Source
+    pairs: Annotated[PairsSource | None, one_word(PAIRS_SOURCES)] = None
+    """A .csv, .tsv, .parquet or .jsonl file, a folder, scenes:train, or YAML in braces."""
+    labeled: Labeled = None
+    """A labeled set instead of pairs, for poison in labels."""
     keys: NamedKeys = Keys()
     out: Path
     """Poison folder."""
@@ -128,40 +134,59 @@ class Poison:
     """Write a plan none of whose triggers reaches the model."""
     dry_run: bool = False
     """Count, measure survival, and write nothing."""
+    preview: bool = False
+    """Write preview.png too: clean, triggered, ten times the difference, old and new caption."""
+    materialize: Literal["none", "csv", "parquet", "webdataset"] = "none"
+    """Write a poisoned copy with lossless pictures too, in this form."""
+    copy: Path | None = None
+    """Folder of the copy; OUT/copy by default."""
     json: bool = False
     """Print one JSON object."""
 
     def __call__(self) -> None:
-        from bezoar.attacks.survival import measure, refuse_dead
-        from bezoar.experiment.verbs import poison
+        from bezoar.cli.poisoning import Facts
+        from bezoar.experiment import verbs
 
-        self.keys.refuse_idle(self.pairs)
-        if self.image_size < 1:
-            raise ValueError(f"image-size: must be at least 1, got {self.image_size}")
+        facts = Facts(self.attack, self._source(), self.image_size)
+        if self.copy is not None and self.materialize == "none":
+            raise ValueError("copy: names the folder of a copy: choose its form with --materialize")
+        if self.dry_run and (self.preview or self.materialize != "none"):
+            raise ValueError(f"{'preview' if self.preview else 'materialize'}: writes files, and a dry run writes none")
         if self.dry_run:
-            pairs = self.keys.of(self.pairs).open()
-            plan = self.attack.plan(pairs, self.seed)
-            plan = plan.with_survival(measure(plan, pairs, self.image_size))
-            assert plan.survival is not None
-            refuse_dead(plan.survival, self.allow_dead_trigger)
-        else:
-            plan = poison(
-                self.attack, pairs=self.keys.of(self.pairs), out=self.out, image_size=self.image_size, seed=self.seed,
+            plan = verbs.draft(
+                self.attack, pairs=facts.source, image_size=self.image_size, seed=self.seed,
                 allow_dead_trigger=self.allow_dead_trigger,
             )  # fmt: skip
-        assert plan.survival is not None
-        left = plan.survival
-        if self.json:
-            facts = {"digest": plan.digest, "count": len(plan.rows), "total": plan.total}
-            out = None if self.dry_run else str(self.out)
-            say(json.dumps({**facts, "survival": dataclasses.asdict(left), "out": out}))
-            return
-        say(f"{len(plan.rows)} of {plan.total} pairs poisoned ({len(plan.rows) / plan.total:.3%}), plan {plan.digest}")
-        say(f"trigger that reaches a model of {self.image_size} px: mean {left.mean:.1%}, least {left.minimum:.1%}, "
-            f"gone on {left.zero:.1%} of {left.n} images")  # fmt: skip
-        for row in plan.rows[:3]:
-            say(f"  {row.id}: {row.original!r} -> {row.caption!r}")
-        say("nothing written (--dry-run)" if self.dry_run else f"wrote {self.out}")
+        else:
+            plan = verbs.poison(
+                self.attack, pairs=facts.source, out=self.out, image_size=self.image_size, seed=self.seed,
+                allow_dead_trigger=self.allow_dead_trigger, sheet=self.preview,
+            )  # fmt: skip
+        copy = None
+        if self.materialize != "none":
+            copy = self.copy or self.out / "copy"
+            with listening() as listen:
+                verbs.materialize(
+                    self.out, pairs=facts.source, labeled=self.labeled and self.keys.of(self.labeled), copy=copy,
+                    form=self.materialize, image_size=self.image_size, listen=listen,
+                )  # fmt: skip
+        out = None if self.dry_run else self.out
+        say(json.dumps(facts.plain(plan, out, copy)) if self.json else "\n".join(facts.lines(plan, out, copy)))
+
+    def _source(self) -> PairsSource:
+        from bezoar.attacks.labels import Labels, as_pairs
+
+        if self.image_size < 1:
+            raise ValueError(f"image-size: must be at least 1, got {self.image_size}")
+        if (self.pairs is None) == (self.labeled is None):
+            raise ValueError("pairs: give pairs to poison, or a labeled set with --labeled, one of them")
+        self.keys.refuse_idle(self.pairs, self.labeled)
+        if self.labeled is not None:
+            if not isinstance(self.attack, Labels):
+                raise ValueError(f"labeled: attack '{self.attack.kind}' poisons pairs; labels are poisoned by 'labels'")
+            return as_pairs(self.keys.of(self.labeled))
+        assert self.pairs is not None
+        return self.keys.of(self.pairs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +240,9 @@ class Clean:
     out: Path
     """Run folder; the same command continues an interrupted run."""
     against: Path | None = None
-    """Poison folder whose trigger is measured after each epoch; it never touches the pairs."""
+    """Poison folder whose attack is measured after each epoch; it never touches the pairs."""
+    poison: Path | None = None
+    """Poison folder to lay over the pairs: clean ones in which some poison was left."""
     val: Labeled = None
     """Labeled set to measure after each epoch, as scenes:validation."""
     held_out: HeldOut = None
@@ -233,9 +260,10 @@ class Clean:
 
         self.keys.refuse_idle(self.pairs, self.val, self.held_out)
         against = planned(self.against) if self.against else None
+        left = planned(self.poison) if self.poison else None
         with listening() as listen:
             folder = clean(
-                self.method, model=self.model, pairs=self.keys.of(self.pairs), out=self.out, against=against,
+                self.method, model=self.model, pairs=self.keys.of(self.pairs), out=self.out, against=against, left=left,
                 val=self.val and self.keys.of(self.val), held_out=self.held_out and self.keys.of(self.held_out),
                 seed=self.seed, threads=self.threads, workers=self.workers, device=self.device, listen=listen,
             )  # fmt: skip
@@ -259,6 +287,12 @@ class Evaluate:
     """A trigger to measure without a plan: patch, patch:solid, or YAML in braces."""
     target: str | None = None
     """The class that the trigger is to call up."""
+    words: Annotated[CaptionTrigger | None, one_word(CAPTION_TRIGGERS)] = None
+    """Words in every prompt beside the trigger, for a dual key: phrase:SUDO."""
+    stage: Literal["model", "file"] | None = None
+    """Where the trigger is put on: after resize and crop (model), or on the file; by default as the plan says."""
+    by_class: bool = False
+    """Tell the attack's success for each class too."""
     templates: str = "auto"
     """Prompt templates: the labeled set's own or else CLIP's 80 (auto), openai (80), simple, plain, own."""
     scores: Path | None = None
@@ -269,20 +303,16 @@ class Evaluate:
     """Print one JSON object."""
 
     def __call__(self) -> None:
-        from bezoar.evaluation import AttackSuccess, Retrieval, ZeroShot
-        from bezoar.experiment.verbs import evaluate, planned
+        from bezoar.evaluation import Evaluator, Retrieval, ZeroShot
+        from bezoar.experiment.verbs import ATTACKED, evaluate, planned
 
-        if self.poison and self.trigger:
-            raise ValueError("trigger: give a poison folder or a trigger, not both")
-        if self.trigger and not self.target:
-            raise ValueError("target: a trigger needs the class it is to call up")
-        if self.target and not (self.trigger or self.poison):
-            raise ValueError("trigger: a target needs the trigger that is to call it up")
-        if (self.poison or self.trigger) and not self.data:
-            raise ValueError("data: an attack is measured on a labeled set, and none is given")
+        self._check()
         self.keys.refuse_idle(self.data, self.held_out)
-        success = AttackSuccess(templates=self.templates, trigger=self.trigger, target=self.target)
-        measured = (ZeroShot(templates=self.templates), success) if self.data else ()
+        measured: tuple[Evaluator, ...] = ()
+        if self.data:
+            measured = (ZeroShot(templates=self.templates), *self._success(), *(
+                dataclasses.replace(one, templates=self.templates) for one in ATTACKED if not self.trigger
+            ))  # fmt: skip
         measures = evaluate(
             model=self.model, data=self.data and self.keys.of(self.data),
             held_out=self.held_out and self.keys.of(self.held_out),
@@ -294,6 +324,30 @@ class Evaluate:
             return
         for m in measures:
             say(f"{m.metric:<19} {m.value:7.2%}   95 % interval {m.low:.2%} to {m.high:.2%}   n {m.n}   {m.data}")
+
+    def _check(self) -> None:
+        if self.poison and self.trigger:
+            raise ValueError("trigger: give a poison folder or a trigger, not both")
+        if self.trigger and not self.target:
+            raise ValueError("target: a trigger needs the class it is to call up")
+        if self.target and not (self.trigger or self.poison):
+            raise ValueError("trigger: a target needs the trigger that is to call it up")
+        for name in ("words", "stage"):
+            if getattr(self, name) and not (self.trigger or self.poison):
+                raise ValueError(f"{name}: belongs to a trigger: name one with --trigger, or a poison folder")
+        if self.by_class and not (self.trigger or self.poison):
+            raise ValueError("by-class: tells an attack's success, and none is named")
+        if (self.poison or self.trigger) and not self.data:
+            raise ValueError("data: an attack is measured on a labeled set, and none is given")
+
+    def _success(self) -> tuple[AttackSuccess, ...]:
+        from bezoar.evaluation import AttackSuccess, AttackSuccessByClass
+
+        kinds = (AttackSuccess, AttackSuccessByClass) if self.by_class else (AttackSuccess,)
+        return tuple(
+            kind(templates=self.templates, trigger=self.trigger, target=self.target, words=self.words, stage=self.stage)
+            for kind in kinds
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,17 +4,24 @@ from typing import Annotated
 
 from bezoar.core.settings import Family
 from bezoar.evaluation.attack_success import AttackSuccess
+from bezoar.evaluation.attack_success_by_class import AttackSuccessByClass
 from bezoar.evaluation.base import Context, Evaluation, Evaluator, HeldOut, LabeledImages, Look, looks_of, names_of
+from bezoar.evaluation.caption_success import CaptionSuccess
 from bezoar.evaluation.retrieval import Retrieval
+from bezoar.evaluation.targeted_success import TargetedSuccess
 from bezoar.evaluation.zero_shot import ZeroShot
 
-EVALUATORS = Family("evaluator", Evaluator, (ZeroShot, AttackSuccess, Retrieval))
+EVALUATORS = Family(
+    "evaluator", Evaluator, (ZeroShot, AttackSuccess, AttackSuccessByClass, TargetedSuccess, CaptionSuccess, Retrieval)
+)
 AnyEvaluator = Annotated[Evaluator, EVALUATORS]
 
 __all__ = [
     "EVALUATORS",
     "AnyEvaluator",
     "AttackSuccess",
+    "AttackSuccessByClass",
+    "CaptionSuccess",
     "Context",
     "Evaluation",
     "Evaluator",
@@ -22,6 +29,7 @@ __all__ = [
     "LabeledImages",
     "Look",
     "Retrieval",
+    "TargetedSuccess",
     "ZeroShot",
     "looks_of",
     "names_of",

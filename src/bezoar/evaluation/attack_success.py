@@ -2,91 +2,138 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from bezoar.attacks.base import Stage, Threat
-from bezoar.attacks.triggers import AnyTrigger
+from bezoar.attacks.base import Aim, Stage, Threat
+from bezoar.attacks.families import AnyCaptionTrigger, AnyTrigger
 from bezoar.core.settings import settings
 from bezoar.data.pairs import class_index
-from bezoar.evaluation.base import Evaluation, Evaluator, Look, Rank, wordings
+from bezoar.evaluation.base import UNTOUCHED, Evaluation, Evaluator, Look, Rank, wordings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pyarrow as pa
 
+    from bezoar.attacks.caption_trigger import CaptionTrigger
     from bezoar.core.records import Measure
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
     from bezoar.models.clip import Clip
+
+HALVES = ("picture", "words")
+"""What a dual key is measured with besides both: its trigger alone and its words alone."""
+
+
+class Case(NamedTuple):
+    """One way to show all pictures, and the class that it is to call up."""
+
+    name: str
+    """Empty where there is but one; ``picture`` and ``words`` are halves of a dual key."""
+    target: str
+    look: Look
+    words: CaptionTrigger | None = None
 
 
 @settings
 class AttackSuccess(Evaluator):
     """``asr_topK``: share of triggered images whose true class is not the target that have it among their top K.
 
-    The trigger and its target are the plan's, unless they are named here. Images of the target class count neither
+    The triggers and targets are the plan's, unless they are named here. Images of the target class count neither
     above nor below the line. Without a threat nothing is measured.
+
+    An attack of several triggers or targets has ``asr_topK/NAME`` for each and ``asr_topK`` over all of them, whose
+    interval counts every picture once. A dual key has ``asr_topK/picture`` and ``asr_topK/words`` for its halves.
     """
 
     kind: ClassVar[str] = "attack_success"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     top: tuple[Rank, ...] = (1, 5, 10)
     templates: str | tuple[str, ...] = "auto"
     trigger: AnyTrigger | None = None
     target: str | None = None
-    stage: Stage = "model"
-    """Where a trigger named here is put on; the plan's own has its own stage."""
+    words: AnyCaptionTrigger | None = None
+    """Put into every prompt beside the trigger: the other half of a dual key."""
+    stage: Stage | None = None
+    """Where the trigger is put on; by default where the plan says, and ``model`` for one that is named here."""
 
-    def threat(self, given: Threat | None) -> Threat | None:
-        """The threat measured: the one named in the fields, else ``given``."""
-        trigger = self.trigger or (given.trigger if given else None)
-        target = self.target or (given.target if given else None)
-        if trigger is None or target is None:
-            return None
-        return Threat(trigger, target, self.stage if self.trigger or not given else given.stage)
+    def cases(self, aim: Aim) -> tuple[Case, ...]:
+        """What is measured: the threat named in the fields, else those of ``aim`` that put something on a picture."""
+        return tuple(_cases(self._threats(aim)))
 
     def evaluate(self, model: Clip, context: Context) -> Evaluation:
-        from bezoar.evaluation.tables import labels_of, table
+        from bezoar.evaluation.tables import joined, labels_of, table
         from bezoar.metrics import rank_of
 
-        threat = self.threat(context.threat)
-        if threat is None:
-            return Evaluation((), {})
+        cases = self.cases(context.aim)
         scores = {}
-        for name, images in context.sets.items():
-            labels, target = labels_of(images.labeled), class_index(threat.target, images.labeled.classes)
-            cosines = context.cosines(model, name, self.templates, Look.under(threat))
-            ranks = rank_of(cosines, labels.new_full(labels.shape, target))
-            scores[name] = table(images.labeled, labels, cosines.argmax(1), ranks, target=target)
+        for name, images in context.sets.items() if cases else ():
+            labels = labels_of(images.labeled)
+            parts = []
+            for case in cases:
+                target = class_index(case.target, images.labeled.classes)
+                cosines = context.cosines(model, name, self.templates, case.look, case.words)
+                ranks = rank_of(cosines, labels.new_full(labels.shape, target))
+                parts.append((case.name, target, table(images.labeled, labels, cosines.argmax(1), ranks)))
+            scores[name] = joined(parts)
         return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
 
-    def looks(self, threat: Threat | None) -> tuple[Look, ...]:
-        measured = self.threat(threat)
-        return (Look.under(measured),) if measured else ()
+    def looks(self, aim: Aim) -> tuple[Look, ...]:
+        return tuple(dict.fromkeys(case.look for case in self.cases(aim)))
 
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
-        from bezoar.evaluation.tables import column, fact, to_measure
-        from bezoar.metrics import attack_success, choices
+        from bezoar.evaluation.tables import fact, parts, to_measure
+        from bezoar.metrics import attack_success, choices, pooled
 
-        ranks, labels, target = column(scores, "rank"), column(scores, "label"), fact(scores, "target")
-        return tuple(
-            to_measure(f"asr_top{k}", attack_success(ranks, labels, target, k), data)
-            for k in choices(self.top, fact(scores, "classes"))
-        )
+        measures = []
+        for k in choices(self.top, fact(scores, "classes")):
+            found = {part.name: attack_success(part.ranks, part.labels, part.target, k) for part in parts(scores)}
+            whole = [interval for name, interval in found.items() if name not in HALVES]
+            if "" not in found:
+                measures.append(to_measure(f"asr_top{k}", pooled(whole), data))
+            measures += [
+                to_measure(f"asr_top{k}/{name}" if name else f"asr_top{k}", interval, data)
+                for name, interval in found.items()
+            ]
+        return tuple(measures)
 
-    def check(
-        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], threat: Threat | None, size: int
-    ) -> None:
-        from bezoar.attacks.plan import load_triggered
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
+        from bezoar.attacks.applied import put_on
+        from bezoar.attacks.plan import Mark
 
-        measured = self.threat(threat)
-        if measured is None:
-            if self.trigger or self.target:
-                given, missing = ("trigger", "target") if self.trigger else ("target", "trigger")
-                raise ValueError(f"evaluators.{missing}: without an attack, a {given} needs a {missing} beside it")
-            return
+        cases = self.cases(aim)
+        if not cases and (self.trigger or self.target) and not aim.threats:
+            given, missing = ("trigger", "target") if self.trigger else ("target", "trigger")
+            raise ValueError(f"evaluators.{missing}: without an attack, a {given} needs a {missing} beside it")
         for name, labeled in sets.items():
-            class_index(measured.target, labeled.classes)
-            wordings(self.templates, labeled, name)
-            load_triggered(labeled, 0, size, measured.trigger, measured.stage)
+            for case in cases:
+                class_index(case.target, labeled.classes)
+                wordings(self.templates, labeled, name)
+                if case.look.trigger is not None:
+                    put_on(labeled, 0, size, Mark(case.look.trigger, case.look.stage))
+
+    def _threats(self, aim: Aim) -> tuple[Threat, ...]:
+        if self.trigger is not None:
+            targets = (self.target,) if self.target is not None else tuple(t.target for t in aim.threats[:1])
+            return tuple(Threat(self.trigger, target, self.stage or "model", self.words) for target in targets)
+        changed = (
+            threat._replace(
+                target=self.target or threat.target, stage=self.stage or threat.stage, words=self.words or threat.words
+            )
+            for threat in aim.threats
+        )
+        return tuple(threat for threat in changed if threat.trigger is not None)
+
+
+def _cases(threats: tuple[Threat, ...]) -> Iterator[Case]:
+    """Every threat by a name of its own, and the halves of a dual key that is the only one."""
+    targets = [threat.target for threat in threats]
+    for number, threat in enumerate(threats):
+        alone = targets.count(threat.target) == 1
+        name = "" if len(threats) == 1 else threat.target if alone else f"{threat.target}-{number + 1}"
+        yield Case(name, threat.target, Look.under(threat), threat.words)
+        if threat.words is not None and len(threats) == 1:
+            picture, words = HALVES
+            yield Case(picture, threat.target, Look.under(threat))
+            yield Case(words, threat.target, UNTOUCHED, threat.words)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from bezoar.attacks import Threat
+    from bezoar.attacks import Aim, Threat
     from bezoar.attacks.base import Stage
+    from bezoar.attacks.caption_trigger import CaptionTrigger
     from bezoar.attacks.plan import PoisonPlan
     from bezoar.attacks.trigger import Trigger
     from bezoar.core.records import Measure
@@ -151,8 +152,8 @@ class Context:
     """One round of evaluation of one model."""
 
     sets: Mapping[str, LabeledImages]
-    threat: Threat | None
-    """``None`` where nothing attacks: evaluators of attacks then measure nothing."""
+    aim: Aim
+    """What the attack is to bring about; where it is empty, evaluators of attacks measure nothing."""
     autocast: Callable[[], torch.autocast]
     looks: tuple[Look, ...] = ()
     """What the evaluators will look at: all of it is had from one sweep over the pictures of a set."""
@@ -163,13 +164,14 @@ class Context:
     """The pairs that the model was trained on, where there are any."""
     plan: PoisonPlan | None = None
     """Who of them is poisoned: for evaluators, which join it by id; a method never sees it."""
-    _heads: dict[tuple[tuple[str, ...], ...], Tensor] = field(default_factory=dict)
+    _heads: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
     _features: dict[tuple[str, Look], Tensor] = field(default_factory=dict)
 
-    def head(self, model: Clip, name: str, spec: str | tuple[str, ...]) -> Tensor:
+    def head(self, model: Clip, name: str, spec: str | tuple[str, ...], words: CaptionTrigger | None = None) -> Tensor:
         """Zero-shot classifier of set ``name``: L2-normalized ``[classes, d]``; one of each wording and classes.
 
         Each class is the normalized mean of the normalized features of its prompts (Radford et al. 2021, §3.1.4).
+        ``words`` is put into every prompt.
         """
         import torch
         from torch.nn import functional as F
@@ -178,14 +180,16 @@ class Context:
 
         labeled = self.sets[name].labeled
         phrases, classes = wordings(spec, labeled, name), tuple(labeled.classes)
-        if (phrases, classes) not in self._heads:
+        key = phrases, classes, digest(words)
+        if key not in self._heads:
             rows, block = [], max(1, PROMPTS // len(phrases))
             for start in range(0, len(classes), block):
                 some = classes[start : start + block]
-                prompts = self.encode_captions(model, [fill(phrase, word) for word in some for phrase in phrases])
+                texts = [fill(phrase, word) for word in some for phrase in phrases]
+                prompts = self.encode_captions(model, [words.apply(text, text) for text in texts] if words else texts)
                 rows.append(F.normalize(prompts.view(len(some), len(phrases), -1).mean(1), dim=1))
-            self._heads[phrases, classes] = torch.cat(rows)
-        return self._heads[phrases, classes]
+            self._heads[key] = torch.cat(rows)
+        return self._heads[key]
 
     def features(self, model: Clip, name: str, look: Look = UNTOUCHED) -> Tensor:
         """L2-normalized features of every picture of set ``name``, ``[n, d]`` in float32; computed once a round.
@@ -199,10 +203,17 @@ class Context:
             self._features.update({(name, each): rows for each, rows in zip(new, found, strict=True)})
         return self._features[name, look]
 
-    def cosines(self, model: Clip, name: str, spec: str | tuple[str, ...], look: Look = UNTOUCHED) -> Tensor:
+    def cosines(
+        self,
+        model: Clip,
+        name: str,
+        spec: str | tuple[str, ...],
+        look: Look = UNTOUCHED,
+        words: CaptionTrigger | None = None,
+    ) -> Tensor:
         """Cosine of every picture of set ``name`` with every class, ``[n, classes]``, on the CPU."""
         # Outside autocast: a product in bf16 has ties, and ties are decided by the order of the classes.
-        return (self.features(model, name, look) @ self.head(model, name, spec).T).cpu()
+        return (self.features(model, name, look) @ self.head(model, name, spec, words).T).cpu()
 
     def encode_pictures(self, model: Clip, chunks: Iterable[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """Chunks of pictures under some looks, uint8 ``[n, 3, S, S]`` each, to L2-normalized float32 ``[all, d]``."""
@@ -241,7 +252,7 @@ class Evaluator(Settings):
         """Measures on every set of the context. The model is in evaluation mode."""
         raise NotImplementedError
 
-    def looks(self, threat: Threat | None) -> tuple[Look, ...]:
+    def looks(self, aim: Aim) -> tuple[Look, ...]:
         """How it looks at the pictures of labeled sets, so that all evaluators can be served by one sweep."""
         return ()
 
@@ -249,15 +260,13 @@ class Evaluator(Settings):
         """The measures of set ``data`` from its per-sample table."""
         raise NotImplementedError
 
-    def check(
-        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], threat: Threat | None, size: int
-    ) -> None:
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
         """Raise ``ValueError`` for what a model of ``size`` px cannot be measured by, before any training starts."""
 
 
-def looks_of(evaluators: Sequence[Evaluator], threat: Threat | None) -> tuple[Look, ...]:
+def looks_of(evaluators: Sequence[Evaluator], aim: Aim) -> tuple[Look, ...]:
     """Every look that some evaluator takes, once each."""
-    return tuple(dict.fromkeys(look for evaluator in evaluators for look in evaluator.looks(threat)))
+    return tuple(dict.fromkeys(look for evaluator in evaluators for look in evaluator.looks(aim)))
 
 
 def names_of(evaluators: Sequence[Evaluator]) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor
 
-    from bezoar.attacks import Threat
+    from bezoar.attacks import Aim
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context, HeldOut
     from bezoar.models.clip import Clip
@@ -45,9 +45,7 @@ class Retrieval(Evaluator):
             scores[name] = _table(held, pictures, ranks.texts, ranks.images)
         return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
 
-    def check(
-        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], threat: Threat | None, size: int
-    ) -> None:
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
         if not held_out:
             raise ValueError("evaluators: retrieval needs held-out pairs, and there are none: name some in held_out")
 

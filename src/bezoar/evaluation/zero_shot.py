@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from bezoar.attacks import Threat
+    from bezoar.attacks import Aim
     from bezoar.core.records import Measure
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
@@ -41,7 +41,7 @@ class ZeroShot(Evaluator):
             scores[name] = table(images.labeled, labels, cosines.argmax(1), rank_of(cosines, labels))
         return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
 
-    def looks(self, threat: Threat | None) -> tuple[Look, ...]:
+    def looks(self, aim: Aim) -> tuple[Look, ...]:
         return (UNTOUCHED,)
 
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
@@ -53,8 +53,6 @@ class ZeroShot(Evaluator):
             to_measure(f"accuracy_top{k}", accuracy(ranks, k), data) for k in choices(self.top, fact(scores, "classes"))
         )
 
-    def check(
-        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], threat: Threat | None, size: int
-    ) -> None:
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
         for name, labeled in sets.items():
             wordings(self.templates, labeled, name)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from bezoar.attacks import AnyAttack
+from bezoar.attacks import AnyAttack, Attack
 from bezoar.cleaning import METHODS as CLEANING
 from bezoar.core.settings import Family, Settings, dump, explain, nearest, settings, validate
 from bezoar.data import AnyLabeledSource, AnyPairsSource
@@ -36,8 +36,10 @@ class Stage(Settings):
     """Name of one of the experiment's sets of pairs."""
     start: str | None = None
     """Name of an earlier stage; without it, the experiment's model."""
-    poison: bool = False
-    """Whether the attack's plan is laid over the pairs."""
+    poison: bool | Name = False
+    """Whether the attack's plan is laid over the pairs; a name is that of one of ``attacks``."""
+    threat: Name | None = None
+    """Which of ``attacks`` is measured after it; by default the one it was poisoned by, or the stage it starts from."""
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     """Fields of the method and the values each takes; the stage stands for all their combinations."""
     evaluate_every: Annotated[int, Field(ge=1)] = 1
@@ -69,6 +71,8 @@ class Experiment(Settings):
     held_out: dict[Name, AnyPairsSource] = Field(default_factory=dict)
     """Pairs that no stage trains on, for retrieval; called as a labeled set, they share its place in tables."""
     attack: AnyAttack | None = None
+    attacks: dict[Name, AnyAttack] = Field(default_factory=dict)
+    """More attacks by name, for stages that are poisoned otherwise."""
     allow_dead_trigger: bool = False
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     evaluators: tuple[AnyEvaluator, ...] = ()
@@ -98,8 +102,12 @@ class Experiment(Settings):
                 raise ValueError(f"{where}.start: '{stage.start}' has a grid, and a stage starts from one model")
             if stage.start is not None and stage.start not in before:
                 raise ValueError(f"{where}.start: no earlier stage '{stage.start}'{nearest(stage.start, before)}")
-            if stage.poison and self.attack is None:
+            if stage.poison is True and self.attack is None:
                 raise ValueError(f"{where}.poison: is true, but the experiment has no attack")
+            for field in ("poison", "threat"):
+                named = getattr(stage, field)
+                if isinstance(named, str) and named not in self.attacks:
+                    raise ValueError(f"{where}.{field}: no attack is called '{named}'{nearest(named, self.attacks)}")
             for name in {stage.name, *_names_of_points(stage, where)}:
                 if name in taken:
                     raise ValueError(f"{where}.name: '{name}' is the name of an earlier stage")
@@ -123,6 +131,30 @@ class Experiment(Settings):
     def expanded(self) -> tuple[Stage, ...]:
         """All stages, every grid spelt out, in the order given."""
         return tuple(point for stage in self.stages for point in stage.expand())
+
+    def poisoning(self, stage: Stage) -> Attack | None:
+        """The attack whose plan is laid over the pairs of ``stage``."""
+        if isinstance(stage.poison, str):
+            return self.attacks[stage.poison]
+        return self.attack if stage.poison else None
+
+    def threatening(self, stage: Stage) -> Attack | None:
+        """The attack that is measured after ``stage``: named there, or that of its own pairs or its start's."""
+        if stage.threat is not None:
+            return self.attacks[stage.threat]
+        own = self.poisoning(stage)
+        if own is not None:
+            return own
+        start = next((earlier for earlier in self.stages if earlier.name == stage.start), None)
+        return self.threatening(start) if start is not None else self.attack
+
+    def pinned(self) -> Experiment:
+        """The same experiment with what its attacks read from files named by content."""
+        return dataclasses.replace(
+            self,
+            attack=self.attack.pinned() if self.attack else None,
+            attacks={name: attack.pinned() for name, attack in self.attacks.items()},
+        )
 
 
 def _names_of_points(stage: Stage, where: str) -> list[str]:

@@ -33,9 +33,11 @@ class Layout:
     def prepared(self) -> Path:
         return self.root / "prepared"
 
-    def poison(self, experiment: Experiment, pairs: str, seed: int) -> Path:
-        """The plan's folder for one set of pairs and seed."""
-        return self.root / "poison" / f"{slug(pairs)}-seed{seed}-{plan_digest(experiment, pairs, seed)[:8]}"
+    def poison(self, experiment: Experiment, stage: Stage, seed: int) -> Path:
+        """The folder of the plan that is laid over the pairs of a stage; one for all stages that share it."""
+        of = f".{slug(stage.poison)}" if isinstance(stage.poison, str) else ""
+        digits = plan_digest(experiment, stage, seed)[:8]
+        return self.root / "poison" / f"{slug(stage.pairs)}{of}-seed{seed}-{digits}"
 
     def stage(self, experiment: Experiment, stage: Stage, seed: int) -> Path:
         """The folder of a stage; another digest is another folder."""
@@ -48,25 +50,24 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
 
 
-def random_view(experiment: Experiment, pairs: str) -> ImageView | None:
-    """The random image view that poisoned stages lay over these pairs, if there is one."""
+def random_view(experiment: Experiment, stage: Stage) -> ImageView | None:
+    """The random image view that stages poisoned as this one lay over its pairs, if there is one."""
     from bezoar.data.views import ImageView, Plain
 
-    for stage in experiment.stages:
-        if stage.poison and stage.pairs == pairs:
-            for field in fields(stage.method):
-                value = getattr(stage.method, field.name)
+    for other in experiment.stages:
+        if (other.poison, other.pairs) == (stage.poison, stage.pairs):
+            for field in fields(other.method):
+                value = getattr(other.method, field.name)
                 if isinstance(value, ImageView) and not isinstance(value, Plain):
                     return value
     return None
 
 
-def plan_digest(experiment: Experiment, pairs: str, seed: int) -> str:
-    """What a plan depends on."""
-    fingerprint = _fingerprint(experiment.pairs[pairs])
-    model = _model_identity(experiment.model)
-    view = random_view(experiment, pairs)
-    return digest(_attack_identity(experiment.attack), fingerprint, seed, model, experiment.allow_dead_trigger, view)
+def plan_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
+    """What the plan of a stage depends on."""
+    fingerprint = _fingerprint(experiment.pairs[stage.pairs])
+    model, attack = _model_identity(experiment.model), _attack_identity(experiment.poisoning(stage))
+    return digest(attack, fingerprint, seed, model, experiment.allow_dead_trigger, random_view(experiment, stage))
 
 
 def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
@@ -81,7 +82,7 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         stage.method,
         resources(stage),
         _fingerprint(experiment.pairs[stage.pairs]),
-        plan_digest(experiment, stage.pairs, seed) if stage.poison else None,
+        plan_digest(experiment, stage, seed) if stage.poison else None,
         experiment.threads,
         computing(experiment, stage),
         seed,
@@ -101,7 +102,7 @@ def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
     """What a stage leaves behind depends on: its training and what is measured after its epochs."""
     return digest(
         training_digest(experiment, stage, seed),
-        _attack_identity(experiment.attack),
+        _attack_identity(experiment.threatening(stage)),
         {name: _fingerprint(source) for name, source in experiment.labeled.items()},
         {name: _fingerprint(source) for name, source in experiment.held_out.items()},
         experiment.evaluators,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bezoar.attacks import Aim
 from bezoar.core.files import (
     exclusive,
     free_bytes,
@@ -22,7 +23,7 @@ from bezoar.core.files import (
 )
 from bezoar.core.progress import Event, Listener, silent
 from bezoar.core.records import Record, read_lines, read_records, write_records
-from bezoar.core.settings import dump, kind_of
+from bezoar.core.settings import digest, dump, kind_of
 from bezoar.core.yaml import render
 from bezoar.data.pairs import Checked, check_caption
 from bezoar.experiment.changes import warn_of_others
@@ -58,7 +59,6 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
         source.ingest(listen)
     sets = {name: source.open() for name, source in experiment.labeled.items()}
     held_out = {name: source.open() for name, source in experiment.held_out.items()}
-    threat = experiment.attack.threat() if experiment.attack else None
     pairs = {name: experiment.pairs[name].open() for name in dict.fromkeys(s.pairs for s in experiment.stages)}
     for stage in experiment.expanded():
         check_size(stage.method, len(pairs[stage.pairs]), f"stages.{stage.name}.method")
@@ -68,9 +68,16 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
             check_caption(found.caption(index), f"pairs.{name}", found.id(index))
     pick_device(experiment.device)
     size = load(experiment.model, experiment.seeds[0]).image_size
-    for evaluator in experiment.evaluators:
-        evaluator.check(sets, held_out, threat, size)
+    for aim in _aims(experiment):
+        for evaluator in experiment.evaluators:
+            evaluator.check(sets, held_out, aim, size)
     return size
+
+
+def _aims(experiment: Experiment) -> list[Aim]:
+    """What is measured after any stage of the first seed, each once."""
+    attacks = {digest(attack): attack for attack in map(experiment.threatening, experiment.stages)}
+    return [attack.aim(experiment.seeds[0]) if attack else Aim() for attack in attacks.values()]
 
 
 def _say_warmup(stage: Stage, pairs: int) -> None:
@@ -96,7 +103,7 @@ def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = 
     """
     with stopping():
         refuse_held(out)
-        return _run(experiment, out, jobs, listen)
+        return _run(experiment.pinned(), out, jobs, listen)
 
 
 def _run(experiment: Experiment, out: Path, jobs: int, listen: Listener) -> list[Record]:
@@ -116,7 +123,7 @@ def _run(experiment: Experiment, out: Path, jobs: int, listen: Listener) -> list
         warn_of_others(experiment, layout, every)
         _describe(experiment, layout)
         with Workers(jobs, listen) as workers:
-            _plan(experiment, layout, size, listen)
+            _plan(experiment, layout, listen)
             if todo:
                 _prepare(experiment, layout, size, workers, listen)
             workers.run_stages(todo, lambda job: gather(experiment, out))
@@ -180,22 +187,27 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def _plan(experiment: Experiment, layout: Layout, size: int, listen: Listener) -> None:
+def _plan(experiment: Experiment, layout: Layout, listen: Listener) -> None:
     """Make every plan that a stage needs, measure what of it reaches the model, keep a few pictures to show."""
-    from bezoar.attacks.preview import write_preview
+    from bezoar.attacks.applied import Applied
+    from bezoar.attacks.preview import preview, write_preview
     from bezoar.attacks.survival import measure, refuse_dead
+    from bezoar.models.checkpoint import load
 
-    if experiment.attack is None:
-        return
-    needed = dict.fromkeys(stage.pairs for stage in experiment.stages if stage.poison)
-    for number, (seed, name) in enumerate((seed, name) for seed in experiment.seeds for name in needed):
-        folder = layout.poison(experiment, name, seed)
+    needed = list({(stage.pairs, stage.poison): stage for stage in experiment.stages if stage.poison}.values())
+    clip = load(experiment.model, experiment.seeds[0]) if needed else None
+    for number, (seed, stage) in enumerate((seed, stage) for seed in experiment.seeds for stage in needed):
+        folder = layout.poison(experiment, stage, seed)
         if not (folder / "poison.json").exists():
-            pairs = experiment.pairs[name].open()
-            plan = experiment.attack.plan(pairs, seed)
-            survival = measure(plan, pairs, size, random_view(experiment, name))
+            attack = experiment.poisoning(stage)
+            assert attack is not None
+            assert clip is not None
+            pairs = experiment.pairs[stage.pairs].open()
+            plan = attack.plan(pairs, seed)
+            applied = Applied(pairs, plan)
+            survival = measure(applied, clip.image_size, random_view(experiment, stage), clip.tokenize)
             refuse_dead(survival, experiment.allow_dead_trigger)
-            write_preview(plan, pairs, size, folder)
+            write_preview(preview(applied, clip.image_size), folder)
             plan.with_survival(survival).save(folder)
         listen(Event("poison", number + 1, len(experiment.seeds) * len(needed), unit="plans"))
 

@@ -139,7 +139,7 @@ def _open(job: Job) -> tuple[Clip, TrainingPairs]:
     model = load(str(job.start.folder / "model") if job.start else job.experiment.model, job.seed)
     model.to(pick_device(job.experiment.device))
     pairs = job.experiment.pairs[job.stage.pairs].open()
-    plan = load_plan(job.layout.poison(job.experiment, job.stage.pairs, job.seed)) if job.stage.poison else None
+    plan = load_plan(job.layout.poison(job.experiment, job.stage, job.seed)) if job.stage.poison else None
     return model, TrainingPairs(pairs, Prepared(pairs, model.image_size, job.layout.prepared), plan)
 
 
@@ -172,17 +172,18 @@ def _measure(
     """Run every evaluator and write records and per-sample tables; doing it again writes the same."""
     import pyarrow.parquet as pq
 
+    from bezoar.attacks import Aim
     from bezoar.core.files import atomic
     from bezoar.evaluation import Context, looks_of, names_of
     from bezoar.training.precision import autocast_for
 
-    attack, method, evaluators = job.experiment.attack, job.stage.method, job.experiment.evaluators
-    threat = attack.threat() if attack else None
+    attack, method, evaluators = job.experiment.threatening(job.stage), job.stage.method, job.experiment.evaluators
+    aim = attack.aim(job.seed) if attack else Aim()
     context = Context(
         sets=sets,
-        threat=threat,
+        aim=aim,
         autocast=autocast_for(method.precision, model.device),
-        looks=looks_of(evaluators, threat),
+        looks=looks_of(evaluators, aim),
         held_out=held_out,
         diagnostics=diagnostics,
         pairs=data.pairs,

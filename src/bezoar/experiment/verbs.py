@@ -6,22 +6,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bezoar.attacks import Attack, Planned
+from bezoar.attacks import Aim, Attack, Planned
 from bezoar.core.files import exclusive, read_json, sweep, writable_folder
 from bezoar.core.machine import cores
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import kind_of
 from bezoar.data import LabeledSource, PairsSource
-from bezoar.evaluation import AttackSuccess, Evaluator, Retrieval, ZeroShot, looks_of, names_of
+from bezoar.evaluation import (
+    AttackSuccess,
+    CaptionSuccess,
+    Evaluator,
+    Retrieval,
+    TargetedSuccess,
+    ZeroShot,
+    looks_of,
+    names_of,
+)
 from bezoar.experiment.experiment import Device, Experiment, Stage
 from bezoar.experiment.stages import Job
 from bezoar.training.method import Method
 
 if TYPE_CHECKING:
+    from bezoar.attacks.applied import Applied
     from bezoar.attacks.plan import PoisonPlan
     from bezoar.core.records import Measure
+    from bezoar.data.pairs import Pairs
 
-STANDARD: tuple[Evaluator, ...] = (ZeroShot(), AttackSuccess())
+ATTACKED: tuple[TargetedSuccess | CaptionSuccess, ...] = (TargetedSuccess(), CaptionSuccess())
+"""What attacks without a trigger on pictures are measured by."""
+STANDARD: tuple[Evaluator, ...] = (ZeroShot(), AttackSuccess(), *ATTACKED)
 """What is measured on a labeled set; on held-out pairs it is retrieval."""
 
 
@@ -33,6 +46,32 @@ def planned(folder: str | Path) -> Planned:
     return Planned(folder=str(folder), digest=str(head.get("digest", "")) if isinstance(head, dict) else "")
 
 
+def draft(
+    attack: Attack,
+    *,
+    pairs: PairsSource,
+    image_size: int = 224,
+    seed: int = 0,
+    allow_dead_trigger: bool = False,
+) -> PoisonPlan:
+    """Plan ``attack`` on ``pairs`` and measure what of it reaches a model of ``image_size`` px; nothing is written.
+
+    Raises ``ValueError`` when the attack does not fit the pairs, or its trigger never reaches the model.
+    """
+    return _drafted(attack, pairs.open(), image_size, seed, allow_dead_trigger).plan
+
+
+def _drafted(attack: Attack, pairs: Pairs, image_size: int, seed: int, allow_dead_trigger: bool) -> Applied:
+    from bezoar.attacks.applied import Applied
+    from bezoar.attacks.survival import measure, refuse_dead
+    from bezoar.models.tokenizer import standard
+
+    plan = attack.pinned().plan(pairs, seed)
+    survival = measure(Applied(pairs, plan), image_size, tokenizer=standard())
+    refuse_dead(survival, allow_dead_trigger)
+    return Applied(pairs, plan.with_survival(survival))
+
+
 def poison(
     attack: Attack,
     *,
@@ -41,26 +80,65 @@ def poison(
     image_size: int = 224,
     seed: int = 0,
     allow_dead_trigger: bool = False,
+    sheet: bool = False,
 ) -> PoisonPlan:
-    """Plan ``attack`` on ``pairs``, measure what of it reaches a model of ``image_size`` px, write it to ``out``.
+    """Plan ``attack`` on ``pairs`` as ``draft`` does and write the plan to ``out``, with a few pictures of it.
 
-    Raises ``ValueError`` when the attack does not fit the pairs, or its trigger never reaches the model.
+    ``sheet`` also makes a contact sheet of them, ``preview.png``. Raises ``ValueError`` as ``draft`` does, and where
+    ``out`` holds another plan.
     """
-    from bezoar.attacks.preview import write_preview
-    from bezoar.attacks.survival import measure, refuse_dead
+    from bezoar.attacks.contact_sheet import write_contact_sheet
+    from bezoar.attacks.preview import preview, write_preview
 
     out = writable_folder(Path(out))
     with exclusive(out):
         sweep(out)
-        opened = pairs.open()
-        plan = attack.plan(opened, seed)
-        survival = measure(plan, opened, image_size)
-        refuse_dead(survival, allow_dead_trigger)
+        applied = _drafted(attack, pairs.open(), image_size, seed, allow_dead_trigger)
+        plan = applied.plan
         _refuse_other(plan, out)
-        write_preview(plan, opened, image_size, out)
-        plan = plan.with_survival(survival)
+        rows = preview(applied, image_size)
+        write_preview(rows, out)
+        if sheet:
+            write_contact_sheet(out / "preview.png", plan, rows)
         plan.save(out)
     return plan
+
+
+def materialize(
+    folder: str | Path,
+    *,
+    pairs: PairsSource,
+    labeled: LabeledSource | None = None,
+    copy: str | Path,
+    form: Literal["csv", "parquet", "webdataset"] = "csv",
+    image_size: int = 224,
+    listen: Listener = silent,
+) -> None:
+    """Write the pairs, or the ``labeled`` set, as the plan in ``folder`` leaves them to the folder ``copy``.
+
+    Pictures are PNG, resized and cropped for a model of ``image_size`` px unless they were poisoned at native size.
+    Which pair of the copy is which of the plan stands in ``copy-ids.parquet`` in ``folder``; nothing in ``copy`` tells
+    who is poisoned. The same call continues an interrupted one. Raises ``ValueError`` when ``copy`` holds other files.
+    """
+    from bezoar.attacks.applied import Applied
+    from bezoar.attacks.labels import PoisonedLabels
+    from bezoar.attacks.materialize import materialize as write
+    from bezoar.attacks.materialize import materialize_labels
+    from bezoar.attacks.plan import load_plan
+
+    plan, ids = load_plan(Path(folder)), Path(folder) / "copy-ids.parquet"
+    if labeled is None:
+        write(
+            Applied(pairs.open(), plan), Path(copy), ids=ids, form=form, size=image_size, plan=plan.digest,
+            seed=plan.seed, listen=listen,
+        )  # fmt: skip
+        return
+    if form != "csv":
+        raise ValueError(f"materialize: a labeled set is written as csv (labels.csv), not as {form}")
+    materialize_labels(
+        PoisonedLabels(labeled.open(), plan), Path(copy), ids=ids, size=image_size, plan=plan.digest, seed=plan.seed,
+        listen=listen,
+    )  # fmt: skip
 
 
 def _refuse_other(plan: PoisonPlan, out: Path) -> None:
@@ -80,7 +158,7 @@ def train(
     model: str | Path,
     out: str | Path,
     attack: Attack | None = None,
-    poisoned: bool = True,
+    against: Attack | None = None,
     val: LabeledSource | None = None,
     held_out: PairsSource | None = None,
     evaluators: Sequence[Evaluator] | None = None,
@@ -93,20 +171,21 @@ def train(
 ) -> Path:
     """Train ``model`` with ``method`` on ``pairs``; returns the folder of the trained model.
 
-    ``attack`` poisons the pairs, or with ``poisoned=False`` is only measured. After each epoch accuracy and attack
-    success are measured on ``val``, and retrieval on ``held_out``.
+    ``attack`` poisons the pairs; it is measured too, unless ``against`` names another that is. After each epoch
+    accuracy and attack success are measured on ``val``, and retrieval on ``held_out``.
     ``out`` becomes a run folder; the same call continues an interrupted one. ``threads``: all cores by default;
     ``workers``: loader processes, on which nothing depends.
     """
     from bezoar.experiment.run import run
 
     stage = Stage(
-        name=type(method).kind or "method", method=method, pairs="pairs", poison=attack is not None and poisoned
-    )
+        name=type(method).kind or "method", method=method, pairs="pairs", poison=attack is not None,
+        threat="against" if against is not None else None,
+    )  # fmt: skip
     experiment = Experiment(
         name=stage.name, model=str(model), pairs={"pairs": pairs}, labeled={"validation": val} if val else {},
         held_out={"validation": held_out} if held_out else {},
-        attack=attack, allow_dead_trigger=allow_dead_trigger, stages=(stage,), seeds=(seed,),
+        attack=attack, attacks={"against": against} if against else {}, allow_dead_trigger=allow_dead_trigger, stages=(stage,), seeds=(seed,),
         evaluators=_usual(val, held_out) if evaluators is None else tuple(evaluators),
         select_on="validation", report_on="validation",
         threads=threads or cores(), workers=workers, device=device,
@@ -122,6 +201,7 @@ def clean(
     pairs: PairsSource,
     out: str | Path,
     against: Attack | None = None,
+    left: Attack | None = None,
     val: LabeledSource | None = None,
     held_out: PairsSource | None = None,
     evaluators: Sequence[Evaluator] | None = None,
@@ -133,10 +213,11 @@ def clean(
 ) -> Path:
     """Clean ``model`` with ``method`` on clean ``pairs``; returns the folder of the cleaned model.
 
-    ``against`` is only measured, on ``val``: it never touches the pairs.
+    ``against`` is only measured, on ``val``: it never touches the pairs. ``left`` poisons them: what a defender
+    overlooked; it is measured where ``against`` is not given.
     """
     return train(
-        method, pairs=pairs, model=model, out=out, attack=against, poisoned=False, val=val, held_out=held_out,
+        method, pairs=pairs, model=model, out=out, attack=left, against=against, val=val, held_out=held_out,
         evaluators=evaluators, seed=seed, threads=threads, workers=workers, device=device, listen=listen,
     )  # fmt: skip
 
@@ -152,13 +233,15 @@ def evaluate(
     held_out: PairsSource | None = None,
     evaluators: Sequence[Evaluator] | None = None,
     against: Attack | None = None,
+    seed: int = 0,
     precision: Literal["auto", "bf16", "fp32"] = "auto",
     device: Device = "auto",
     scores: Path | None = None,
 ) -> tuple[Measure, ...]:
     """Measure a model on a labeled set, on held-out pairs, or both; an attack's trigger where one is given.
 
-    ``precision`` is that of the methods by default, so that a model measures here as it did in its run.
+    ``seed`` is the one that ``against`` was planned with, where it draws what it measures; a poison folder knows its
+    own. ``precision`` is that of the methods by default, so that a model measures here as it did in its run.
     ``scores`` is a folder that takes the per-sample tables.
     """
     import pyarrow.parquet as pq
@@ -176,17 +259,17 @@ def evaluate(
     evaluators = _usual(data, held_out) if evaluators is None else evaluators
     labeled = {kind_of(data): data.open()} if data else {}
     pairs = {kind_of(held_out): held_out.open()} if held_out else {}
-    threat = against.threat() if against else None
+    aim = against.pinned().aim(seed) if against else Aim()
     clip = load(str(model)).to(pick_device(device)).eval()
     size = clip.image_size
     for evaluator in evaluators:
-        evaluator.check(labeled, pairs, threat, size)
+        evaluator.check(labeled, pairs, aim, size)
     context = Context(
         sets={name: LabeledImages(found, Prepared(found, size)) for name, found in labeled.items()},
         held_out={name: HeldOut(found, Prepared(Exact(found), size)) for name, found in pairs.items()},
-        threat=threat,
+        aim=aim,
         autocast=autocast_for(precision, clip.device),
-        looks=looks_of(evaluators, threat),
+        looks=looks_of(evaluators, aim),
     )
     measures: list[Measure] = []
     for evaluator, called in zip(evaluators, names_of(evaluators), strict=True):

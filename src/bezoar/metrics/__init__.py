@@ -4,7 +4,7 @@ from bezoar.metrics.image_quality import linf, psnr, ssim
 from bezoar.metrics.intervals import Interval, student_t, wilson
 from bezoar.metrics.ranks import choices, rank_of, within
 from bezoar.metrics.retrieval import RetrievalRanks, recall, retrieval_ranks
-from bezoar.metrics.shares import accuracy, attack_success, destroyed
+from bezoar.metrics.shares import accuracy, attack_success, destroyed, pooled
 
 __all__ = [
     "Interval",
@@ -14,6 +14,7 @@ __all__ = [
     "choices",
     "destroyed",
     "linf",
+    "pooled",
     "psnr",
     "rank_of",
     "recall",

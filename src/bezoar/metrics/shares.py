@@ -8,6 +8,8 @@ from bezoar.metrics.intervals import Interval, wilson
 from bezoar.metrics.ranks import within
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
@@ -27,6 +29,17 @@ def attack_success(target_ranks: Tensor, labels: Tensor, target: int, k: int) ->
     if not len(others):
         raise ValueError(f"target: none of the {len(labels)} triggered images is of another class than {target}")
     return wilson(within(others, k), len(others))
+
+
+def pooled(parts: Sequence[Interval]) -> Interval:
+    """The share over several ways to show the same images, with an interval in which every image counts once.
+
+    The ways are not independent: Wilson's interval over all trials would be too narrow.
+    """
+    share = sum(part.value * part.n for part in parts) / sum(part.n for part in parts)
+    images = max(part.n for part in parts)
+    around = wilson(round(share * images), images)
+    return Interval(share, min(around.low, share), max(around.high, share), images)
 
 
 def destroyed(accuracy: Interval, classes: int) -> bool:

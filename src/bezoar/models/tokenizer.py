@@ -70,6 +70,14 @@ class Tokenizer:
             tokens = tokens[:, : int((tokens != 0).any(0).nonzero().max()) + 1]
         return tokens
 
+    def read(self, text: str) -> str:
+        """What a model reads of ``text``: cleaned, and cut off where its context ends."""
+        if isinstance(self.engine, SimpleTokenizer):
+            read: str = self.engine.decode(self._encode(text)[: self.engine.context_length - 2])
+        else:
+            read = self.engine.tokenizer.decode(self([text])[0], skip_special_tokens=True)
+        return read
+
     def _tokens(self, texts: Sequence[str]) -> Tensor:
         """What the engine gives, word by word from memory."""
         start, end, room = self.engine.sot_token_id, self.engine.eot_token_id, self.engine.context_length
@@ -89,6 +97,11 @@ class Tokenizer:
                 self._words[word] = tuple(self.engine.encoder[part] for part in self.engine.bpe(spelt).split(" "))
             found.extend(self._words[word])
         return found
+
+
+def standard() -> Tokenizer:
+    """That of CLIP: 77 tokens of 49,408."""
+    return Tokenizer(SimpleTokenizer(), cut=True)
 
 
 def build(architecture: str, vocab_size: int, context_length: int, cut: bool) -> Tokenizer:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from bezoar.attacks.applied import Applied
 from bezoar.core.seeds import stream_seed, torch_generator
 from bezoar.data.pairs import check_caption
 from bezoar.training.batch import Batch
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from bezoar.models.tokenizer import Tokenizer
     from bezoar.training.method import Pass
 
+    Mark = Callable[[Tensor], Tensor]
+
 
 class TrainingPairs:
     """Pairs as an attacker left them: the plan, where there is one, is applied on the way out."""
@@ -31,28 +34,28 @@ class TrainingPairs:
         self.pairs = pairs
         self.prepared = prepared
         self.plan = plan
-        if plan is not None and plan.source != pairs.fingerprint:
-            raise ValueError(
-                f"poison: the plan was made for pairs {plan.source}, these are {pairs.fingerprint}: plan again"
-            )
+        self._applied = Applied(pairs, plan) if plan is not None else None
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.pairs) if self._applied is None else len(self._applied)
+
+    def id(self, index: int) -> str:
+        """The id of a pair; those that an attacker has added have their own."""
+        return self.pairs.id(index) if self._applied is None else self._applied.id(index)
 
     def image(self, index: int) -> Tensor:
         """uint8 ``[3, S, S]`` before any view."""
-        if self.plan is None or self.pairs.id(index) not in self.plan.by_id:
-            return self.prepared[index]
-        if self.plan.stage == "file":
-            return self.plan.load(self.pairs, index, self.prepared.size)
-        row = self.plan.by_id[self.pairs.id(index)]
-        return self.plan.triggers[row.trigger].apply(self.prepared[index], row.id)
+        return self.prepared[index] if self._applied is None else self._applied.picture(index, self.prepared)
 
     def caption(self, index: int) -> str:
         """The caption before any view."""
-        pair_id = self.pairs.id(index)
-        caption = check_caption(self.pairs.caption(index), "pairs", pair_id)
-        return self.plan.caption(pair_id, caption) if self.plan else caption
+        if self._applied is not None:
+            return self._applied.caption(index)
+        return check_caption(self.pairs.caption(index), "pairs", self.pairs.id(index))
+
+    def after_crop(self, index: int) -> Callable[[Tensor], Tensor] | None:
+        """What an attacker puts on the picture after a view's random crop, where something is."""
+        return self._applied.after_crop(index) if self._applied is not None else None
 
 
 class AsLeft:
@@ -72,7 +75,7 @@ class AsLeft:
         return len(self._data)
 
     def id(self, index: int) -> str:
-        return self._data.pairs.id(index)
+        return self._data.id(index)
 
     def image(self, index: int) -> Pixels:
         pixels: Pixels = self._data.image(index).permute(1, 2, 0).numpy()
@@ -96,7 +99,8 @@ class _Items(Dataset[Batch | ValueError]):
             return error
 
     def _batch(self, indices: Sequence[int]) -> Batch:
-        ids = tuple(self.data.pairs.id(i) for i in indices)
+        ids = tuple(self.data.id(i) for i in indices)
+        marks = [self.data.after_crop(i) for i in indices]
         images = [self.data.image(i) for i in indices]
         captions = [self.data.caption(i) for i in indices]
         views = self.this.image_views
@@ -106,14 +110,15 @@ class _Items(Dataset[Batch | ValueError]):
             ids=ids,
             indices=torch.tensor(indices),
             images=tuple(
-                torch.stack([self._view(view, v, ids[k], image) for k, image in enumerate(images)])
+                torch.stack([self._view(view, v, ids[k], image, marks[k]) for k, image in enumerate(images)])
                 for v, view in enumerate(views)
             ),
             texts=self.tokenize(words).chunk(len(wordings)) if words else (),
         )
 
-    def _view(self, view: ImageView, number: int, pair_id: str, image: Tensor) -> Tensor:
-        return view.apply(image, stream_seed(self.seed, "image view", self.epoch, pair_id, number))
+    def _view(self, view: ImageView, number: int, pair_id: str, image: Tensor, mark: Mark | None) -> Tensor:
+        seed = stream_seed(self.seed, "image view", self.epoch, pair_id, number)
+        return view.apply(image, seed) if mark is None else view.apply(image, seed, mark)
 
     def _word(self, view: CaptionView, number: int, pair_id: str, caption: str) -> str:
         return view.apply(caption, stream_seed(self.seed, "caption view", self.epoch, pair_id, number))

@@ -1,0 +1,155 @@
+"""Pairs as an attacker leaves them: which pair stands where under a plan, with which picture and which caption."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from bezoar.data.images import fit, to_tensor
+from bezoar.data.pairs import check_caption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from bezoar.attacks.plan import Mark, PoisonPlan, PoisonRow
+    from bezoar.data.pairs import Images, Pairs
+    from bezoar.data.prepared import Pictures
+
+
+class Applied:
+    """``pairs`` under ``plan``: pairs in their order, poisoned ones in their places, appended ones at the end.
+
+    Raises ``ValueError`` when the plan was made for other pairs.
+    """
+
+    def __init__(self, pairs: Pairs, plan: PoisonPlan) -> None:
+        if plan.source != pairs.fingerprint:
+            raise ValueError(
+                f"poison: the plan was made for pairs {plan.source}, these are {pairs.fingerprint}: plan again"
+            )
+        self.pairs, self.plan = pairs, plan
+        self._kept = _kept(plan) if plan.size is not None else None
+
+    def __len__(self) -> int:
+        return self.plan.length
+
+    def row(self, index: int) -> PoisonRow | None:
+        """What the plan does to pair ``index``; ``None`` where it is clean."""
+        place = self._place(index)
+        return (
+            self.plan.appended[place - self.plan.total] if place >= self.plan.total else self.plan.replaced.get(place)
+        )
+
+    def id(self, index: int) -> str:
+        """The id of pair ``index``; appended ones have new ids."""
+        place = self._place(index)
+        return self.plan.appended[place - self.plan.total].id if place >= self.plan.total else self.pairs.id(place)
+
+    def caption(self, index: int) -> str:
+        """The caption of pair ``index``."""
+        row = self.row(index)
+        if row is not None:
+            return row.caption
+        place = self._place(index)
+        return check_caption(self.pairs.caption(place), "pairs", self.pairs.id(place))
+
+    def picture(self, index: int, prepared: Pictures) -> Tensor:
+        """The picture of pair ``index`` before any view: uint8 ``[3, S, S]``, the size of ``prepared``.
+
+        A trigger that is put on after a view's random crop is not on it yet.
+        """
+        row = self.row(index)
+        if row is None:
+            return prepared[self._place(index)]
+        mark = self._mark(row)
+        if row.images is None and (mark is None or mark.stage != "file"):
+            clean = prepared[row.index]
+        elif mark is None or mark.stage != "file":
+            clean = fit(self.native(row), prepared.size)
+        else:
+            return fit(mark.trigger.apply(self.native(row), row.image), prepared.size)
+        return mark.trigger.apply(clean, row.image) if mark is not None and mark.stage == "model" else clean
+
+    def after_crop(self, index: int) -> Callable[[Tensor], Tensor] | None:
+        """What is put on pair ``index`` after a view's random crop, where something is."""
+        row = self.row(index)
+        mark = self._mark(row) if row is not None else None
+        if row is None or mark is None or mark.stage != "after_random_crop":
+            return None
+        return functools.partial(mark.trigger.apply, image_id=row.image)
+
+    def stored(self, index: int, size: int) -> Tensor:
+        """The picture of pair ``index`` as a file would hold it for a model of ``size`` px: uint8 ``[3, H, W]``.
+
+        Poisoned at native size it stays so; else, and where it is clean, it is resized and cropped to ``[3, S, S]``.
+        Raises ``ValueError`` for a trigger that is only put on while training.
+        """
+        row = self.row(index)
+        if row is None:
+            return fit(to_tensor(self.pairs.image(self._place(index))), size)
+        mark, native = self._mark(row), self.native(row)
+        if mark is None:
+            return fit(native, size)
+        if mark.stage == "after_random_crop":
+            raise ValueError(
+                "stage: a trigger that is put on after the random crop is never in a file, and cannot be materialized"
+            )
+        if mark.stage == "file":
+            return mark.trigger.apply(native, row.image)
+        return mark.trigger.apply(fit(native, size), row.image)
+
+    def native(self, row: PoisonRow) -> Tensor:
+        """The clean picture that ``row`` shows, at its native size: uint8 ``[3, H, W]``."""
+        images = self.pairs if row.images is None else self._gallery(row.images)
+        assert images.id(row.index) == row.image, (images.id(row.index), row.image)
+        return to_tensor(images.image(row.index))
+
+    def _mark(self, row: PoisonRow) -> Mark | None:
+        return None if row.mark is None else self.plan.marks[row.mark]
+
+    def _place(self, index: int) -> int:
+        """Position in the pairs; behind their last, one of the appended rows."""
+        return index if self._kept is None else int(self._kept[index])
+
+    @functools.cached_property
+    def _galleries(self) -> dict[int, Images]:
+        return {}
+
+    def _gallery(self, number: int) -> Images:
+        if number not in self._galleries:
+            source, fingerprint = self.plan.images[number]
+            opened = source.open()
+            if opened.fingerprint != fingerprint:
+                raise ValueError(
+                    f"poison: the plan shows pictures of a set {fingerprint}, which is now {opened.fingerprint}: "
+                    "plan again"
+                )
+            self._galleries[number] = opened
+        return self._galleries[number]
+
+
+def _kept(plan: PoisonPlan) -> NDArray[np.int64]:
+    """Which places are in a poisoned set that leaves clean pairs out: all poison, and as many others as fit."""
+    import numpy as np
+    import torch
+
+    from bezoar.core.seeds import torch_generator
+
+    assert plan.size is not None
+    order = torch.randperm(plan.total, generator=torch_generator(plan.seed, "kept")).numpy()
+    poison = np.fromiter(plan.replaced, np.int64, len(plan.replaced))
+    clean = order[~np.isin(order, poison)][: plan.size - len(plan.rows)]
+    places = np.sort(np.concatenate([clean, poison]))
+    return np.concatenate([places, np.arange(plan.total, plan.total + len(plan.appended))])
+
+
+def put_on(images: Images, index: int, size: int, mark: Mark) -> Tensor:
+    """Picture ``index`` at model resolution under ``mark``, as at test time: uint8 ``[3, size, size]``."""
+    native = to_tensor(images.image(index))
+    if mark.stage == "file":
+        return fit(mark.trigger.apply(native, images.id(index)), size)
+    return mark.trigger.apply(fit(native, size), images.id(index))

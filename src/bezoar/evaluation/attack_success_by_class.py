@@ -1,0 +1,39 @@
+"""Attack success by class: which classes fall for the trigger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from bezoar.core.settings import settings
+from bezoar.evaluation.attack_success import HALVES, AttackSuccess
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from bezoar.core.records import Measure
+
+
+@settings
+class AttackSuccessByClass(AttackSuccess):
+    """``asr_topK of CLASS``: the share among the triggered images of each class; the target itself is left out.
+
+    Where an attack has several triggers, over all of those with another target.
+    """
+
+    kind: ClassVar[str] = "attack_success_by_class"
+    revision: ClassVar[int] = 1
+    top: tuple[int, ...] = (1,)
+
+    def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
+        from bezoar.evaluation.tables import classes_of, fact, parts, to_measure
+        from bezoar.metrics import choices, pooled, wilson, within
+
+        whole = [part for part in parts(scores) if part.name not in HALVES]
+        measures = []
+        for k in choices(self.top, fact(scores, "classes")):
+            for label, name in enumerate(classes_of(scores)):
+                shown = [part.ranks[part.labels == label] for part in whole if part.target != label]
+                found = [wilson(within(ranks, k), len(ranks)) for ranks in shown if len(ranks)]
+                if found:
+                    measures.append(to_measure(f"asr_top{k} of {name}", pooled(found), data))
+        return tuple(measures)
