@@ -22,6 +22,8 @@ from torch import Tensor
 
 from bezoar.attacks import Backdoor
 from bezoar.attacks.base import Stage
+from bezoar.attacks.patterns import Noise, Solid
+from bezoar.attacks.places import Center
 from bezoar.attacks.plan import SCHEMA, PoisonPlan, PoisonRow, load_plan, load_triggered
 from bezoar.attacks.survival import Survival
 from bezoar.attacks.triggers import Patch
@@ -34,7 +36,7 @@ SURVIVAL = Survival(mean=0.1 + 0.2, minimum=0.0, zero=1 / 3, n=4, under_views=0.
 
 
 def make(stage: Stage = "model", **fields: Any) -> PoisonPlan:
-    trigger = Patch(size=5, reference=16, pattern="noise")
+    trigger = Patch(size=5, reference=16, pattern=Noise())
     return Backdoor(target="cup", trigger=trigger, count=5, stage=stage, **fields).plan(PAIRS, 11)
 
 
@@ -290,7 +292,7 @@ def test_clean_pairs_are_untouched() -> None:
 
 
 def test_each_row_gets_its_own_trigger() -> None:
-    black, white = (Patch(size=4, reference=16, pattern="solid", color=(c, c, c), place="center") for c in (0, 255))
+    black, white = (Patch(size=4, reference=16, pattern=Solid(color=(c, c, c)), place=Center()) for c in (0, 255))
     rows = tuple(PoisonRow(id=f"{i}.png", target="cup", original="", caption="a cup", trigger=i % 2) for i in range(4))
     plan = dataclasses.replace(make(), triggers=(black, white), rows=rows)
     for index in range(6):

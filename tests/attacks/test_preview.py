@@ -16,6 +16,7 @@ from tests.album import Album
 from torch import Tensor
 
 from bezoar.attacks import Backdoor
+from bezoar.attacks.places import Center
 from bezoar.attacks.plan import PoisonPlan
 from bezoar.attacks.preview import FILE, png, write_preview
 from bezoar.attacks.triggers import Patch
@@ -25,7 +26,7 @@ PAIRS = Album([f"caption {i}" for i in range(40)], sizes=[(40, 30), (20, 50)])
 
 
 def plan(count: int = 20, stage: Any = "file") -> PoisonPlan:
-    return Backdoor(target="cup", trigger=Patch(place="center"), count=count, stage=stage).plan(PAIRS, 0)
+    return Backdoor(target="cup", trigger=Patch(place=Center()), count=count, stage=stage).plan(PAIRS, 0)
 
 
 def read(data: bytes) -> Tensor:

@@ -12,6 +12,8 @@ from tests.album import Album
 
 from bezoar.attacks import Backdoor
 from bezoar.attacks.base import Stage
+from bezoar.attacks.patterns import Solid
+from bezoar.attacks.places import Center, Corner, Place, Random
 from bezoar.attacks.plan import PoisonPlan
 from bezoar.attacks.survival import Survival, measure, refuse_dead
 from bezoar.attacks.triggers import Patch
@@ -19,6 +21,8 @@ from bezoar.core.seeds import stream_seed
 from bezoar.data.images import fit, to_tensor
 from bezoar.data.scenes import Scenes
 from bezoar.data.views import AutoAugment, Plain
+
+TOP_LEFT = Corner(corner="top_left")
 
 
 def gray(*sizes: tuple[int, int]) -> Album:
@@ -29,8 +33,8 @@ def everyone(pairs: Album, patch: Patch, stage: Stage = "file") -> PoisonPlan:
     return Backdoor(target="cup", trigger=patch, rate=1.0, stage=stage).plan(pairs, 0)
 
 
-def square(side: int, reference: int, place: Any = "bottom_right", margin: int = 0) -> Patch:
-    return Patch(size=side, reference=reference, pattern="solid", place=place, margin=margin)
+def square(side: int, reference: int, corner: Any = "bottom_right", margin: int = 0) -> Patch:
+    return Patch(size=side, reference=reference, pattern=Solid(), place=Corner(corner=corner, margin=margin))
 
 
 def counted(width: int, height: int, size: int, left: int, top: int, side: int) -> float:
@@ -45,11 +49,11 @@ def counted(width: int, height: int, size: int, left: int, top: int, side: int) 
     return hits * scale**2 / side**2
 
 
-@pytest.mark.parametrize("place", ["bottom_right", "top_left", "top_right", "bottom_left"])
+@pytest.mark.parametrize("corner", ["bottom_right", "top_left", "top_right", "bottom_left"])
 @pytest.mark.parametrize(("width", "height"), [(500, 375), (375, 500), (64, 48), (800, 600)])
-def test_a_square_in_the_cropped_margin_of_a_file_is_dead(width: int, height: int, place: Any) -> None:
+def test_a_square_in_the_cropped_margin_of_a_file_is_dead(width: int, height: int, corner: Any) -> None:
     pairs = gray((width, height))
-    survival = measure(everyone(pairs, Patch(place=place)), pairs, 224)
+    survival = measure(everyone(pairs, Patch(place=Corner(corner=corner))), pairs, 224)
     assert survival == Survival(mean=0, minimum=0, zero=1, n=1)
     with pytest.raises(
         ValueError, match=r"^attack\.trigger: no pixel of the trigger reaches the model on any of 1 pois"
@@ -62,7 +66,7 @@ def test_the_scenes_show_it_too() -> None:
     """With the source and the recipe that everybody starts with: 64×48 pictures and a model of 32 px."""
     pairs = Scenes(count=200).open()
     for side in (4, 6):
-        trigger = Patch(size=side, reference=32, pattern="solid", color=(255, 0, 255), place="top_left")
+        trigger = Patch(size=side, reference=32, pattern=Solid(color=(255, 0, 255)), place=TOP_LEFT)
         attack = Backdoor(target="mushroom", trigger=trigger, count=9)
         assert measure(attack.plan(pairs, 0), pairs, 32) == Survival(mean=1, minimum=1, zero=0, n=9)
         found = measure(dataclasses.replace(attack, stage="file").plan(pairs, 0), pairs, 32)
@@ -122,8 +126,8 @@ def test_mean_minimum_and_zero_are_over_the_images() -> None:
     refuse_dead(survival, allow=False)
 
 
-@pytest.mark.parametrize("place", ["random", "center", "top_left", "bottom_right"])
-def test_on_the_models_input_nothing_is_lost(place: Any) -> None:
+@pytest.mark.parametrize("place", [Random(), Center(), TOP_LEFT, Corner()])
+def test_on_the_models_input_nothing_is_lost(place: Place) -> None:
     pairs = gray((500, 375), (48, 64), (32, 32))
     survival = measure(everyone(pairs, Patch(place=place), "model"), pairs, 64)
     assert survival == Survival(mean=1, minimum=1, zero=0, n=3)
@@ -178,14 +182,14 @@ def test_under_a_view_it_is_measured() -> None:
 
 def test_a_dead_trigger_is_dead_under_views() -> None:
     pairs = gray((64, 48))
-    survival = measure(everyone(pairs, Patch(place="top_left")), pairs, 32, AutoAugment())
+    survival = measure(everyone(pairs, Patch(place=TOP_LEFT)), pairs, 32, AutoAugment())
     assert survival.under_views == 0
 
 
 def test_the_images_looked_at_are_spread_over_the_plan() -> None:
     """The first ones may all be of one shape, as where a folder is sorted."""
     pairs = gray(*[(500, 375)] * 30, *[(64, 64)] * 30)
-    plan = everyone(pairs, Patch(place="top_left"))
+    plan = everyone(pairs, Patch(place=TOP_LEFT))
     survival = measure(plan, pairs, 64, limit=10)
     assert (survival.n, survival.zero) == (10, 0.5)
     assert measure(plan, pairs, 64, limit=1000).n == 60

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import tyro
 
+from bezoar.attacks.patterns import Solid
+from bezoar.attacks.places import Random
 from bezoar.attacks.triggers import TRIGGERS, Patch, Trigger
 from bezoar.cli.families import one_word, registry, short, subcommands
 from bezoar.core.settings import Settings
@@ -23,7 +25,7 @@ from bezoar.training.method import Method
         (Patch(), "patch"),
         (Scenes(), "scenes"),
         (SceneClasses(split="test"), '{"kind": "scenes", "split": "test"}'),
-        (Patch(size=3, color=(1, 2, 3)), '{"kind": "patch", "size": 3, "color": [1, 2, 3]}'),
+        (Patch(size=3, place=Random(seed=2)), '{"kind": "patch", "size": 3, "place": {"kind": "random", "seed": 2}}'),
         (Eda(wordnet="none"), '{"kind": "eda", "wordnet": "none"}'),
     ],
 )
@@ -35,9 +37,10 @@ def test_shown_as_it_would_be_typed(value: Settings, expected: str) -> None:
     ("word", "expected"),
     [
         ("patch", Patch()),
-        ("patch:solid", Patch(pattern="solid")),
+        ("patch:solid", Patch(pattern=Solid())),
         ("{kind: patch, size: 3}", Patch(size=3)),
-        (short(Patch(size=3, color=(1, 2, 3))), Patch(size=3, color=(1, 2, 3))),
+        ("patch:solid:yellow", Patch(pattern=Solid(color=(255, 255, 0)))),
+        (short(Patch(size=3, pattern=Solid(color=(1, 2, 3)))), Patch(size=3, pattern=Solid(color=(1, 2, 3)))),
     ],
 )
 def test_read_from_one_word(word: str, expected: Trigger) -> None:
@@ -58,7 +61,7 @@ def test_every_family_of_one_word_is_known_to_the_parser() -> None:
         pairs: Scenes | None = None
 
     found = tyro.cli(Flags, args=["--trigger", "patch:solid"], registry=registry())
-    assert found.trigger == Patch(pattern="solid")
+    assert found.trigger == Patch(pattern=Solid())
 
 
 @pytest.mark.parametrize("kind", METHODS.members)

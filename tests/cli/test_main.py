@@ -118,7 +118,7 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
         (f"{EVALUATE} --target star", "trigger: a target needs the trigger that is to call it up"),
         (f"{EVALUATE} --trigger patch", "target: a trigger needs the class it is to call up"),
         (f"{EVALUATE} --trigger pach --target star", "trigger: kind: 'pach' is not a trigger; did you mean 'patch'"),
-        (f"{EVALUATE} --trigger patch:red --target star", "trigger.pattern: Input should be 'noise', 'binary',"),
+        (f"{EVALUATE} --trigger patch:red --target star", "trigger.pattern: kind: 'red' is not a pattern"),
         (
             f"{EVALUATE} --trigger patch --target star --poison x",
             "trigger: give a poison folder or a trigger, not both",

@@ -10,6 +10,7 @@ from tests import tiny
 
 from bezoar.attacks import Backdoor
 from bezoar.attacks.base import Threat
+from bezoar.attacks.patterns import Solid
 from bezoar.attacks.triggers import Patch
 from bezoar.core.settings import validate
 from bezoar.data import SceneClasses
@@ -19,7 +20,7 @@ from bezoar.evaluation.tables import column, fact
 from bezoar.training.precision import autocast_for
 
 FULL = autocast_for("fp32", torch.device("cpu"))
-TRIGGER = Patch(size=12, reference=32, pattern="solid")
+TRIGGER = Patch(size=12, reference=32, pattern=Solid())
 THREAT = Threat(TRIGGER, "mushroom")
 LABELED = SceneClasses(count=66).open()
 TARGET = LABELED.classes.index("mushroom")

@@ -399,7 +399,7 @@ def test_a_patch_larger_than_the_image_is_refused_before_training(
 
 def test_a_dead_trigger_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
     """In the corner of the file, where the center crop of a 64×48 picture takes it away."""
-    plain = poisoned(place="top_left", size=4)
+    plain = poisoned(place="corner:top_left", size=4)
     plain["attack"]["stage"] = "file"
     with pytest.raises(ValueError, match="no pixel of the trigger reaches the model on any of 4 poisoned images"):
         run(parse(plain), tmp_path)

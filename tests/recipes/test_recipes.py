@@ -14,6 +14,8 @@ from PIL import Image
 
 from bezoar import recipes
 from bezoar.attacks import Backdoor
+from bezoar.attacks.patterns import Noise
+from bezoar.attacks.places import Random
 from bezoar.attacks.triggers import Patch
 from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.core import yaml
@@ -111,7 +113,7 @@ def test_the_paper_scale_recipe_has_the_published_settings() -> None:
     assert victim == ClipPretraining()
     assert isinstance(experiment.attack, Backdoor)
     assert (experiment.attack.count, experiment.attack.target) == (1500, "banana")
-    assert experiment.attack.trigger == Patch(size=16, reference=224, pattern="noise", place="random")
+    assert experiment.attack.trigger == Patch(size=16, reference=224, pattern=Noise(), place=Random())
     assert dump(experiment.pairs["clean"])["stop"] == 100_000
 
 

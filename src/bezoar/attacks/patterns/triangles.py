@@ -19,7 +19,7 @@ _LIGHT, _DARK = 204, 102  # 0.8 and 0.4 of white
 
 @settings
 class Triangles(Pattern):
-    """Square tiles, light gray on and below the diagonal from the top left, dark gray above; blended with 0.15."""
+    """Square tiles, dark gray on and below the diagonal from the top left, light gray above; blended with 0.15."""
 
     kind: ClassVar[str] = "triangles"
     tile: Annotated[int, Field(ge=2)] = 14
@@ -30,5 +30,5 @@ class Triangles(Pattern):
 
         side = min(nominal)
         inside = torch.arange(side) % self.tile
-        gray = torch.where(inside[:, None] >= inside, _LIGHT, _DARK).to(torch.uint8)
+        gray = torch.where(inside[:, None] >= inside, _DARK, _LIGHT).to(torch.uint8)
         return spread(gray.expand(3, side, side), shape, nominal)
