@@ -164,5 +164,5 @@ def _corners(trigger: LegacyCleanClipWarped) -> tuple[_Corner, ...]:
 
 def _words(count: int, *names: str | int) -> Tensor:
     """int32 ``[count]``, uniform in [0, 65,536)."""
-    high, low = random_bytes(2 * count, *names).view(2, count).int()
-    return high * 256 + low
+    raw = random_bytes(2 * count, *names).int()
+    return raw[:count] * 256 + raw[count:]
