@@ -260,7 +260,7 @@ def load_plan(folder: Path) -> PoisonPlan:
     from safetensors.torch import load_file
 
     import bezoar.attacks  # noqa: F401  fills the families
-    from bezoar.attacks.patterns.picture import recall
+    from bezoar.attacks.patterns.picture import remember
     from bezoar.attacks.survival import Survival
 
     head = read_json(folder / "poison.json")
@@ -276,7 +276,9 @@ def load_plan(folder: Path) -> PoisonPlan:
         table = pq.read_table(folder / "poison.parquet").to_pylist()
         rows = tuple(PoisonRow(**row) for row in table)
         stored = load_file(folder / "triggers.safetensors")
-        recall(stored)
+        for name, tensor in stored.items():
+            if name.endswith(".picture"):
+                remember(tensor)
         plan = PoisonPlan(
             attack=ATTACKS.parse(head["attack"]), marks=tuple(map(_mark, head["marks"])),
             words=tuple(map(CAPTION_TRIGGERS.parse, head["words"])), images=tuple(map(_gallery, head["images"])),
