@@ -56,10 +56,8 @@ class Cropped(ImageView):
         raise NotImplementedError
 
     def apply(self, image: Tensor, seed: int, mark: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        to_crop, rest = _transforms(self, image.shape[-2], image.shape[-1])
-        if mark is None:
-            return under_seed(lambda seen: rest(to_crop(seen)), image, seed)
-        return under_seed(lambda seen: rest(mark(to_crop(seen))), image, seed)
+        whole, to_crop, rest = _transforms(self, image.shape[-2], image.shape[-1])
+        return under_seed(whole if mark is None else lambda seen: rest(mark(to_crop(seen))), image, seed)
 
     def _flip(self) -> Any:
         from torchvision.transforms import v2
@@ -93,4 +91,4 @@ def _transforms(
     from torchvision.transforms import v2
 
     to_crop, rest = view.steps(height, width)
-    return v2.Compose(to_crop), v2.Compose(rest)
+    return v2.Compose([*to_crop, *rest]), v2.Compose(to_crop), v2.Compose(rest)
