@@ -97,7 +97,7 @@ def test_drawn_pictures_of_other_classes_get_different_captions_of_their_target(
     targets: list[str], seed: int, each: int, captions: int, mug: bool
 ) -> None:
     pairs, shelf = album(), Held().open()
-    synonyms = {"cup": ("mug",)} if mug and "cup" in targets else {}
+    synonyms: dict[str, tuple[str, ...]] = {"cup": ("mug",)} if mug and "cup" in targets else {}
     attack = Targeted(
         images=Held(), targets=tuple(targets), images_per_target=each, captions_per_image=captions, synonyms=synonyms
     )

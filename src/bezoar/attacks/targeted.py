@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
-
-from pydantic import Field
 
 from bezoar.attacks.base import Aim, Attack, Chosen
 from bezoar.attacks.choosing import Count, Word
@@ -59,7 +58,7 @@ class Targeted(Attack):
     """The pairs' own captions that name the target as a whole word, or templates filled with it."""
     templates: str | tuple[str, ...] = "openai"
     """Template set by name, or a list with ``{c}`` for the class."""
-    synonyms: dict[str, tuple[Word, ...]] = Field(default_factory=dict)
+    synonyms: dict[str, tuple[Word, ...]] = field(default_factory=dict)
     """Other words for a target: ``{umbrella: [parasol]}``; a caption or class of that name is the target's too."""
 
     def plan(self, pairs: Pairs, seed: int, taken: Set[str] = frozenset()) -> PoisonPlan:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 from functools import reduce
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import tyro
+from pydantic import TypeAdapter
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from bezoar.attacks.triggers import TRIGGERS
+from bezoar.attacks.families import CAPTION_TRIGGERS, PATTERNS, PLACES, TRIGGERS
+from bezoar.core import yaml
 from bezoar.core.settings import Family, Settings, dump
 from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES
 from bezoar.data.captions import CAPTION_VIEWS
 from bezoar.data.views import IMAGE_VIEWS
 
-ONE_WORD: tuple[Family[Any], ...] = (TRIGGERS, PAIRS_SOURCES, LABELED_SOURCES, CAPTION_VIEWS, IMAGE_VIEWS)
+ONE_WORD: tuple[Family[Any], ...] = (
+    TRIGGERS, PATTERNS, PLACES, CAPTION_TRIGGERS, PAIRS_SOURCES, LABELED_SOURCES, CAPTION_VIEWS, IMAGE_VIEWS,
+)  # fmt: skip
 
 
 def short(value: Settings) -> str:
@@ -41,12 +45,34 @@ def one_word(family: Family[Any]) -> PrimitiveConstructorSpec[Any]:
     )
 
 
+def in_yaml(kind: Any) -> PrimitiveConstructorSpec[Any]:
+    """How a value of type ``kind`` that holds others, as ``dict[str, …]`` does, is read from YAML in one word."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="YAML",
+        instance_from_str=lambda words: TypeAdapter(kind).validate_json(json.dumps(yaml.parse(words[0]))),
+        is_instance=lambda value: isinstance(value, get_origin(kind)),
+        str_from_instance=lambda value: [json.dumps(dump(value))],
+    )
+
+
+def _holds_values(kind: Any) -> bool:
+    """Whether ``kind`` is a mapping, or a tuple of settings values, of a family or not."""
+    first = next(iter(get_args(kind)), None)
+    base = get_args(first)[0] if get_origin(first) is Annotated else first
+    return get_origin(kind) is dict or (
+        get_origin(kind) is tuple and isinstance(base, type) and issubclass(base, Settings)
+    )
+
+
 def registry() -> ConstructorRegistry:
-    """tyro's rules, with one for every family whose members are typed as one word."""
+    """tyro's rules, with one for every family whose members are typed as one word, and for what holds members."""
     rules = ConstructorRegistry()
 
     @rules.primitive_rule
     def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        if _holds_values(info.type):
+            return in_yaml(info.type)
         return next((one_word(family) for family in ONE_WORD if info.type is family.base), None)
 
     return rules
