@@ -85,9 +85,8 @@ class Cropped(ImageView):
 
 
 @cache
-def _transforms(
-    view: Cropped, height: int, width: int
-) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+def _transforms(view: Cropped, height: int, width: int) -> tuple[_Transform, _Transform, _Transform]:
+    """All of a view, and its two halves."""
     from torchvision.transforms import v2
 
     to_crop, rest = view.steps(height, width)
