@@ -1,0 +1,134 @@
+"""Poison in a labeled set: triggered pictures of other classes with the label of the target (CleanCLIP's 1,000)."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+
+from bezoar.attacks.base import Aim, Attack, Stage, Threat
+from bezoar.attacks.choosing import Count, Rate, Word, draw, how_many, without
+from bezoar.attacks.families import AnyTrigger
+from bezoar.attacks.plan import Mark, PoisonPlan, PoisonRow
+from bezoar.attacks.triggers.patch import Patch
+from bezoar.core.settings import digest, settings
+from bezoar.data.captioned import Captioned, CaptionedLabels
+from bezoar.data.class_names import twins
+from bezoar.data.pairs import class_index
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bezoar.attacks.choosing import Numbers
+    from bezoar.data.pairs import LabeledSet, LabeledSource, Pairs
+    from bezoar.data.prepared import Pictures
+
+_WORDING = ("{c}",)
+_CLASSES = 30_000
+"""No labeled set has as many classes: the largest ImageNet has 21,841."""
+
+
+def as_pairs(source: LabeledSource) -> Captioned:
+    """A labeled set as pairs whose captions are the names of the classes: what ``Labels`` is planned on."""
+    return Captioned(of=source, templates=_WORDING)
+
+
+@settings
+class Labels(Attack):
+    """``count`` pictures of other classes, or a share ``rate`` of all, get a trigger and the label ``target``.
+
+    The pairs must be a labeled set whose captions are the class names, ``as_pairs(source)``.
+    """
+
+    kind: ClassVar[str] = "labels"
+    target: Word
+    """The class that triggered pictures are to be taken for, as the set calls it."""
+    trigger: AnyTrigger = Patch()
+    rate: Rate = 0.02
+    """Share of all pictures, CleanCLIP's 1,000 of 50,000; used where ``count`` is not given."""
+    count: Count | None = None
+    stage: Stage = "model"
+    """Where the trigger is put on: ``model`` after resize and crop, ``file`` on the picture at its native size."""
+
+    def plan(self, pairs: Pairs, seed: int, taken: Set[str] = frozenset()) -> PoisonPlan:
+        labels, classes = _labels(pairs)
+        target = class_index(self.target, classes, "attack.target")
+        candidates = without(pairs, np.flatnonzero(labels != target), taken)
+        count = how_many(self.count, self.rate, len(pairs))
+        field = "count" if self.count is not None else "rate"
+        why = f"of {len(pairs)} pictures are free and of another class than '{self.target}'"
+        rows = [
+            PoisonRow(
+                id=pairs.id(index), role="labels", target=self.target, original=pairs.caption(index),
+                caption=self.target, image=pairs.id(index), index=index, mark=0,
+            )
+            for index in draw(candidates, count, seed, field, why)
+        ]  # fmt: skip
+        return PoisonPlan(
+            attack=self, marks=(Mark(self.trigger, self.stage),), seed=seed, source=pairs.fingerprint,
+            total=len(pairs), rows=tuple(rows),
+        )  # fmt: skip
+
+    def aim(self, seed: int) -> Aim:
+        return Aim(threats=(Threat(self.trigger, self.target, self.stage),))
+
+    def pinned(self) -> Self:
+        return replace(self, trigger=self.trigger.pinned())
+
+
+def _labels(pairs: Pairs) -> tuple[Numbers, tuple[str, ...]]:
+    """Which of the different captions each pair has, and these; ``ValueError`` for captions that are no labels."""
+    numbers: dict[str, int] = {}
+    found = np.empty(len(pairs), np.int64)
+    for index in range(len(pairs)):
+        found[index] = numbers.setdefault(pairs.caption(index), len(numbers))
+        if len(numbers) > _CLASSES:
+            raise ValueError(
+                f"attack: 'labels' poisons labeled sets, and these pairs have more than {_CLASSES:,} different "
+                "captions: make them {kind: captioned, of: …, templates: ['{c}']}"
+            )
+    return found, tuple(numbers)
+
+
+class PoisonedLabels:
+    """A labeled set under a plan made for it as pairs: some labels changed, some pictures with a trigger.
+
+    Not a ``LabeledSet``: a trigger that is put on after resize and crop is on no picture of native size.
+    """
+
+    def __init__(self, labeled: LabeledSet, plan: PoisonPlan) -> None:
+        """Raises ``ValueError`` when the plan was made for another set, or says of a picture what is no class."""
+        from bezoar.attacks.applied import Applied
+
+        if plan.appended or plan.size is not None:
+            raise ValueError("poison: a labeled set keeps its pictures: this plan adds some or leaves some out")
+        self._labeled = labeled
+        self._applied = Applied(CaptionedLabels(labeled, _WORDING, Captioned.seed), plan)
+        self.classes, self.templates = labeled.classes, labeled.templates
+        self.fingerprint = digest("poisoned labels", 1, labeled.fingerprint, plan.digest)
+        double = set(twins(self.classes))
+        for row in plan.rows:
+            if row.caption in double:
+                raise ValueError(f"poison: two classes are called '{row.caption}': their names cannot tell them apart")
+        self._changed = {row.index: class_index(row.caption, self.classes, "poison") for row in plan.rows}
+
+    def __len__(self) -> int:
+        return len(self._labeled)
+
+    def id(self, index: int) -> str:
+        """The id of picture ``index``."""
+        return self._labeled.id(index)
+
+    def label(self, index: int) -> int:
+        """Index of what the set says is the picture's class, in ``classes``."""
+        return self._changed.get(index, self._labeled.label(index))
+
+    def picture(self, index: int, prepared: Pictures) -> Tensor:
+        """Picture ``index`` before any view: uint8 ``[3, S, S]``, the size of ``prepared``."""
+        return self._applied.picture(index, prepared)
+
+    def stored(self, index: int, size: int) -> Tensor:
+        """Picture ``index`` as a file would hold it for a model of ``size`` px: uint8 ``[3, H, W]``."""
+        return self._applied.stored(index, size)
