@@ -29,7 +29,7 @@ class Pool(Trigger):
     @field_validator("triggers")
     @classmethod
     def _check_triggers(cls, triggers: tuple[Trigger, ...]) -> tuple[Trigger, ...]:
-        if len({type(trigger).canvas for trigger in triggers}) > 1:
+        if len({type(_first(trigger)).canvas for trigger in triggers}) > 1:
             raise ValueError("takes no legacy trigger that reshapes the picture beside one that does not")
         return triggers
 
@@ -49,3 +49,8 @@ class Pool(Trigger):
 
     def pinned(self) -> Self:
         return dataclasses.replace(self, triggers=tuple(trigger.pinned() for trigger in self.triggers))
+
+
+def _first(trigger: Trigger) -> Trigger:
+    """The trigger itself; of pools in pools the first, with which the others agree."""
+    return _first(trigger.triggers[0]) if isinstance(trigger, Pool) else trigger
