@@ -72,14 +72,14 @@ def test_what_is_not_covered_stays_as_it_was(alpha: float) -> None:
 
 def test_a_fixed_pattern_is_drawn_once_and_a_fresh_one_for_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[str, str]] = []
-    for pattern in (Noise, FreshNoise):
-        draw = pattern.draw
+    for member in (Noise, FreshNoise):
+        draw = member.draw
 
         def counted(self: Pattern, *given: object, draw: object = draw) -> Tensor:
             drawn.append((self.kind, str(given[2])))
             return draw(self, *given)  # type: ignore[operator,no-any-return]
 
-        monkeypatch.setattr(pattern, "draw", counted)
+        monkeypatch.setattr(member, "draw", counted)
     blending._fixed.cache_clear()
     image = torch.zeros(3, 4, 4, dtype=torch.uint8)
     for image_id in "ab":

@@ -320,7 +320,7 @@ def test_a_value_that_no_file_could_name_is_refused(value: Medicine) -> None:
         Cure(first=value)
 
 
-def plug_in(monkeypatch: pytest.MonkeyBandage, target: str) -> None:
+def plug_in(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     """As if an installed package had an entry point ``willow`` for medicines."""
     point = EntryPoint("willow", target, "bezoar.medicine")
     monkeypatch.setattr(
@@ -328,7 +328,7 @@ def plug_in(monkeypatch: pytest.MonkeyBandage, target: str) -> None:
     )
 
 
-def test_an_entry_point_names_a_kind(monkeypatch: pytest.MonkeyBandage) -> None:
+def test_an_entry_point_names_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(monkeypatch, f"{__name__}:Mine")
     assert MEDICINES.resolve("willow") is Mine
     assert validate(Cure, {"first": {"kind": "willow", "strength": 2}}).first == Mine(strength=2)
@@ -345,13 +345,13 @@ def test_an_entry_point_names_a_kind(monkeypatch: pytest.MonkeyBandage) -> None:
         ("collections:OrderedDict", "must derive from Medicine"),
     ],
 )
-def test_a_broken_entry_point_is_named(monkeypatch: pytest.MonkeyBandage, target: str, said: str) -> None:
+def test_a_broken_entry_point_is_named(monkeypatch: pytest.MonkeyPatch, target: str, said: str) -> None:
     plug_in(monkeypatch, target)
     with pytest.raises(ValueError, match=said):
         MEDICINES.resolve("willow")
 
 
-def test_entry_points_of_a_family_of_several_words(monkeypatch: pytest.MonkeyBandage) -> None:
+def test_entry_points_of_a_family_of_several_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names of entry point groups hold no spaces."""
     asked: list[str] = []
 
@@ -374,7 +374,7 @@ def test_two_members_of_one_kind_or_of_none_are_our_bug() -> None:
 # ------------------------------------------------------------------------------------------------- there and back
 
 
-def test_kinds_are_short_inside_and_full_outside(monkeypatch: pytest.MonkeyBandage) -> None:
+def test_kinds_are_short_inside_and_full_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kind_of(Mine()) == f"{__name__}:Mine"
     assert kind_of(Shelf.Jar()) == f"{__name__}:Shelf.Jar"
     assert kind_of(Settings()) == ""
@@ -383,7 +383,7 @@ def test_kinds_are_short_inside_and_full_outside(monkeypatch: pytest.MonkeyBanda
         assert kind_of(Stone()) == kind
 
 
-def test_dump_spells_out_every_default(monkeypatch: pytest.MonkeyBandage) -> None:
+def test_dump_spells_out_every_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for member in (Herb, Stone):
         monkeypatch.setattr(member, "__module__", "bezoar.medicines")
     herb = {"kind": "herb", "dose": 0.5, "leaves": 3, "hours": [8, 20]}

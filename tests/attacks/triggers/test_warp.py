@@ -96,7 +96,7 @@ def test_the_default_is_smooth() -> None:
 def test_every_pixel_is_a_mixture_of_four_inside_the_image(warp: Warp, height: int, width: int) -> None:
     grid = _map(warp, height, width)
     assert torch.stack(grid.weights).min() >= 0
-    assert (sum(grid.weights) == 8192).all()
+    assert (torch.stack(grid.weights).sum(0) == 8192).all()
     assert torch.stack(grid.places).min() >= 0
     assert torch.stack(grid.places).max() < height * width
 
