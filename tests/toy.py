@@ -101,9 +101,7 @@ class Told(Evaluator):
         numbers = {name: value for name, value in context.diagnostics.items() if isinstance(value, float)}
         easy = context.diagnostics.get("easy")
         if context.plan is not None and isinstance(easy, Tensor):
-            assert context.pairs is not None
-            poisoned = list(context.plan.places(context.pairs).values())
-            numbers["poisoned_and_easy"] = float(easy[poisoned].sum())
+            numbers["poisoned_and_easy"] = float(easy[list(context.plan.replaced)].sum())
         found = tuple(
             Measure(metric=metric, value=value, low=value, high=value, n=len(images.labeled), data=name)
             for name, images in context.sets.items()

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bezoar.data.words import names
+from bezoar.data import words as module
+from bezoar.data.words import holds, names
 
 relaxed = settings(deadline=None)
 
@@ -90,3 +91,48 @@ def test_equals_looking_at_every_word(caption: list[str], word: str) -> None:
 @given(st.text(max_size=8), st.text(max_size=8), st.text(max_size=8))
 def test_any_word_is_found_where_it_stands(before: str, word: str, after: str) -> None:
     assert names(f"{before} {word} {after}", (word,)) or not word.strip()
+
+
+# Letters on which lower, upper and case-folding disagree, and signs that one of split and \s takes for a space.
+odd = st.text("aKkSs Iiſİıß\u212aÅé猫_-\t\n\x1c\x85\xa0$.", max_size=9)
+
+
+@settings(deadline=None, max_examples=500)
+@given(caption=odd, words=st.lists(odd.filter(str.strip), min_size=1, max_size=3))
+def test_the_fast_way_is_the_pattern(caption: str, words: list[str]) -> None:
+    looked_for = tuple(words)
+    assert names(caption, looked_for) is (module._pattern(looked_for).search(caption) is not None)
+
+
+@relaxed
+@given(before=odd, word=odd.filter(str.strip), after=odd)
+def test_the_fast_way_is_the_pattern_where_the_word_stands(before: str, word: str, after: str) -> None:
+    for caption in (f"{before} {word} {after}", f"{before}{word.upper()}s{after}", f"{before}{word.lower()}es"):
+        assert names(caption, (word,)) is (module._pattern((word,)).search(caption) is not None)
+
+
+def test_a_letter_that_only_folds_to_the_words_own_is_found() -> None:
+    """The Kelvin sign is a k to the pattern, and no ASCII."""
+    assert names("a \u212aite", ("kite",))
+    assert names("a kite", ("\u212aite",))
+
+
+def test_most_captions_never_meet_the_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six million captions are looked through for every plan."""
+    monkeypatch.setattr(module, "_pattern", lambda words: pytest.fail("compiled"))
+    assert not names("a dog on the grass", ("fire truck", "cup"))
+    assert not names("a tree on fire", ("fire truck",)), "its longest part is not there"
+
+
+@pytest.mark.parametrize(
+    ("caption", "word", "held"),
+    [
+        ("cupboard", "cup", True),
+        ("a CUP", "cup", False),
+        ("cup", "cup", True),
+        ("", "cup", False),
+        ("cu p", "cup", False),
+    ],
+)
+def test_as_released_code_matches_anywhere_and_in_this_case(caption: str, word: str, held: bool) -> None:
+    assert holds(caption, ("zebra", word)) is held

@@ -27,7 +27,7 @@ def _parts(words: tuple[str, ...]) -> tuple[str, ...] | None:
     """A part of each word that a caption of ASCII must hold to name it; ``None`` where other letters are looked for."""
     if not all(map(str.isascii, words)):
         return None
-    return tuple(max(word.lower().split(), key=len) for word in words)
+    return tuple(max(word.lower().split(), key=len, default="") for word in words)
 
 
 @functools.cache
