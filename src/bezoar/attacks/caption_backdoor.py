@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-
 from bezoar.attacks.base import Aim, Attack, Threat
 from bezoar.attacks.caption_triggers.phrase import Phrase
 from bezoar.attacks.choosing import Count, Match, Rate, Word, bearers, draw, how_many, sized, without
@@ -45,6 +43,8 @@ class CaptionBackdoor(Attack):
     """How a caption names the target: as a whole word, or anywhere and in this case."""
 
     def plan(self, pairs: Pairs, seed: int, taken: Set[str] = frozenset()) -> PoisonPlan:
+        import numpy as np
+
         own = bearers(pairs, self.target, self.synonyms, self.match)
         others = np.setdiff1d(np.arange(len(pairs)), own, assume_unique=True)
         if not len(others):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
 from bezoar.core.seeds import python_random, stream_seed
@@ -16,6 +15,7 @@ from bezoar.data.words import holds, names
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from bezoar.attacks.plan import PoisonPlan
@@ -34,6 +34,8 @@ Captions = Literal["templates", "mined", "both"]
 
 def naming(pairs: Pairs, words: tuple[str, ...], match: Match = "word") -> NDArray[np.bool_]:
     """Which captions name one of ``words``; raises ``ValueError`` for one that is no caption."""
+    import numpy as np
+
     test = names if match == "word" else holds
     found = np.zeros(len(pairs), np.bool_)
     for index in range(len(pairs)):
@@ -51,6 +53,8 @@ def new_id(seed: int, *names: str | int) -> str:
 
 def without(pairs: Pairs, candidates: Numbers, taken: Set[str]) -> Numbers:
     """``candidates`` less the pairs whose ids are ``taken``."""
+    import numpy as np
+
     if not taken:
         return candidates
     return np.array([index for index in candidates.tolist() if pairs.id(index) not in taken], np.int64)
@@ -91,6 +95,8 @@ def sayings(
 
 def bearers(pairs: Pairs, target: str, synonyms: tuple[str, ...], match: Match) -> Numbers:
     """The pairs whose captions name the target, ascending; raises ``ValueError`` where none does."""
+    import numpy as np
+
     found = np.flatnonzero(naming(pairs, (target, *synonyms), match))
     if not len(found):
         raise ValueError(f"attack.target: no caption of {len(pairs)} pairs names '{target}'")

@@ -6,8 +6,6 @@ from collections.abc import Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
-import numpy as np
-
 from bezoar.attacks.base import Aim, Attack, Stage, Threat
 from bezoar.attacks.choosing import Count, Rate, Word, draw, how_many, without
 from bezoar.attacks.families import AnyTrigger
@@ -53,6 +51,8 @@ class Labels(Attack):
     """Where the trigger is put on: ``model`` after resize and crop, ``file`` on the picture at its native size."""
 
     def plan(self, pairs: Pairs, seed: int, taken: Set[str] = frozenset()) -> PoisonPlan:
+        import numpy as np
+
         labels, classes = _labels(pairs)
         target = class_index(self.target, classes, "attack.target")
         candidates = without(pairs, np.flatnonzero(labels != target), taken)
@@ -80,6 +80,8 @@ class Labels(Attack):
 
 def _labels(pairs: Pairs) -> tuple[Numbers, tuple[str, ...]]:
     """Which of the different captions each pair has, and these; ``ValueError`` for captions that are no labels."""
+    import numpy as np
+
     numbers: dict[str, int] = {}
     found = np.empty(len(pairs), np.int64)
     for index in range(len(pairs)):
