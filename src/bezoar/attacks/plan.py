@@ -259,8 +259,6 @@ def load_plan(folder: Path) -> PoisonPlan:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    import bezoar.attacks  # noqa: F401  fills the families
-    from bezoar.attacks.patterns.picture import remember
     from bezoar.attacks.survival import Survival
 
     head = read_json(folder / "poison.json")

@@ -97,47 +97,64 @@ def measure(
     return whole if not several else _with_each(whole, tuple(_sum_up(found, ()) for found in looks.values()))
 
 
-def _look(applied: Applied, row: PoisonRow, size: int, view: ImageView | None) -> _Look:
+def look_at(native: Tensor, image_id: str, mark: Mark, size: int) -> Seen:
+    """One picture at its native size, uint8 ``[3, H, W]``, as a model of ``size`` px gets it under ``mark``."""
     from bezoar.data.images import fit, resize
+    from bezoar.metrics import linf
+
+    if mark.stage != "file":
+        clean = fit(native, size)
+        triggered = on_model(mark, clean, image_id)
+        written = float(_changed(clean, triggered).sum())
+        return Seen(clean, triggered, written, written)
+    canvas, changed = mark.trigger.canvas(native), mark.trigger.apply(native, image_id)
+    clean, triggered = fit(canvas, size), fit(changed, size)
+    # Through the same geometry goes where it was written: the filter blurs what is to be seen beyond that.
+    area = _changed(canvas, changed).to(clean.dtype) * 255
+    seen = _changed(clean, triggered, VISIBLE if linf(canvas, changed) > VISIBLE else 0)
+    return Seen(clean, triggered, float(resize(area, size).sum()) / 255, float(fit(area, size)[seen].sum()) / 255)
+
+
+class Seen(NamedTuple):
+    """One picture without and with its trigger at model resolution."""
+
+    clean: Tensor
+    triggered: Tensor
+    written: float
+    """Pixels of the resized picture that the attacker changed."""
+    reaching: float
+    """Pixels of them that the model gets."""
+
+    @property
+    def share(self) -> float:
+        """The share of what was changed that reaches the model."""
+        return self.reaching / self.written if self.written else 0.0
+
+
+def _look(applied: Applied, row: PoisonRow, size: int, view: ImageView | None) -> _Look:
     from bezoar.metrics import linf, psnr, ssim
 
     assert row.mark is not None
-    mark, native = applied.plan.marks[row.mark], applied.native(row)
-    canvas = mark.trigger.canvas(native)
-    if mark.stage == "file":
-        changed = mark.trigger.apply(native, row.image)
-        clean, triggered = fit(canvas, size), fit(changed, size)
-    else:
-        clean = fit(native, size)
-        triggered = on_model(mark, clean, row.image)
-    least = VISIBLE if linf(clean, triggered) > VISIBLE else 0
-    seen = _changed(clean, triggered, least)
-    written = reaching = float(seen.sum())
-    if mark.stage == "file":
-        # Through the same geometry goes where it was written: the filter blurs what is to be seen beyond that.
-        least = VISIBLE if linf(canvas, changed) > VISIBLE else 0
-        area = _changed(canvas, changed, least).to(clean.dtype) * 255
-        written = float(resize(area, size).sum()) / 255
-        reaching = float(fit(area, size)[seen].sum()) / 255
+    mark = applied.plan.marks[row.mark]
+    seen = look_at(applied.native(row), row.image, mark, size)
+    clean, triggered = seen.clean, seen.triggered
+    seed = stream_seed(applied.plan.seed, "survival", row.id)
     return _Look(
-        reaching / written if written else 0.0,
-        _viewed(mark, clean, triggered, view, stream_seed(applied.plan.seed, "survival", row.id), written, row.image),
-        psnr(clean, triggered), ssim(clean, triggered), linf(clean, triggered),
+        seen.share, _viewed(mark, seen, view, seed, row.image), psnr(clean, triggered), ssim(clean, triggered),
+        linf(clean, triggered),
     )  # fmt: skip
 
 
-def _viewed(
-    mark: Mark, clean: Tensor, triggered: Tensor, view: ImageView | None, seed: int, written: float, image_id: str
-) -> float | None:
+def _viewed(mark: Mark, seen: Seen, view: ImageView | None, seed: int, image_id: str) -> float | None:
     """The share that is left after one random view."""
     if view is None:
         return None
     if mark.stage == "after_random_crop":
-        after = view.apply(clean, seed, lambda picture: mark.trigger.apply(picture, image_id))
+        after = view.apply(seen.clean, seed, lambda picture: mark.trigger.apply(picture, image_id))
     else:
-        after = view.apply(triggered, seed)
-    left = float(_changed(view.apply(clean, seed), after, VISIBLE).sum())
-    return min(1.0, left / written) if written else 0.0
+        after = view.apply(seen.triggered, seed)
+    left = float(_changed(view.apply(seen.clean, seed), after, VISIBLE).sum())
+    return min(1.0, left / seen.written) if seen.written else 0.0
 
 
 def on_model(mark: Mark, image: Tensor, image_id: str) -> Tensor:
@@ -151,9 +168,15 @@ def on_model(mark: Mark, image: Tensor, image_id: str) -> Tensor:
     return triggered
 
 
-def _changed(clean: Tensor, triggered: Tensor, least: int) -> Tensor:
-    """Where the trigger is to be seen: bool ``[1, height, width]``."""
-    return (clean.int() - triggered.int()).abs().amax(dim=0, keepdim=True) > least
+def _changed(clean: Tensor, triggered: Tensor, least: int | None = None) -> Tensor:
+    """Where the trigger is to be seen: bool ``[1, height, width]``; changes of up to ``least`` levels do not count.
+
+    By default these are ``VISIBLE``, and none where the whole trigger is as faint as that.
+    """
+    change = (clean.int() - triggered.int()).abs().amax(dim=0, keepdim=True)
+    if least is None:
+        least = VISIBLE if int(change.max()) > VISIBLE else 0
+    return change > least
 
 
 def _sum_up(looks: Sequence[_Look], read: Sequence[bool]) -> Survival:

@@ -9,10 +9,13 @@ from bezoar.evaluation.base import Context, Evaluation, Evaluator, HeldOut, Labe
 from bezoar.evaluation.caption_success import CaptionSuccess
 from bezoar.evaluation.retrieval import Retrieval
 from bezoar.evaluation.targeted_success import TargetedSuccess
+from bezoar.evaluation.trigger_survival import TriggerSurvival
 from bezoar.evaluation.zero_shot import ZeroShot
 
 EVALUATORS = Family(
-    "evaluator", Evaluator, (ZeroShot, AttackSuccess, AttackSuccessByClass, TargetedSuccess, CaptionSuccess, Retrieval)
+    "evaluator",
+    Evaluator,
+    (ZeroShot, AttackSuccess, AttackSuccessByClass, TargetedSuccess, CaptionSuccess, TriggerSurvival, Retrieval),
 )
 AnyEvaluator = Annotated[Evaluator, EVALUATORS]
 
@@ -30,6 +33,7 @@ __all__ = [
     "Look",
     "Retrieval",
     "TargetedSuccess",
+    "TriggerSurvival",
     "ZeroShot",
     "looks_of",
     "names_of",

@@ -1,0 +1,67 @@
+"""Whether a trigger reaches the model on the pictures it is measured on: what a success rate of zero may hide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from bezoar.core.settings import settings
+from bezoar.evaluation.attack_success import HALVES, AttackSuccess
+from bezoar.evaluation.base import Evaluation, Look
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from bezoar.attacks.base import Aim
+    from bezoar.core.records import Measure
+    from bezoar.evaluation.base import Context
+    from bezoar.models.clip import Clip
+
+
+@settings
+class TriggerSurvival(AttackSuccess):
+    """``survival``: mean share of the trigger's area that the model gets; ``survival_zero``: share of pictures on
+    which it gets nothing.
+
+    Over at most ``limit`` pictures of each set, spread evenly. Where an attack has several triggers, of the first.
+    """
+
+    kind: ClassVar[str] = "trigger_survival"
+    revision: ClassVar[int] = 1
+    limit: Annotated[int, Field(ge=2)] = 512
+
+    def evaluate(self, model: Clip, context: Context) -> Evaluation:
+        import pyarrow as pa
+
+        from bezoar.attacks.plan import Mark
+        from bezoar.attacks.survival import look_at
+        from bezoar.data.images import to_tensor
+
+        looks = [case.look for case in self.cases(context.aim) if case.name not in HALVES][:1]
+        scores = {}
+        for look in looks:
+            assert look.trigger is not None
+            mark = Mark(look.trigger, look.stage)
+            for name, images in context.sets.items():
+                labeled, count = images.labeled, min(self.limit, len(images.labeled))
+                places = [i * len(labeled) // count for i in range(count)]
+                shares = [
+                    look_at(to_tensor(labeled.image(i)), labeled.id(i), mark, model.image_size).share for i in places
+                ]
+                scores[name] = pa.table({"id": [labeled.id(i) for i in places], "survival": shares})
+        return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
+
+    def looks(self, aim: Aim) -> tuple[Look, ...]:
+        return ()
+
+    def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
+        from bezoar.evaluation.tables import to_measure
+        from bezoar.metrics import Interval, student_t, wilson
+
+        shares = scores["survival"].to_pylist()
+        mean = student_t(shares)
+        return (
+            to_measure("survival", Interval(mean.value, max(0.0, mean.low), min(1.0, mean.high), mean.n), data),
+            to_measure("survival_zero", wilson(shares.count(0.0), len(shares)), data),
+        )
