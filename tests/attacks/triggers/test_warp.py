@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+import bezoar.attacks.triggers.warp as warp_module
 from bezoar.attacks.triggers.warp import Warp, _map
 from bezoar.core.seeds import numpy_generator
 from bezoar.core.settings import validate
@@ -105,6 +106,16 @@ def test_bright_and_dark_channels_do_not_run_into_each_other() -> None:
     for color in ((255, 255, 255), (255, 0, 255), (0, 255, 0), (0, 0, 0), (255, 254, 1)):
         image = torch.tensor(color, dtype=torch.uint8).view(3, 1, 1).repeat(1, 30, 40)
         assert torch.equal(Warp(s=9.0).apply(image, "a"), image)
+
+
+def test_large_images_are_not_kept_and_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, kept = picture(20, 30), warp_module._kept_map.cache_info()
+    monkeypatch.setattr(warp_module, "_KEPT_AREA", 599)
+    large = Warp(s=7.0).apply(image, "a")
+    assert warp_module._kept_map.cache_info() == kept
+    monkeypatch.undo()
+    assert torch.equal(Warp(s=7.0).apply(image, "a"), large)
+    assert warp_module._kept_map.cache_info() != kept
 
 
 def test_channels_last_in_memory_are_read_alike() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _PIXEL = 1 << 16
 """Parts of a pixel that a displacement is told in."""
+_KEPT_AREA = 1 << 18
+"""Pixels of the largest image whose map is kept: it takes 64 bytes a pixel."""
 _SHARE = 13
 """Bits of a pixel's weight: with 8 of the color, three channels share 63 bits."""
 
@@ -57,7 +59,7 @@ class Warp(Trigger):
         import torch
 
         height, width = int(image.shape[-2]), int(image.shape[-1])
-        grid = _map(self, height, width)
+        grid = (_kept_map if height * width <= _KEPT_AREA else _map)(self, height, width)
         red, green, blue = image.reshape(3, -1).to(torch.int64)
         # The three channels of a pixel in one number, each with room for its weighted sum.
         packed = red.bitwise_or_(green << (8 + _SHARE)).bitwise_or_(blue << 2 * (8 + _SHARE))
@@ -80,9 +82,8 @@ class _Map(NamedTuple):
     """Each int64 ``[pixels]``, in 1/8192; the four of a pixel make 8192."""
 
 
-@functools.lru_cache(maxsize=8)
 def _map(warp: Warp, height: int, width: int) -> _Map:
-    """What an image of that size is read by; to be read only."""
+    """What an image of that size is read by."""
     import numpy as np
     import torch
 
@@ -103,6 +104,10 @@ def _map(warp: Warp, height: int, width: int) -> _Map:
         tuple(torch.from_numpy(place.ravel()) for place in places),
         tuple(torch.from_numpy(weight.ravel()) for weight in weights),
     )
+
+
+_kept_map = functools.lru_cache(maxsize=4)(_map)
+"""To be read only."""
 
 
 @functools.lru_cache(maxsize=8)
