@@ -28,7 +28,10 @@ class Trigger(Settings):
         return image
 
     def tensors(self) -> dict[str, Tensor]:
-        """The patterns it draws with, uint8, for the plan's ``triggers.safetensors``; empty where there are none."""
+        """What it draws with, in integers, for the plan's ``triggers.safetensors``; empty where that is nothing fixed.
+
+        The pixels of a user's picture stand under a name that is ``picture`` or ends in ``.picture``.
+        """
         return {}
 
     def pinned(self) -> Self:
