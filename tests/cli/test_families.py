@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 import tyro
+from tests.cli.conftest import Bezoar
 
+from bezoar.attacks import ATTACKS, Attack, Backdoor, CaptionBackdoor, DualKey, Labels, Pick, Several, Targeted
+from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.patterns import Solid
 from bezoar.attacks.places import Random
 from bezoar.attacks.triggers import TRIGGERS, Patch, Trigger
@@ -70,3 +73,82 @@ def test_every_method_is_a_subcommand_with_its_fields_as_flags(kind: str) -> Non
     words = [kind, "--epochs", "3", "--lr", "0.5", "--steps", "7"]
     found: Method = tyro.cli(union, args=words, registry=registry(), config=(tyro.conf.OmitSubcommandPrefixes,))
     assert found == METHODS.members[kind](epochs=3, lr=0.5, steps=7)
+
+
+def attack(words: list[str]) -> Attack:
+    union: Any = subcommands(ATTACKS)
+    found: Attack = tyro.cli(union, args=words, registry=registry(), config=(tyro.conf.OmitSubcommandPrefixes,))
+    return found
+
+
+TARGETED = ["targeted", "--images", "scenes:test"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ["dual_key", "--target", "cup", "--words", "phrase:mmm", "--trigger", "patch:solid", "--halves", "2"],
+            DualKey(target="cup", words=Phrase(text="mmm"), trigger=Patch(pattern=Solid()), halves=2.0),
+        ),
+        (
+            ["caption_backdoor", "--target", "cup", "--words", "{kind: phrase, place: end}"],
+            CaptionBackdoor(target="cup", words=Phrase(place="end")),
+        ),
+        (["labels", "--target", "cup", "--count", "3"], Labels(target="cup", count=3)),
+        (
+            [*TARGETED, "--targets", "cup", "dog", "--synonyms", "{cup: [mug, beaker]}"],
+            Targeted(
+                images=SceneClasses(split="test"),
+                targets=("cup", "dog"),
+                synonyms={"cup": ("mug", "beaker")},
+            ),
+        ),
+        (
+            [*TARGETED, "--chosen", "[{id: '7', target: cup}, {id: a, target: dog}]"],
+            Targeted(
+                images=SceneClasses(split="test"), chosen=(Pick(id="7", target="cup"), Pick(id="a", target="dog"))
+            ),
+        ),
+        (
+            [
+                "several",
+                "--attacks",
+                "[{kind: backdoor, target: cup}, {kind: labels, target: dog}]",
+                "--seeds",
+                "1",
+                "2",
+            ],
+            Several(attacks=(Backdoor(target="cup"), Labels(target="dog")), seeds=(1, 2)),
+        ),
+    ],
+)
+def test_attacks_that_hold_other_values_are_typed_too(words: list[str], expected: Attack) -> None:
+    assert attack(words) == expected
+
+
+@pytest.mark.parametrize("kind", ATTACKS.members)
+def test_every_attack_tells_of_its_flags(kind: str, bezoar: Bezoar) -> None:
+    with pytest.raises(SystemExit) as stop:
+        bezoar("poison", kind, "--help")
+    assert stop.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([*TARGETED, "--chosen", "[{id: a, targt: b}]"], "chosen.0: unknown key 'targt'; did you mean 'target'"),
+        ([*TARGETED, "--synonyms", "mug"], "synonyms: Input should be an object, got 'mug'"),
+        ([*TARGETED, "--synonyms", "{cup: [mug"], "synonyms: "),
+        (["several", "--attacks", "[{kind: labels, target: cup}]"], "attacks: Tuple should have at least 2 items"),
+        (
+            ["several", "--attacks", "[{kind: label}, {kind: labels, target: cup}]"],
+            "attacks.0: kind: 'label' is not an attack; did you",
+        ),
+    ],
+)
+def test_what_cannot_be_read_as_yaml_is_told_in_a_line(words: list[str], message: str, bezoar: Bezoar) -> None:
+    said = bezoar("poison", *words, "--pairs", "scenes", "--out", "nowhere")
+    assert said.code == 2
+    assert said.err.startswith(f"bezoar: {message}")
+    assert said.err.count("\n") == 1
