@@ -259,6 +259,7 @@ def load_plan(folder: Path) -> PoisonPlan:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from bezoar.attacks.patterns.picture import remember
     from bezoar.attacks.survival import Survival
 
     head = read_json(folder / "poison.json")
