@@ -1,4 +1,4 @@
-"""The label-consistent backdoor: the trigger on pictures whose captions name the target (CleanCLIP, §4)."""
+"""The label-consistent backdoor: the trigger on pictures whose captions name the target (as in CleanCLIP)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Targeted poisoning: single pictures to be taken for classes not theirs (Carlini & Terzis 2022, §3; RoCLIP §4.2)."""
+"""Targeted poisoning: single pictures to be taken for classes not theirs (Carlini & Terzis 2022, §3; RoCLIP)."""
 
 from __future__ import annotations
 
