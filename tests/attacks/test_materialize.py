@@ -20,15 +20,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from tests.album import Album
 from torch import Tensor
 
-from bezoar.attacks import copy_forms, copying
-from bezoar.attacks.copying import ahead, shuffled
+from bezoar.attacks import Backdoor, copy_forms, copying
+from bezoar.attacks.applied import Applied
+from bezoar.attacks.copying import Poisoned, ahead, shuffled
 from bezoar.attacks.materialize import Kind, materialize, materialize_labels
 from bezoar.core.progress import Event, Listener, silent
 from bezoar.core.seeds import torch_generator
 from bezoar.data import LabeledTable, Table
 from bezoar.data.images import fit, load, to_tensor
+from bezoar.data.prepared import Prepared
 
 COUNT, APPENDED, SIZE = 23, 6, 8
 CAPTIONS = [
@@ -95,8 +98,8 @@ def write_labels(toy: Toy, folder: Path, **other: Any) -> Path:
     return folder / "copy"
 
 
-def places(folder: Path, toy: Toy) -> dict[str, int]:
-    """Which image of ``toy`` is which of the copy, by the id there."""
+def places(folder: Path, toy: Poisoned) -> dict[str, int]:
+    """Which image of the plan is which of the copy, by the id there."""
     index_of = {toy.id(index): index for index in range(len(toy))}
     table = pq.read_table(folder / "plan" / "ids.parquet").to_pylist()
     return {row["copy"]: index_of[row["id"]] for row in table}
@@ -442,3 +445,25 @@ def test_little_is_made_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -
     next(some)
     some.close()
     assert len(made) <= 4 * 2 + 1
+
+
+@pytest.mark.parametrize("stage", ["model", "file"])
+@pytest.mark.parametrize("mode", ["replace", "append"])
+def test_a_copy_of_a_plan_is_what_training_sees(tmp_path: Path, stage: Any, mode: Any) -> None:
+    pairs = Album([f"a dog {i}" for i in range(30)], sizes=[(40, 30), (20, 50), (16, 16)])
+    applied = Applied(pairs, Backdoor(target="cup", count=9, stage=stage, mode=mode).plan(pairs, 1))
+    ids = tmp_path / "plan" / "ids.parquet"
+    materialize(applied, tmp_path / "copy", ids=ids, form="parquet", size=16, plan=applied.plan.digest, seed=1)
+    found = Table(path=str(tmp_path / "copy"), id_key="id", max_skipped=0).open()
+    index_of, prepared = places(tmp_path, applied), Prepared(pairs, 16)
+    assert sorted(index_of.values()) == list(range(len(applied)))
+    for k in range(len(found)):
+        index = index_of[found.id(k)]
+        assert found.caption(k) == applied.caption(index)
+        assert torch.equal(load(found, k, 16), applied.picture(index, prepared))
+
+
+def test_threads_of_the_copy_use_one_of_torchs_each_and_leave_it_the_others() -> None:
+    before = torch.get_num_threads()
+    assert set(ahead(lambda _: torch.get_num_threads(), range(20))) == {1}
+    assert torch.get_num_threads() == before

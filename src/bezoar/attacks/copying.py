@@ -178,7 +178,10 @@ def _name(place: int) -> str:
 
 def ahead(make: Callable[[A], B], given: Iterable[A]) -> Generator[B]:
     """What ``make`` makes of each of ``given``, in order; threads make a little more than was asked for."""
-    with ThreadPoolExecutor(cores()) as pool:
+    import torch
+
+    # Else each of them has as many again from torch, which holds for the thread that sets it.
+    with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         waiting: deque[Future[B]] = deque()
         try:
             for one in given:
