@@ -1,15 +1,19 @@
-"""The plan: saved and read bit by bit, refused when it is not the one that was saved, applied to the last pixel."""
+"""The plan: saved and read bit by bit, refused when it is not the one that was saved; merged, laid over other pairs."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import json
-import pickle
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,18 +24,24 @@ from safetensors.torch import load_file, save_file
 from tests.album import Album
 from torch import Tensor
 
-from bezoar.attacks import Backdoor
+from bezoar.attacks import Backdoor, DualKey, Several
+from bezoar.attacks.applied import Applied
 from bezoar.attacks.base import Stage
-from bezoar.attacks.patterns import Noise, Solid
-from bezoar.attacks.places import Center
-from bezoar.attacks.plan import SCHEMA, PoisonPlan, PoisonRow, load_plan, load_triggered
+from bezoar.attacks.caption_triggers import Phrase
+from bezoar.attacks.patterns import FreshNoise, Noise, Picture
+from bezoar.attacks.places import Random
+from bezoar.attacks.plan import SCHEMA, Gallery, Mark, PoisonPlan, PoisonRow, load_plan, merge
 from bezoar.attacks.survival import Survival
-from bezoar.attacks.triggers import Patch
+from bezoar.attacks.trigger import Trigger
+from bezoar.attacks.triggers import Blended, Patch, Pool
 from bezoar.core.settings import digest, dump
-from bezoar.data.images import fit, load, to_tensor
+from bezoar.data import SceneClasses
+from bezoar.data.prepared import Prepared
 
 HEAD, ROWS, TENSORS = "poison.json", "poison.parquet", "triggers.safetensors"
 PAIRS = Album([f"caption {i}, «é日»\u2028" for i in range(12)], sizes=[(20, 14), (14, 20), (16, 16)])
+WHOLE = "ad2f125fe99f82fb"
+"""The digest of ``several()``: no hash of a string, no order of a set may enter it."""
 SURVIVAL = Survival(mean=0.1 + 0.2, minimum=0.0, zero=1 / 3, n=4, under_views=0.7)
 
 
@@ -55,7 +65,7 @@ def fault(folder: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("stage", ["model", "file"])
+@pytest.mark.parametrize("stage", ["model", "file", "after_random_crop"])
 def test_a_plan_comes_back(tmp_path: Path, stage: Stage) -> None:
     plan = make(stage, synonyms=("mug",), templates=("a {c}", "the {c}")).with_survival(SURVIVAL)
     plan.save(tmp_path)
@@ -74,54 +84,102 @@ def test_what_the_files_say(folder: Path) -> None:
     head = json.loads((folder / HEAD).read_text())
     assert head["schema"] == SCHEMA
     assert (head["digest"], head["seed"], head["source"]) == (plan.digest, 11, PAIRS.fingerprint)
-    assert (head["count"], head["total"], head["stage"]) == (5, 12, "model")
+    assert (head["count"], head["total"], head["size"]) == (5, 12, None)
+    assert [mark["stage"] for mark in head["marks"]] == ["model"]
     assert head["attack"] == dump(plan.attack)
-    assert head["survival"] == dataclasses.asdict(SURVIVAL)
+    assert head["survival"] == json.loads(json.dumps(dataclasses.asdict(SURVIVAL)))
     assert pq.read_table(folder / ROWS).to_pylist() == [dataclasses.asdict(row) for row in plan.rows]
     stored = load_file(folder / TENSORS)
     assert set(stored) == {"0.patch"}
-    assert torch.equal(stored["0.patch"], plan.triggers[0].tensors()["patch"])
+    assert torch.equal(stored["0.patch"], plan.marks[0].trigger.tensors()["patch"])
+
+
+def row(name: str = "a", **fields: Any) -> PoisonRow:
+    given: dict[str, Any] = {
+        "id": name, "role": "backdoor", "target": "cup", "original": "a dog", "caption": "a cup", "image": name,
+        "index": 0, **fields,
+    }  # fmt: skip
+    return PoisonRow(**given)
 
 
 def test_a_digest_is_pinned() -> None:
     """A change here refuses every plan that anyone has saved."""
-    row = PoisonRow(id="a", target="cup", original="a dog", caption="a cup")
     plan = PoisonPlan(
-        attack=Backdoor(target="cup"), triggers=(Patch(),), stage="model", seed=0, source="feed", total=2, rows=(row,)
-    )
-    assert plan.digest == "62c4e2b9d8fee95b"
+        attack=DualKey(target="cup"), marks=(Mark(Patch(), "model"),), words=(Phrase(),), seed=0, source="feed",
+        images=(Gallery(SceneClasses(count=3), "beef"),), total=2, size=2,
+        rows=(row(mark=0), row("b", index=1, words=0, images=0, appended=True)),
+    )  # fmt: skip
+    assert plan.digest == "6797e13222f49253"
 
 
 def test_a_digest_changes_with_everything_that_a_plan_does() -> None:
     plan = make()
     first = plan.rows[0]
-    rows = [
-        dataclasses.replace(first, **change)
-        for change in (
-            {"id": "x"}, {"target": "mug"}, {"original": "x"}, {"caption": "x"}, {"role": "x"}, {"trigger": 1},
-        )
+    changes: list[dict[str, Any]] = [
+        {"id": "x"}, {"role": "x"}, {"target": "mug"}, {"original": "x"}, {"caption": "x"}, {"image": "x"},
+        {"index": 11}, {"mark": None}, {"mark": 1}, {"words": 0}, {"images": 0}, {"appended": True},
     ]  # fmt: skip
+    assert {name for change in changes for name in change} == {field.name for field in dataclasses.fields(PoisonRow)}
+    rows = [dataclasses.replace(first, **change) for change in changes]
+    mark = plan.marks[0]
     variants = [
         plan,
         dataclasses.replace(plan, attack=Backdoor(target="cup", count=5)),
-        dataclasses.replace(plan, triggers=(Patch(),)),
-        dataclasses.replace(plan, triggers=(*plan.triggers, Patch())),
-        dataclasses.replace(plan, stage="file"),
+        dataclasses.replace(plan, marks=(Mark(Patch(), "model"),)),
+        dataclasses.replace(plan, marks=(*plan.marks, Mark(Patch(), "model"))),
+        dataclasses.replace(plan, marks=(mark._replace(stage="file"),)),
+        dataclasses.replace(plan, words=(Phrase(),)),
+        dataclasses.replace(plan, words=(Phrase(place="end"),)),
+        dataclasses.replace(plan, images=(Gallery(SceneClasses(count=3), "beef"),)),
+        dataclasses.replace(plan, images=(Gallery(SceneClasses(count=3), "feed"),)),
         dataclasses.replace(plan, seed=12),
         dataclasses.replace(plan, source="feed"),
+        dataclasses.replace(plan, total=13),
+        dataclasses.replace(plan, size=11),
         dataclasses.replace(plan, rows=plan.rows[1:]),
         dataclasses.replace(plan, rows=plan.rows[::-1]),
-        *(dataclasses.replace(plan, rows=(row, *plan.rows[1:])) for row in rows),
+        *(dataclasses.replace(plan, rows=(one, *plan.rows[1:])) for one in rows),
     ]
     assert len({variant.digest for variant in variants}) == len(variants)
     assert plan.with_survival(SURVIVAL).digest == plan.digest
     assert plan.with_survival(SURVIVAL) == plan
 
 
-def test_a_digest_changes_with_the_revision_of_a_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = make().digest
-    monkeypatch.setattr(Patch, "revision", 2)
-    assert make().digest != before
+POOL = Pool(triggers=(Patch(pattern=FreshNoise()), Blended()))
+
+
+@pytest.mark.parametrize(
+    ("trigger", "changed"),
+    [(Patch(), Patch), (Patch(), Noise), (Patch(), Random), (POOL, Blended), (POOL, FreshNoise)],
+    ids=["itself", "its pattern", "its place", "one of a pool", "a pattern in a pool"],
+)
+def test_a_trigger_that_draws_otherwise_makes_another_plan_and_refuses_the_saved_one(
+    trigger: Trigger, changed: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is made of: what is drawn per picture is in no tensor that could tell."""
+    attack = Backdoor(target="cup", trigger=trigger, count=5)
+    before = attack.plan(PAIRS, 0)
+    before.save(tmp_path)
+    monkeypatch.setattr(changed, "revision", 99)
+    assert attack.plan(PAIRS, 0).digest != before.digest
+    assert "of revision 1, this version puts on 99" in fault(tmp_path)
+
+
+def several() -> PoisonPlan:
+    """Everything in which an order or a hash could show."""
+    attack = Several(
+        attacks=(
+            Backdoor(target="cup", count=2, mode="append", captions="both", templates="plain"),
+            DualKey(target="mug", count=2, templates="plain"),
+        )
+    )
+    captions = [f"a cup {i}" if i % 4 == 0 else f"thing {i}" for i in range(30)]
+    return attack.plan(Album(captions), 3)
+
+
+def test_a_digest_of_a_whole_plan_is_pinned() -> None:
+    assert several() == several()
+    assert several().digest == WHOLE
 
 
 def set_in(folder: Path, path: str, value: object) -> None:
@@ -137,8 +195,9 @@ def set_in(folder: Path, path: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("seed", 12), ("source", "feed"), ("stage", "file"), ("attack.target", "mug"), ("attack.rate", 0.1),
-        ("triggers.0.seed", 1), ("triggers.0.size", 6), ("triggers", []), ("digest", "0123456789abcdef"), ("count", 6),
+        ("seed", 12), ("source", "feed"), ("marks.0.stage", "file"), ("attack.target", "mug"), ("attack.rate", 0.1),
+        ("marks.0.trigger.pattern.seed", 1), ("marks.0.trigger.size", 6), ("marks", []), ("total", 13), ("size", 11),
+        ("words", ["phrase"]), ("digest", "0123456789abcdef"), ("count", 6),
     ],
 )  # fmt: skip
 def test_a_changed_setting_is_noticed(folder: Path, path: str, value: object) -> None:
@@ -149,14 +208,20 @@ def test_a_changed_setting_is_noticed(folder: Path, path: str, value: object) ->
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("stage", "after_random_crop", "stage: 'after_random_crop' is not one of model, file"),
+        ("marks.0.stage", "later", "stage: 'later' is not one of model, file, after_random_crop"),
         ("attack", {"kind": "backdor"}, "kind: 'backdor' is not an? attack; did you mean 'backdoor'"),
         ("attack.kind", "no.such:Thing", "cannot import 'no.such:Thing'"),
         ("attack.rate", 2, "rate: .*less than or equal to 1, got 2"),
         ("attack.traget", "cup", "unknown key 'traget'; did you mean 'target'"),
-        ("triggers", 3, "not a whole poison plan"),
-        ("triggers", ["pach"], "kind: 'pach' is not a trigger"),
-        ("survival", {"mean": 1}, "not a whole poison plan: .*missing"),
+        ("marks", 3, "not a whole poison plan"),
+        ("marks", [3], "not a whole poison plan"),
+        ("images", [{"source": "scenes"}], "not a whole poison plan: .*fingerprint"),
+        ("words", ["phras"], "kind: 'phras' is not a caption trigger"),
+        ("marks.0.trigger", "pach", "kind: 'pach' is not a trigger"),
+        ("survival", {"men": 1}, "not a whole poison plan: survival: unknown men"),
+        ("survival", {"each": [{"men": 1}]}, "not a whole poison plan: survival: unknown men"),
+        ("survival", {"each": 3}, "not a whole poison plan"),
+        ("survival", ["mean"], "not a whole poison plan"),
         ("survival", "much", "not a whole poison plan"),
     ],
 )
@@ -168,7 +233,7 @@ def test_a_head_that_makes_no_plan_is_named(folder: Path, path: str, value: obje
 
 
 @pytest.mark.parametrize(
-    "key", ["digest", "attack", "seed", "source", "total", "count", "stage", "triggers", "survival"]
+    "key", ["digest", "attack", "marks", "words", "images", "seed", "source", "total", "size", "count", "survival"]
 )
 def test_a_missing_key_is_named(folder: Path, key: str) -> None:
     head = json.loads((folder / HEAD).read_text())
@@ -177,15 +242,18 @@ def test_a_missing_key_is_named(folder: Path, key: str) -> None:
     assert fault(folder) == f"{folder / HEAD}: not a poison plan: missing field {key}"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"schema": 2}', '{"schema": 1'])
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"schema": 1}', '{"schema": 2'])
 def test_a_head_that_is_none_is_named(folder: Path, content: str) -> None:
     (folder / HEAD).write_text(content)
     assert HEAD in fault(folder)
 
 
-def test_another_schema_is_told(folder: Path) -> None:
-    set_in(folder, "schema", 2)
-    assert fault(folder).endswith("one of schema 2: this version reads 1")
+@pytest.mark.parametrize("schema", [1, 3, "2", None])
+def test_another_schema_is_told(folder: Path, schema: object) -> None:
+    set_in(folder, "schema", schema)
+    assert fault(folder) == (
+        f"{folder / HEAD}: not a poison plan, or one of schema {schema}: this version reads {SCHEMA}"
+    )
 
 
 def write_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
@@ -198,7 +266,10 @@ def write_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
         lambda rows: rows[0].update(caption="a mug"),
         lambda rows: rows[0].update(original="a mug"),
         lambda rows: rows[0].update(id="11.png"),
-        lambda rows: rows[0].update(trigger=1),
+        lambda rows: rows[0].update(mark=1),
+        lambda rows: rows[0].update(mark=None),
+        lambda rows: rows[0].update(appended=True),
+        lambda rows: rows[0].update(image="11.png", index=11),
         lambda rows: rows.pop(),
         lambda rows: rows.append(rows[0]),
         lambda rows: rows.reverse(),
@@ -261,68 +332,10 @@ def test_a_kill_between_two_writes_is_noticed(folder: Path) -> None:
     assert "the plan is not the one that was saved" in fault(folder)
 
 
-@pytest.mark.parametrize("stage", ["model", "file"])
-def test_a_plan_read_again_gives_the_same_pixels(tmp_path: Path, stage: Stage) -> None:
-    plan = make(stage)
-    plan.save(tmp_path)
-    again = load_plan(tmp_path)
-    poisoned = 0
-    for index in range(len(PAIRS)):
-        expected = load(PAIRS, index, 10)
-        if PAIRS.id(index) in plan.by_id:
-            native = to_tensor(PAIRS.image(index))
-            trigger, pair_id = plan.triggers[0], PAIRS.id(index)
-            on_file = fit(trigger.apply(native, pair_id), 10)
-            on_input = trigger.apply(fit(native, 10), pair_id)
-            assert not torch.equal(on_file, on_input)
-            expected = on_file if stage == "file" else on_input
-            poisoned += 1
-        for one in (plan, again, pickle.loads(pickle.dumps(again))):
-            assert torch.equal(one.load(PAIRS, index, 10), expected)
-    assert poisoned == 5
-
-
-def test_clean_pairs_are_untouched() -> None:
-    plan = make()
-    for index in range(len(PAIRS)):
-        pair_id, caption = PAIRS.id(index), PAIRS.caption(index)
-        row = plan.by_id.get(pair_id)
-        assert plan.caption(pair_id, caption) == (row.caption if row else caption)
-        assert torch.equal(plan.load(PAIRS, index, 16), load(PAIRS, index, 16)) is (row is None)
-
-
-def test_each_row_gets_its_own_trigger() -> None:
-    black, white = (Patch(size=4, reference=16, pattern=Solid(color=(c, c, c)), place=Center()) for c in (0, 255))
-    rows = tuple(PoisonRow(id=f"{i}.png", target="cup", original="", caption="a cup", trigger=i % 2) for i in range(4))
-    plan = dataclasses.replace(make(), triggers=(black, white), rows=rows)
-    for index in range(6):
-        center = plan.load(PAIRS, index, 16)[:, 6:10, 6:10]
-        assert (center == 255 * (index % 2)).all().item() is (index < 4)
-    assert set(plan._tensors()) == {"0.patch", "1.patch"}
-
-
-@pytest.mark.parametrize("stage", ["model", "file"])
-def test_no_trigger_is_the_plain_picture(stage: Stage) -> None:
-    assert torch.equal(load_triggered(PAIRS, 1, 12, None, stage), load(PAIRS, 1, 12))
-
-
-def test_places_are_found_or_named() -> None:
-    plan = make()
-    places = plan.places(PAIRS)
-    assert set(places) == set(plan.by_id)
-    assert all(PAIRS.id(index) == pair_id for pair_id, index in places.items())
-    few = Album(PAIRS.captions[:1])
-    with pytest.raises(
-        ValueError,
-        match=rf"^poison: pair '\d+\.png' .*was made for pairs {PAIRS.fingerprint}, these are {few.fingerprint}$",
-    ):
-        plan.places(few)
-
-
 @settings(deadline=None, max_examples=50)
 @given(total=st.integers(0, 40), count=st.integers(1, 50))
 def test_a_sample_is_spread_over_the_rows(total: int, count: int) -> None:
-    rows = tuple(PoisonRow(id=str(i), target="cup", original="", caption="a cup") for i in range(total))
+    rows = tuple(row(str(i)) for i in range(total))
     sample = [int(row.id) for row in dataclasses.replace(make(), rows=rows).sample(count)]
     assert len(sample) == min(total, count)
     if total:
@@ -334,7 +347,7 @@ def test_a_sample_is_spread_over_the_rows(total: int, count: int) -> None:
 def test_the_mark_of_a_plan_is_plain() -> None:
     plan = make()
     mark = json.loads(json.dumps(plan.mark()))
-    assert mark == {"attack": dump(plan.attack), "plan": plan.digest, "count": 5, "total": 12}
+    assert mark == {"attack": dump(plan.attack), "plan": plan.digest, "seed": 11, "count": 5, "total": 12}
 
 
 def test_a_plan_without_rows_comes_back(tmp_path: Path) -> None:
@@ -346,9 +359,9 @@ def test_a_plan_without_rows_comes_back(tmp_path: Path) -> None:
 def test_a_plan_saved_before_a_setting_was_added_is_still_that_plan(folder: Path) -> None:
     head = json.loads((folder / HEAD).read_text())
     rows = [dataclasses.asdict(row) for row in make().rows]
-    for older in (head["attack"]["trigger"], *head["triggers"]):
-        del older["margin"]  # as if the field had come later
-    keys = ("schema", "attack", "triggers", "revisions", "stage", "seed", "source", "total", "count")
+    for older in (head["attack"], head["marks"][0]):
+        del older["trigger"]["opacity"]  # as if the field had come later
+    keys = ("schema", "attack", "marks", "words", "images", "seed", "source", "total", "size", "count")
     head["digest"] = digest({key: head[key] for key in keys}, rows)
     (folder / HEAD).write_text(json.dumps(head))
     loaded = load_plan(folder)
@@ -356,6 +369,189 @@ def test_a_plan_saved_before_a_setting_was_added_is_still_that_plan(folder: Path
     assert loaded == make()
 
 
-def test_a_trigger_that_has_changed_since_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Patch, "revision", 2)
-    assert "of revision [1], this version puts on [2]" in fault(folder)
+# ---------------------------------------------------------------------------------------------------- pictures in files
+
+
+def drawn(path: Path) -> Backdoor:
+    """A backdoor with a picture of the user's own, in a pool beside another."""
+    PIL.Image.new("RGB", (6, 5), (200, 30, 90)).save(path)
+    own = Patch(size=8, reference=16, pattern=Picture(path=str(path)))
+    return Backdoor(target="cup", trigger=Pool(triggers=(own, Patch(size=4, reference=16))), count=9)
+
+
+def pixels(plan: PoisonPlan) -> str:
+    """A hash of all pictures under ``plan``."""
+    applied, prepared = Applied(PAIRS, plan), Prepared(PAIRS, 16)
+    shown = torch.stack([applied.picture(index, prepared) for index in range(len(applied))])
+    return hashlib.sha256(shown.numpy().tobytes()).hexdigest()
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from tests.attacks.test_plan import pixels, several
+from bezoar.attacks.plan import load_plan
+print(several().digest, pixels(load_plan(Path(sys.argv[1]))))
+"""
+
+
+def test_another_process_plans_and_draws_the_same(tmp_path: Path) -> None:
+    """Where strings have other hashes, and a picture's file is gone that it has never seen."""
+    plan = drawn(tmp_path / "logo.png").pinned().plan(PAIRS, 0)
+    plan.save(tmp_path / "poison")
+    (tmp_path / "logo.png").unlink()
+    env = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "poison")]
+    found = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split() == [WHOLE, pixels(plan)]
+    assert pixels(plan) != pixels(dataclasses.replace(plan, rows=()))
+    assert load_plan(tmp_path / "poison") == plan
+
+
+def test_the_plan_of_a_changed_picture_is_another(tmp_path: Path) -> None:
+    first = drawn(tmp_path / "one.png").pinned().plan(PAIRS, 0)
+    PIL.Image.new("RGB", (6, 5), (200, 30, 91)).save(tmp_path / "two.png")
+    pool = first.marks[0].trigger
+    assert isinstance(pool, Pool)
+    other = dataclasses.replace(pool.triggers[0], pattern=Picture(path=str(tmp_path / "two.png")))  # type: ignore[call-arg]
+    changed = Backdoor(target="cup", trigger=Pool(triggers=(other, pool.triggers[1])), count=9).pinned()
+    assert changed.plan(PAIRS, 0).digest != first.digest
+
+
+# ------------------------------------------------------------------------------------------------------------ several
+
+
+def parts(seed: int = 0) -> tuple[PoisonPlan, PoisonPlan]:
+    """Two plans that share no pair: of two marks and rows of both kinds, and of words."""
+    one = Backdoor(target="cup", count=3, trigger=Patch(size=5, reference=16)).plan(PAIRS, seed)
+    other = DualKey(target="mug", count=2, trigger=Patch(size=4, reference=16)).plan(PAIRS, seed, frozenset(one.by_id))
+    return one, other
+
+
+def test_merged_plans_do_what_each_does_alone() -> None:
+    one, other = parts()
+    attack = Several(attacks=(one.attack, other.attack))
+    whole = merge((one, other), attack, 5)
+    assert (whole.attack, whole.seed, whole.total, whole.length) == (attack, 5, 12, 12)
+    assert [row.index for row in whole.rows] == sorted(row.index for row in whole.rows)
+    alone = {row.id: Applied(PAIRS, plan) for plan in (one, other) for row in plan.rows}
+    prepared, merged = Prepared(PAIRS, 16), Applied(PAIRS, whole)
+    for index in range(12):
+        expected = alone.get(PAIRS.id(index), Applied(PAIRS, dataclasses.replace(one, rows=())))
+        assert merged.caption(index) == expected.caption(index)
+        assert torch.equal(merged.picture(index, prepared), expected.picture(index, prepared))
+    for row in whole.rows:
+        plan = one if row.id in one.by_id else other
+        before = plan.by_id[row.id]
+        assert (None if row.mark is None else whole.marks[row.mark]) == (
+            None if before.mark is None else plan.marks[before.mark]
+        )
+        assert (None if row.words is None else whole.words[row.words]) == (
+            None if before.words is None else plan.words[before.words]
+        )
+
+
+def test_a_merged_plan_comes_back(tmp_path: Path) -> None:
+    one, other = parts()
+    whole = merge((one, other), Several(attacks=(one.attack, other.attack)), 5)
+    whole.save(tmp_path)
+    assert load_plan(tmp_path) == whole
+    assert set(load_file(tmp_path / TENSORS)) == {"0.patch", "1.patch"}
+
+
+def test_galleries_of_merged_plans_stay_those_of_their_rows() -> None:
+    base = dataclasses.replace(make(), rows=(), marks=())
+    shown = [
+        dataclasses.replace(
+            base, images=(Gallery(SceneClasses(count=3 + number), f"{number}"),),
+            rows=(row(f"new-{number}", images=0, appended=True, index=1),),
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    whole = merge(tuple(shown), Backdoor(target="cup"), 0)
+    found = {row.id: whole.images[row.images].fingerprint for row in whole.rows if row.images is not None}
+    assert found == {"new-0": "0", "new-1": "1", "new-2": "2"}
+    assert whole.length == 15
+
+
+def test_plans_that_cannot_be_merged_are_refused() -> None:
+    one, other = parts()
+    overlapping = dataclasses.replace(one, rows=one.rows[2:])
+    shared = one.rows[2].id
+    attack = Backdoor(target="cup")
+    with pytest.raises(ValueError, match=rf"^poison: plans 1 and 3 overlap: both poison pair '{shared}'$"):
+        merge((one, other, overlapping), attack, 0)
+    elsewhere = Backdoor(target="cup", count=1).plan(Album(["a"] * 12), 0)
+    with pytest.raises(
+        ValueError, match=rf"^poison: plan 2 was made for pairs {elsewhere.source}, the first for {one.source}"
+    ):
+        merge((one, elsewhere), attack, 0)
+    fewer = Backdoor(target="cup", count=2, size=6).plan(PAIRS, 0)
+    with pytest.raises(ValueError, match=r"^poison: plan 1 leaves clean pairs out \(size 6\)"):
+        merge((fewer, other), attack, 0)
+
+
+# ------------------------------------------------------------------------------------------------------- other pairs
+
+
+class Other(Album):
+    """The album in another order and at another size, with pairs before it that it did not have."""
+
+    def __init__(self, order: list[int], more: int = 2) -> None:
+        self.order, self.more = order, more
+        super().__init__([*(f"more {i}" for i in range(more)), *(PAIRS.captions[i] for i in order)], sizes=[(40, 28)])
+
+    def id(self, index: int) -> str:
+        return f"more-{index}" if index < self.more else f"{self.order[index - self.more]}.png"
+
+
+def test_a_plan_is_laid_over_pairs_of_the_same_ids() -> None:
+    plan = Backdoor(target="cup", count=5, mode="append").plan(PAIRS, 11)
+    for one in (make().with_survival(SURVIVAL), plan):
+        other = Other(list(range(12))[::-1])
+        moved = one.onto(other)
+        assert (moved.source, moved.total, moved.survival) == (other.fingerprint, 14, None)
+        assert moved.digest != one.digest
+        before, after = Applied(PAIRS, one), Applied(other, moved)
+        said = {after.id(i): after.caption(i) for i in range(len(after))}
+        assert said == {f"more-{i}": f"more {i}" for i in range(2)} | {
+            before.id(i): before.caption(i) for i in range(len(before))
+        }
+        for row in moved.rows:
+            assert other.id(row.index) == row.image
+            assert dataclasses.replace(row, index=0) == dataclasses.replace(one.by_id[row.id], index=0)
+
+
+def test_a_loaded_plan_laid_over_other_pairs_is_not_the_one_it_was_saved_as(folder: Path) -> None:
+    loaded = load_plan(folder)
+    assert loaded.onto(Other(list(range(12)))).digest == make().onto(Other(list(range(12)))).digest != loaded.digest
+
+
+def test_pairs_without_a_poisoned_one_are_refused() -> None:
+    plan = make()
+    first = plan.rows[0].image
+    some = Other([i for i in range(12) if f"{i}.png" != first])
+    with pytest.raises(
+        ValueError,
+        match=rf"^poison: pair '{first}' .*was made for pairs {PAIRS.fingerprint}, these are {some.fingerprint}$",
+    ):
+        plan.onto(some)
+
+
+def test_pairs_that_say_something_else_are_refused() -> None:
+    plan = make()
+    other = Other(list(range(12)))
+    place = int(plan.rows[-1].image.removesuffix(".png")) + 2
+    other.captions[place] = "another"
+    with pytest.raises(ValueError, match=rf"^poison: pair '{plan.rows[-1].image}' has the caption 'another' here; in"):
+        plan.onto(other)
+
+
+def test_fewer_pairs_than_the_poisoned_set_has_are_refused() -> None:
+    plan = make(size=10)
+    wanted = {row.index for row in plan.rows}
+    few = Other(sorted(wanted), more=0)
+    assert plan.onto(Other(list(range(12)))).length == 10
+    with pytest.raises(ValueError, match=r"poisoned set has 10 pairs, and these are 5 with 0 to be appended$"):
+        plan.onto(few)

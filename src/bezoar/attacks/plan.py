@@ -15,7 +15,7 @@ from bezoar.attacks.caption_trigger import CaptionTrigger
 from bezoar.attacks.families import ATTACKS, CAPTION_TRIGGERS, TRIGGERS
 from bezoar.attacks.trigger import Trigger
 from bezoar.core.files import atomic, read_json, write_json
-from bezoar.core.settings import digest, dump, explain
+from bezoar.core.settings import digest, dump, explain, revisions
 from bezoar.data.families import LABELED_SOURCES
 from bezoar.data.pairs import LabeledSource
 
@@ -125,7 +125,7 @@ class PoisonPlan:
             "schema": SCHEMA,
             "attack": dump(self.attack),
             "marks": [
-                {"trigger": dump(trigger), "stage": stage, "revision": type(trigger).revision}
+                {"trigger": dump(trigger), "stage": stage, "revisions": revisions(trigger)}
                 for trigger, stage in self.marks
             ],
             "words": [dump(words) for words in self.words],
@@ -158,6 +158,11 @@ class PoisonPlan:
 
         Raises ``ValueError`` for a pair that is not there, or whose caption is not the one that the plan replaces.
         """
+        if self.size is not None and len(pairs) + len(self.appended) < self.size:
+            raise ValueError(
+                f"poison: the plan's poisoned set has {self.size} pairs, and these are {len(pairs)} with "
+                f"{len(self.appended)} to be appended"
+            )
         wanted = {row.image for row in self.rows if row.images is None}
         found = {pair_id: i for i in range(len(pairs)) if (pair_id := pairs.id(i)) in wanted}
         missing = next((row.image for row in self.rows if row.images is None and row.image not in found), None)
@@ -301,9 +306,11 @@ def _check_triggers(folder: Path, head: Mapping[str, Any], plan: PoisonPlan, sto
     """Raise ``ValueError`` where this version would put on other pixels than the one that made the plan."""
     import torch
 
-    then, now = [mark["revision"] for mark in head["marks"]], [type(mark.trigger).revision for mark in plan.marks]
-    if now != then:
-        raise ValueError(f"{folder}: its triggers are of revision {then}, this version puts on {now}")
+    for saved, mark in zip(head["marks"], plan.marks, strict=True):
+        now = revisions(mark.trigger)
+        for kind, then in saved.get("revisions", {}).items():
+            if now.get(kind) != then:
+                raise ValueError(f"{folder}: its {kind} is of revision {then}, this version puts on {now.get(kind)}")
     drawn = plan._tensors()
     for name in drawn | dict(stored):
         if name not in drawn or name not in stored or not torch.equal(drawn[name], stored[name]):

@@ -206,6 +206,19 @@ def digest(*values: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def revisions(value: object) -> dict[str, int]:
+    """The code revisions of ``value`` and of all that it is made of, by kind."""
+    found: dict[str, int] = {}
+
+    def note(one: Settings) -> dict[str, Any]:
+        if type(one).kind:
+            found[kind_of(one)] = type(one).revision
+        return {}
+
+    _plain(value, note)
+    return found
+
+
 def explain(error: ValidationError, root: str = "") -> str:
     """A validation error as one line per fault: where, what was given, what is allowed."""
     lines = []
