@@ -22,7 +22,7 @@ from bezoar.data.images import fit, to_tensor
 from bezoar.data.scenes import Scenes
 from bezoar.data.views import AutoAugment, Plain
 
-TOP_LEFT = Corner(corner="top_left")
+TOP_LEFT, BOTTOM_RIGHT = Corner(corner="top_left"), Corner(corner="bottom_right")
 
 
 def gray(*sizes: tuple[int, int]) -> Album:
@@ -33,8 +33,8 @@ def everyone(pairs: Album, patch: Patch, stage: Stage = "file") -> PoisonPlan:
     return Backdoor(target="cup", trigger=patch, rate=1.0, stage=stage).plan(pairs, 0)
 
 
-def square(side: int, reference: int, corner: Any = "bottom_right", margin: int = 0) -> Patch:
-    return Patch(size=side, reference=reference, pattern=Solid(), place=Corner(corner=corner, margin=margin))
+def square(side: int, reference: int, place: Place = BOTTOM_RIGHT) -> Patch:
+    return Patch(size=side, reference=reference, pattern=Solid(), place=place)
 
 
 def counted(width: int, height: int, size: int, left: int, top: int, side: int) -> float:
@@ -102,7 +102,8 @@ def test_fifty_pixels_in_the_corner_of_files(width: int, height: int, share: flo
 def test_a_share_is_what_counting_gives(width: int, height: int, size: int, side: int, margin: int) -> None:
     """They differ by the blur of the filter at the edges, and by whole pixels in the counting."""
     pairs = gray((width, height))
-    found = measure(everyone(pairs, square(side, min(width, height), "top_left", margin)), pairs, size)
+    corner = Corner(corner="top_left", margin=margin)
+    found = measure(everyone(pairs, square(side, min(width, height), corner)), pairs, size)
     expected = counted(width, height, size, margin, margin, side)
     assert 0.05 < expected < 1
     assert found.mean == pytest.approx(expected, abs=0.02)
@@ -135,7 +136,7 @@ def test_on_the_models_input_nothing_is_lost(place: Place) -> None:
 
 def test_in_the_center_of_a_file_nothing_is_lost() -> None:
     pairs = gray((500, 375), (375, 500), (64, 64))
-    survival = measure(everyone(pairs, square(40, 224, "center")), pairs, 224)
+    survival = measure(everyone(pairs, square(40, 224, Center())), pairs, 224)
     assert survival.minimum > 0.95
 
 
@@ -151,8 +152,8 @@ def test_a_trigger_that_nobody_sees_is_dead() -> None:
 
 def test_a_trigger_that_is_blurred_away_is_dead() -> None:
     pairs = gray((400, 400))
-    assert measure(everyone(pairs, square(1, 400, "center")), pairs, 16).zero == 1
-    assert measure(everyone(pairs, square(20, 400, "center")), pairs, 16).mean > 0.9
+    assert measure(everyone(pairs, square(1, 400, Center())), pairs, 16).zero == 1
+    assert measure(everyone(pairs, square(20, 400, Center())), pairs, 16).mean > 0.9
 
 
 def test_under_a_view_it_is_measured() -> None:

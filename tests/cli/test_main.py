@@ -181,7 +181,7 @@ def test_a_patch_larger_than_the_image(bezoar: Bezoar, tmp_path: Path) -> None:
     )
     for extra in ((), ("--dry-run",)):
         said = one_line(bezoar(*words, "--image-size", 32, "--out", tmp_path / "poison", *extra))
-        assert "trigger.size: a patch of 40 px with a margin of 0 px does not fit an image of 32×32 px (size 40" in said
+        assert "trigger.size: a patch of 40 px does not fit an image of 32×32 px (size 40" in said
     scene = "{kind: scenes, count: 4}"
     said = one_line(
         bezoar("evaluate", "--model", "micro-cnn-32", "--data", scene, "--trigger", big, "--target", "star")

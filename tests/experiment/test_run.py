@@ -392,7 +392,7 @@ def test_a_patch_larger_than_the_image_is_refused_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = counted(monkeypatch)
-    with pytest.raises(ValueError, match=r"trigger.size: a patch of 33 px .* does not fit an image of 32×32 px"):
+    with pytest.raises(ValueError, match=r"trigger.size: a patch of 33 px does not fit an image of 32×32 px"):
         run(parse(poisoned(size=49)), tmp_path)
     assert not trained
 
