@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from bezoar.data.images import fit, to_tensor
+from bezoar.data.images import fit, load, to_tensor
 from bezoar.data.pairs import check_caption
 
 if TYPE_CHECKING:
@@ -66,12 +66,10 @@ class Applied:
         if row is None:
             return prepared[self._place(index)]
         mark = self._mark(row)
-        if row.images is None and (mark is None or mark.stage != "file"):
-            clean = prepared[row.index]
-        elif mark is None or mark.stage != "file":
-            clean = fit(self.native(row), prepared.size)
-        else:
+        if mark is not None and mark.stage == "file":
             return fit(mark.trigger.apply(self.native(row), row.image), prepared.size)
+        own = row.images is None
+        clean = prepared[row.index] if own else load(self._source(row), row.index, prepared.size)
         return mark.trigger.apply(clean, row.image) if mark is not None and mark.stage == "model" else clean
 
     def after_crop(self, index: int) -> Callable[[Tensor], Tensor] | None:
@@ -82,29 +80,40 @@ class Applied:
             return None
         return functools.partial(mark.trigger.apply, image_id=row.image)
 
-    def stored(self, index: int, size: int) -> Tensor:
-        """The picture of pair ``index`` as a file would hold it for a model of ``size`` px: uint8 ``[3, H, W]``.
-
-        Poisoned at native size it stays so; else, and where it is clean, it is resized and cropped to ``[3, S, S]``.
-        Raises ``ValueError`` for a trigger that is only put on while training.
-        """
-        row = self.row(index)
-        if row is None:
-            return fit(to_tensor(self.pairs.image(self._place(index))), size)
-        mark, native = self._mark(row), self.native(row)
-        if mark is None:
-            return fit(native, size)
-        if mark.stage == "after_random_crop":
+    def check_copy(self) -> None:
+        """Raise ``ValueError`` for a plan that no copy in files can hold."""
+        stages = {mark.stage for mark in self.plan.marks}
+        if "after_random_crop" in stages:
             raise ValueError(
                 "stage: a trigger that is put on after the random crop is never in a file, and cannot be materialized"
             )
-        if mark.stage == "file":
-            return mark.trigger.apply(native, row.image)
-        return mark.trigger.apply(fit(native, size), row.image)
+        if len(stages) > 1:
+            raise ValueError(
+                "stage: some triggers are put on at native size and some at the model's: the sizes of the pictures "
+                "would tell them apart, so the plan cannot be materialized"
+            )
+
+    def stored(self, index: int, size: int) -> Tensor:
+        """The picture of pair ``index`` as a file of a poisoned copy holds it: uint8 ``[3, H, W]``.
+
+        Where the plan's triggers are put on at native size all pictures keep theirs; else all are resized and cropped
+        to the ``[3, size, size]`` that training makes of them on the fly.
+        """
+        row, on_file = self.row(index), any(mark.stage == "file" for mark in self.plan.marks)
+        if row is None:
+            place = self._place(index)
+            return to_tensor(self.pairs.image(place)) if on_file else load(self.pairs, place, size)
+        mark = self._mark(row)
+        clean = self.native(row) if on_file else load(self._source(row), row.index, size)
+        return mark.trigger.apply(clean, row.image) if mark is not None else clean
+
+    def _source(self, row: PoisonRow) -> Images:
+        """Where the picture of ``row`` is."""
+        return self.pairs if row.images is None else self._gallery(row.images)
 
     def native(self, row: PoisonRow) -> Tensor:
         """The clean picture that ``row`` shows, at its native size: uint8 ``[3, H, W]``."""
-        images = self.pairs if row.images is None else self._gallery(row.images)
+        images = self._source(row)
         assert images.id(row.index) == row.image, (images.id(row.index), row.image)
         return to_tensor(images.image(row.index))
 
@@ -152,4 +161,15 @@ def put_on(images: Images, index: int, size: int, mark: Mark) -> Tensor:
     native = to_tensor(images.image(index))
     if mark.stage == "file":
         return fit(mark.trigger.apply(native, images.id(index)), size)
-    return mark.trigger.apply(fit(native, size), images.id(index))
+    return on_model(mark, fit(native, size), images.id(index))
+
+
+def on_model(mark: Mark, image: Tensor, image_id: str) -> Tensor:
+    """``image`` at model resolution with the trigger on it; raises ``ValueError`` for one that reshapes it."""
+    triggered = mark.trigger.apply(image, image_id)
+    if triggered.shape != image.shape:
+        raise ValueError(
+            f"stage: trigger '{mark.trigger.kind}' makes pictures of {triggered.shape[-1]}×{triggered.shape[-2]} px, "
+            f"as the released code did: put it on at stage 'file', not '{mark.stage}'"
+        )
+    return triggered

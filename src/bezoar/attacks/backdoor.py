@@ -7,7 +7,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from bezoar.attacks.base import Aim, Attack, Stage, Threat
-from bezoar.attacks.choosing import Captions, Count, Match, Rate, Word, draw, how_many, naming, new_id, sayings, without
+from bezoar.attacks.choosing import (
+    Captions,
+    Count,
+    Match,
+    Rate,
+    Word,
+    draw,
+    how_many,
+    naming,
+    new_id,
+    sayings,
+    sized,
+    without,
+)
 from bezoar.attacks.families import AnyTrigger
 from bezoar.attacks.plan import Mark, PoisonPlan, PoisonRow
 from bezoar.attacks.triggers.patch import Patch
@@ -72,7 +85,7 @@ class Backdoor(Attack):
             attack=self, marks=(Mark(self.trigger, self.stage),), seed=seed, source=pairs.fingerprint,
             total=len(pairs), rows=tuple(rows),
         )  # fmt: skip
-        return replace(plan, size=self._size(plan))
+        return sized(plan, self.size)
 
     def aim(self, seed: int) -> Aim:
         return Aim(threats=(Threat(self.trigger, self.target, self.stage),))
@@ -94,16 +107,6 @@ class Backdoor(Attack):
             original=pairs.caption(index), caption=say(seed, image), image=image, index=index, mark=0,
             appended=appended,
         )  # fmt: skip
-
-    def _size(self, plan: PoisonPlan) -> int | None:
-        if self.size is None or self.size == plan.length:
-            return None
-        if not len(plan.rows) <= self.size < plan.length:
-            raise ValueError(
-                f"attack.size: {self.size} pairs wanted with {len(plan.rows)} poisoned ones among them, of "
-                f"{plan.length} that there are"
-            )
-        return self.size
 
 
 if TYPE_CHECKING:

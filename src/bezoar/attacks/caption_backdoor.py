@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bezoar.attacks.base import Aim, Attack, Threat
 from bezoar.attacks.caption_triggers.phrase import Phrase
-from bezoar.attacks.choosing import Count, Match, Rate, Word, bearers, draw, how_many, sized, without
+from bezoar.attacks.choosing import Count, Match, Rate, Word, bearers, draw, how_many, new_id, sized, without
 from bezoar.attacks.families import AnyCaptionTrigger
 from bezoar.attacks.plan import PoisonPlan, PoisonRow
 from bezoar.core.seeds import python_random
@@ -66,7 +66,7 @@ class CaptionBackdoor(Attack):
         image, appended = pairs.id(index), self.mode == "append"
         said = pairs.caption(int(others[python_random(seed, "poison caption", image).randrange(len(others))]))
         return PoisonRow(
-            id=f"{image}+caption-backdoor-{seed}" if appended else image, role="caption_backdoor", target=self.target,
+            id=new_id(seed, "caption_backdoor", image) if appended else image, role="caption_backdoor", target=self.target,
             original=pairs.caption(index), caption=self.words.apply(said, image), image=image, index=index, words=0,
             appended=appended,
         )  # fmt: skip

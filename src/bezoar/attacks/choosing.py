@@ -40,7 +40,7 @@ def naming(pairs: Pairs, words: tuple[str, ...], match: Match = "word") -> NDArr
     found = np.zeros(len(pairs), np.bool_)
     for index in range(len(pairs)):
         caption = pairs.caption(index)
-        if not caption:
+        if not caption or caption.isspace():
             check_caption(caption, "pairs", pairs.id(index))
         found[index] = test(caption, words)
     return found

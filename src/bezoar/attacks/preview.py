@@ -21,13 +21,14 @@ def png(image: Tensor) -> bytes:
     from PIL import Image
 
     stream = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(stream, "PNG")
+    # Level 6 takes twice as long, for pictures that are a hundredth smaller.
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(stream, "PNG", compress_level=1)
     return stream.getvalue()
 
 
 def preview(applied: Applied, size: int, count: int = 8) -> list[dict[str, Any]]:
     """Some poisoned pairs: id, both captions, and the native, clean and triggered picture as PNG."""
-    from bezoar.attacks.survival import on_model
+    from bezoar.attacks.applied import on_model
     from bezoar.data.images import fit
 
     rows = []

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from bezoar.attacks.base import Aim, Attack, Chosen
-from bezoar.attacks.choosing import Count, Word
+from bezoar.attacks.choosing import Count, Word, new_id
 from bezoar.attacks.plan import Gallery, PoisonPlan, PoisonRow
 from bezoar.core.seeds import python_random
 from bezoar.core.settings import Settings, nearest, settings
@@ -70,7 +70,7 @@ class Targeted(Attack):
         captions = self._captions(pairs, dict.fromkeys(picture.target for picture in pictures))
         rows = [
             PoisonRow(
-                id=f"{picture.id}+targeted-{seed}-{picture.target}-{number}", role="targeted", target=picture.target,
+                id=new_id(seed, "targeted", picture.id, picture.target, number), role="targeted", target=picture.target,
                 original="", caption=caption, image=picture.id, index=picture.place, images=0, appended=True,
             )
             for picture in pictures

@@ -128,8 +128,10 @@ def materialize(
 
     plan, ids = load_plan(Path(folder)), Path(folder) / "copy-ids.parquet"
     if labeled is None:
+        applied = Applied(pairs.open(), plan)
+        applied.check_copy()
         write(
-            Applied(pairs.open(), plan), Path(copy), ids=ids, form=form, size=image_size, plan=plan.digest,
+            applied, Path(copy), ids=ids, form=form, size=image_size, plan=plan.digest,
             seed=plan.seed, listen=listen,
         )  # fmt: skip
         return
