@@ -66,7 +66,7 @@ class CaptionBackdoor(Attack):
         image, appended = pairs.id(index), self.mode == "append"
         said = pairs.caption(int(others[python_random(seed, "poison caption", image).randrange(len(others))]))
         return PoisonRow(
-            id=new_id(seed, "caption_backdoor", image) if appended else image, role="caption_backdoor", target=self.target,
-            original=pairs.caption(index), caption=self.words.apply(said, image), image=image, index=index, words=0,
-            appended=appended,
+            id=new_id(seed, "caption_backdoor", image) if appended else image, role="caption_backdoor",
+            target=self.target, original=pairs.caption(index), caption=self.words.apply(said, image), image=image,
+            index=index, words=0, appended=appended,
         )  # fmt: skip

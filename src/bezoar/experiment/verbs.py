@@ -187,7 +187,8 @@ def train(
     experiment = Experiment(
         name=stage.name, model=str(model), pairs={"pairs": pairs}, labeled={"validation": val} if val else {},
         held_out={"validation": held_out} if held_out else {},
-        attack=attack, attacks={"against": against} if against else {}, allow_dead_trigger=allow_dead_trigger, stages=(stage,), seeds=(seed,),
+        attack=attack, attacks={"against": against} if against else {}, allow_dead_trigger=allow_dead_trigger,
+        stages=(stage,), seeds=(seed,),
         evaluators=_usual(val, held_out) if evaluators is None else tuple(evaluators),
         select_on="validation", report_on="validation",
         threads=threads or cores(), workers=workers, device=device,
