@@ -70,7 +70,7 @@ class Applied:
             return fit(mark.trigger.apply(self.native(row), row.image), prepared.size)
         own = row.images is None
         clean = prepared[row.index] if own else load(self._source(row), row.index, prepared.size)
-        return mark.trigger.apply(clean, row.image) if mark is not None and mark.stage == "model" else clean
+        return on_model(mark, clean, row.image) if mark is not None and mark.stage == "model" else clean
 
     def after_crop(self, index: int) -> Callable[[Tensor], Tensor] | None:
         """What is put on pair ``index`` after a view's random crop, where something is."""
@@ -105,7 +105,9 @@ class Applied:
             return to_tensor(self.pairs.image(place)) if on_file else load(self.pairs, place, size)
         mark = self._mark(row)
         clean = self.native(row) if on_file else load(self._source(row), row.index, size)
-        return mark.trigger.apply(clean, row.image) if mark is not None else clean
+        if mark is None:
+            return clean
+        return mark.trigger.apply(clean, row.image) if on_file else on_model(mark, clean, row.image)
 
     def _source(self, row: PoisonRow) -> Images:
         """Where the picture of ``row`` is."""

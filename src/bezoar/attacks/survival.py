@@ -99,6 +99,7 @@ def measure(
 
 def look_at(native: Tensor, image_id: str, mark: Mark, size: int) -> Seen:
     """One picture at its native size, uint8 ``[3, H, W]``, as a model of ``size`` px gets it under ``mark``."""
+    from bezoar.attacks.applied import on_model
     from bezoar.data.images import fit, resize
     from bezoar.metrics import linf
 
@@ -155,17 +156,6 @@ def _viewed(mark: Mark, seen: Seen, view: ImageView | None, seed: int, image_id:
         after = view.apply(seen.triggered, seed)
     left = float(_changed(view.apply(seen.clean, seed), after, VISIBLE).sum())
     return min(1.0, left / seen.written) if seen.written else 0.0
-
-
-def on_model(mark: Mark, image: Tensor, image_id: str) -> Tensor:
-    """``image`` at model resolution with the trigger on it; raises ``ValueError`` for one that reshapes it."""
-    triggered = mark.trigger.apply(image, image_id)
-    if triggered.shape != image.shape:
-        raise ValueError(
-            f"stage: trigger '{mark.trigger.kind}' makes pictures of {triggered.shape[-1]}×{triggered.shape[-2]} px, "
-            f"as the released code did: put it on at stage 'file', not '{mark.stage}'"
-        )
-    return triggered
 
 
 def _changed(clean: Tensor, triggered: Tensor, least: int | None = None) -> Tensor:
