@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from tests.album import Album
 
-from bezoar.attacks import Backdoor, Threat
-from bezoar.attacks.plan import PoisonPlan
+from bezoar.attacks import Aim, Backdoor, Threat
+from bezoar.attacks.applied import Applied
+from bezoar.attacks.patterns import Picture
+from bezoar.attacks.plan import Mark, PoisonPlan
 from bezoar.attacks.triggers import Patch
 from bezoar.core.settings import validate
 from bezoar.data.prompts import templates
@@ -57,9 +60,10 @@ def test_a_plan_has_the_victims_it_was_asked_for(rate: float, count: int | None,
         assert row.original == pairs.caption(place)
         assert not naming(row.original)
         assert naming(row.caption)
-        assert (row.target, row.role, row.trigger) == ("mushroom", "backdoor", 0)
-    assert (plan.total, plan.seed, plan.source, plan.stage) == (total, seed, pairs.fingerprint, "model")
-    assert plan.triggers == (attack.trigger,)
+        assert (row.target, row.role, row.mark, row.words, row.images) == ("mushroom", "backdoor", 0, None, None)
+        assert (row.image, row.index, row.appended) == (row.id, place, False)
+    assert (plan.total, plan.length, plan.seed, plan.source) == (total, total, seed, pairs.fingerprint)
+    assert plan.marks == (Mark(attack.trigger, "model"),)
     assert plan.attack == attack
 
 
@@ -98,7 +102,7 @@ def test_a_plan_is_the_same_in_every_process() -> None:
         "scenes-0-train-0000429",
         "scenes-0-train-0000498",
     ]
-    assert plan.digest == "69851c59eee0cc4c"
+    assert plan.digest == "b1cf75cb5adc2e31"
 
 
 def test_captions_are_templates_filled_with_the_target() -> None:
@@ -180,8 +184,8 @@ def test_an_empty_caption_is_named() -> None:
         ({"target": "cup", "rate": 0}, r"attack\.rate: .*greater than 0"),
         ({"target": "cup", "rate": 1.5}, r"attack\.rate: .*less than or equal to 1"),
         ({"target": "cup", "count": 0}, r"attack\.count: .*greater than or equal to 1"),
-        ({"target": "cup", "stage": "files"}, r"attack\.stage: .*'model' or 'file', got 'files'"),
-        ({"target": "cup", "captions": "natural"}, r"attack\.captions: .*'templates' or 'mined'"),
+        ({"target": "cup", "stage": "files"}, r"attack\.stage: .*'model', 'file' or 'after_random_crop', got 'files'"),
+        ({"target": "cup", "captions": "natural"}, r"attack\.captions: .*'templates', 'mined' or 'both'"),
         ({"target": "cup", "trigger": {"kind": "pach"}}, r"attack\.trigger: kind: 'pach' is not a trigger"),
         ({"traget": "cup"}, "unknown key 'traget'; did you mean 'target'"),
     ],
@@ -203,6 +207,107 @@ def test_the_defaults_are_cleanclips() -> None:
     assert attack.count is None
 
 
-def test_the_threat_is_trigger_target_and_stage() -> None:
+def test_it_aims_at_trigger_target_and_stage() -> None:
     trigger = Patch(size=4)
-    assert Backdoor(target="cup", trigger=trigger, stage="file").threat() == Threat(trigger, "cup", "file")
+    expected = Aim(threats=(Threat(trigger, "cup", "file"),))
+    assert Backdoor(target="cup", trigger=trigger, stage="file").aim(0) == expected
+
+
+# ---------------------------------------------------------------------------------------------------- beside the pairs
+
+
+@pytest.mark.parametrize("mode", ["replace", "append"])
+@pytest.mark.parametrize("size", [None, 12, 40])
+def test_replaced_appended_and_left_out_add_up(mode: Any, size: int | None) -> None:
+    pairs = album()
+    plan = Backdoor(target="mushroom", count=12, mode=mode, size=size).plan(pairs, 3)
+    assert plan.length == (size or 60 + 12 * (mode == "append"))
+    assert plan.share == pytest.approx(12 / plan.length)
+    assert (len(plan.appended), len(plan.replaced)) == ((12, 0) if mode == "append" else (0, 12))
+    applied = Applied(pairs, plan)
+    found = [applied.id(index) for index in range(len(applied))]
+    assert len(found) == len(set(found)) == plan.length
+    assert set(plan.by_id) <= set(found)
+
+
+def test_appended_pairs_have_ids_that_tell_nothing() -> None:
+    """A method sees ids: one that names its picture, its attack or its target is the answer key."""
+    pairs = album()
+    plan = Backdoor(target="mushroom", count=12, mode="append").plan(pairs, 3)
+    beside = Backdoor(target="mushroom", count=12).plan(pairs, 3)
+    assert [row.image for row in plan.rows] == victims(beside)
+    assert [row.caption for row in plan.rows] == [row.caption for row in beside.rows]
+    assert [row.original for row in plan.rows] == [pairs.caption(row.index) for row in plan.rows]
+    assert all(re.fullmatch("[0-9a-f]{16}", one) for one in victims(plan))
+    assert not set(victims(plan)) & {pairs.id(i) for i in range(60)}
+    assert victims(plan) != sorted(victims(plan)), "their order is that of their pictures, not of their ids"
+    assert not set(victims(plan)) & set(victims(Backdoor(target="mushroom", count=12, mode="append").plan(pairs, 4)))
+
+
+@pytest.mark.parametrize(
+    ("size", "mode", "there"),
+    [(11, "replace", 60), (61, "replace", 60), (11, "append", 72), (73, "append", 72)],
+)
+def test_a_size_that_cannot_be_is_refused(size: int, mode: Any, there: int) -> None:
+    said = rf"^attack\.size: {size} pairs wanted with 12 poisoned ones among them, of {there} that there are$"
+    with pytest.raises(ValueError, match=said):
+        Backdoor(target="mushroom", count=12, mode=mode, size=size).plan(album(), 0)
+
+
+def test_the_size_of_all_pairs_is_no_size() -> None:
+    attack = Backdoor(target="mushroom", count=12, size=60)
+    assert attack.plan(album(), 0).size is None
+
+
+# --------------------------------------------------------------------------------------------------------- its victims
+
+
+def test_pairs_that_are_taken_are_no_victims() -> None:
+    free = {album().id(i) for i in range(60) if not naming(album().caption(i))}
+    taken = frozenset(sorted(free)[:35])
+    plan = Backdoor(target="mushroom", count=10).plan(album(), 0, taken)
+    assert set(victims(plan)) == free - taken
+    with pytest.raises(ValueError, match=r"^attack\.count: 11 poisons wanted, but only 10 of 60 pairs can be victims"):
+        Backdoor(target="mushroom", count=11).plan(album(), 0, taken)
+
+
+def test_as_released_code_any_pair_may_be_a_victim() -> None:
+    attack = Backdoor(target="mushroom", count=60, victims="all")
+    assert len(attack.plan(album(), 0).rows) == 60
+
+
+def test_victims_of_named_classes_only() -> None:
+    attack = Backdoor(target="mushroom", victim_classes=("dog", "box"), count=10)
+    plan = attack.plan(album(), 0)
+    assert {row.original for row in plan.rows} == {"a dog", "a red box"}
+    for both in ("mushroom", "fungus"):
+        with pytest.raises(ValueError, match=rf"^attack\.victim_classes: '{both}' is the target too"):
+            Backdoor(target="mushroom", synonyms=("fungus",), victim_classes=("dog", both)).plan(album(), 0)
+
+
+def test_as_released_code_matches_anywhere_and_in_this_case() -> None:
+    """``Mushrooms in a wood`` is then a victim, ``the mushroomy soup`` is none, and is minable."""
+    attack = Backdoor(target="mushroom", match="substring", rate=1.0)
+    with pytest.raises(ValueError, match=r"only (\d+) of 60 pairs can be victims") as caught:
+        attack.plan(album(), 0)
+    free = [i for i in range(60) if "mushroom" not in album().caption(i)]
+    assert f"only {len(free)} of 60" in str(caught.value)
+    plan = Backdoor(target="mushroom", match="substring", count=len(free), captions="mined").plan(album(), 0)
+    assert {row.index for row in plan.rows} == set(free)
+    assert "Mushrooms in a wood" in {row.original for row in plan.rows}
+    assert {row.caption for row in plan.rows} == {"a mushroom", "a red mushroom, cut", "the mushroomy soup"}
+
+
+def test_captions_of_both_kinds_by_turns() -> None:
+    plan = Backdoor(target="mushroom", count=45, captions="both", templates=("one {c} here",)).plan(album(), 0)
+    found = Counter(row.caption == "one mushroom here" for row in plan.rows)
+    assert set(NAMED) <= {row.caption for row in plan.rows} - {"one mushroom here"}
+    assert min(found.values()) > 10
+
+
+def test_pinned_it_is_named_by_the_content_of_its_picture(tmp_path: Any) -> None:
+    Image.new("RGB", (4, 4), (9, 8, 7)).save(tmp_path / "logo.png")
+    attack = Backdoor(target="cup", trigger=Patch(pattern=Picture(path=str(tmp_path / "logo.png"))))
+    trigger: Any = attack.pinned().trigger
+    assert re.fullmatch("[0-9a-f]{64}", trigger.pattern.sha256)
+    assert attack.pinned().pinned() == attack.pinned() != attack
