@@ -12,8 +12,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bezoar.attacks import Backdoor, Planned
-    from bezoar.attacks.triggers import Patch
+    from bezoar.attacks import (
+        Backdoor,
+        CaptionBackdoor,
+        DualKey,
+        LabelConsistent,
+        Labels,
+        Pick,
+        Planned,
+        Several,
+        Targeted,
+        patterns,
+        places,
+    )
+    from bezoar.attacks.caption_triggers import Phrase
+    from bezoar.attacks.triggers import Blended, Patch, Pool, Sinusoidal, Warp
     from bezoar.cleaning import CleanCLIP, Finetune
     from bezoar.data import (
         Captioned,
@@ -30,16 +43,28 @@ if TYPE_CHECKING:
     from bezoar.data.captions import Eda
     from bezoar.data.inspection import inspect
     from bezoar.data.views import AutoAugment, SimClr
-    from bezoar.evaluation import AttackSuccess, Retrieval, ZeroShot
+    from bezoar.evaluation import (
+        AttackSuccess,
+        AttackSuccessByClass,
+        CaptionSuccess,
+        Retrieval,
+        TargetedSuccess,
+        TriggerSurvival,
+        ZeroShot,
+    )
     from bezoar.experiment.experiment import Experiment, Stage
     from bezoar.experiment.run import run
-    from bezoar.experiment.verbs import clean, evaluate, planned, poison, train
+    from bezoar.experiment.verbs import clean, draft, evaluate, materialize, planned, poison, train
     from bezoar.pretraining import ClipPretraining
     from bezoar.training.method import Method
 
 _HOMES = {
-    "bezoar.attacks": ("Backdoor", "Planned"),
-    "bezoar.attacks.triggers": ("Patch",),
+    "bezoar.attacks": (
+        "Backdoor", "CaptionBackdoor", "DualKey", "LabelConsistent", "Labels", "Pick", "Planned", "Several", "Targeted",
+        "patterns", "places",
+    ),
+    "bezoar.attacks.caption_triggers": ("Phrase",),
+    "bezoar.attacks.triggers": ("Blended", "Patch", "Pool", "Sinusoidal", "Warp"),
     "bezoar.cleaning": ("CleanCLIP", "Finetune"),
     "bezoar.data": (
         "Captioned", "ImageFolder", "LabeledFolder", "LabeledPart", "LabeledTable", "Mined", "PairsPart",
@@ -48,10 +73,13 @@ _HOMES = {
     "bezoar.data.captions": ("Eda",),
     "bezoar.data.inspection": ("inspect",),
     "bezoar.data.views": ("AutoAugment", "SimClr"),
-    "bezoar.evaluation": ("AttackSuccess", "Retrieval", "ZeroShot"),
+    "bezoar.evaluation": (
+        "AttackSuccess", "AttackSuccessByClass", "CaptionSuccess", "Retrieval", "TargetedSuccess", "TriggerSurvival",
+        "ZeroShot",
+    ),
     "bezoar.experiment.experiment": ("Experiment", "Stage"),
     "bezoar.experiment.run": ("run",),
-    "bezoar.experiment.verbs": ("clean", "evaluate", "planned", "poison", "train"),
+    "bezoar.experiment.verbs": ("clean", "draft", "evaluate", "materialize", "planned", "poison", "train"),
     "bezoar.pretraining": ("ClipPretraining",),
     "bezoar.training.method": ("Method",),
 }  # fmt: skip
@@ -59,34 +87,54 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AttackSuccess",
+    "AttackSuccessByClass",
     "AutoAugment",
     "Backdoor",
+    "Blended",
+    "CaptionBackdoor",
+    "CaptionSuccess",
     "Captioned",
     "CleanCLIP",
     "ClipPretraining",
+    "DualKey",
     "Eda",
     "Experiment",
     "Finetune",
     "ImageFolder",
+    "LabelConsistent",
     "LabeledFolder",
     "LabeledPart",
     "LabeledTable",
+    "Labels",
     "Method",
     "Mined",
     "PairsPart",
     "Patch",
+    "Phrase",
+    "Pick",
     "Planned",
+    "Pool",
     "Retrieval",
     "SceneClasses",
     "Scenes",
+    "Several",
     "SimClr",
+    "Sinusoidal",
     "Stage",
     "Table",
+    "Targeted",
+    "TargetedSuccess",
+    "TriggerSurvival",
+    "Warp",
     "ZeroShot",
     "__version__",
     "clean",
+    "draft",
     "evaluate",
     "inspect",
+    "materialize",
+    "patterns",
+    "places",
     "planned",
     "poison",
     "run",
