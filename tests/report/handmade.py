@@ -105,16 +105,20 @@ def preview_row(original: str = "a cat", caption: str = "a mushroom") -> dict[st
 
 
 def add_plan(folder: Path, seed: int = 0, rows: Sequence[Mapping[str, Any]] = (), **changes: Any) -> Path:
-    """A poison folder as a plan leaves it, without what no report reads."""
+    """A poison folder as a plan leaves it, without what no report reads; ``name`` is that of its attack."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from bezoar.core.yaml import read
 
-    at = folder / "poison" / f"train-seed{seed}-{changes.pop('digest', '0a1b2c3d')}"
+    name = changes.pop("name", "")
+    of = f".{name.replace(' ', '_')}" if name else ""
+    at = folder / "poison" / f"{changes.pop('pairs', 'train')}{of}-seed{seed}-{changes.pop('digest', '0a1b2c3d')}"
+    experiment = read(folder / "experiment.yaml")
+    attack = experiment["attacks"][name] if name else experiment["attack"]
     survival = {"mean": 0.875, "minimum": 0.25, "zero": 0.125, "n": 40, "under_views": None}
     head = {
-        "schema": 1, "digest": "0a1b2c3d4e5f6071", "attack": read(folder / "experiment.yaml")["attack"], "seed": seed,
+        "schema": 1, "digest": "0a1b2c3d4e5f6071", "attack": attack, "seed": seed,
         "source": "5e5f", "total": 4000, "count": 40, "stage": "model",
         "triggers": [{"kind": "patch"}], "survival": survival,
     }  # fmt: skip
@@ -135,7 +139,7 @@ def add_stage(folder: Path, stage: str, seed: int = 0, classes: int = 32, **chan
     method |= {key: json.loads(value) for key, value in (point.split("=") for point in points)}
     at = folder / "stages" / f"{stage.replace(' ', '_')}-seed{seed}-{changes.pop('digest', '0a1b2c3d')}"
     write_json(at / "stage.json", {"stage": stage, "seed": seed, "method": method, "seconds": 90.0, **changes})
-    (at / "scores").mkdir()
+    (at / "scores").mkdir(exist_ok=True)
     empty = pa.table({"id": pa.array([], pa.string())}).replace_schema_metadata({"classes": str(classes)})
     pq.write_table(empty, at / "scores" / "epoch-001.zero_shot.test.parquet")
     return at
@@ -204,3 +208,51 @@ WHOLE: Measured = {
     ("cleanclip lr=0.001", 0, 2): (0.50, 0.00, 0.51, 0.01),
 }
 """One seed of everything; on validation finetune is best after two epochs, cleanclip at lr=0.001 after one."""
+
+
+PATCH = {"kind": "patch", "size": 6, "reference": 32, "pattern": "binary"}
+ATTACKS: Mapping[str, Mapping[str, Any]] = {
+    "patch": {"kind": "backdoor", "target": "mushroom", "rate": 0.01, "trigger": PATCH},
+    "sine": {"kind": "backdoor", "target": "tree", "rate": 0.01, "trigger": "sinusoidal"},
+    "dual": {"kind": "dual_key", "target": "mushroom", "rate": 0.01, "trigger": PATCH},
+    "phrase": {"kind": "caption_backdoor", "target": "mushroom", "rate": 0.01},
+}
+"""Attacks by name."""
+HEAD: dict[str, Any] = {
+    "schema": 2, "size": None, "words": [],
+    "marks": [{"trigger": {"kind": "patch", "size": 6}, "stage": "model", "revision": 1}],
+}  # fmt: skip
+"""What the second schema of ``poison.json`` changes."""
+
+
+def attacked(names: Sequence[str]) -> list[dict[str, Any]]:
+    """A stage for each of these attacks, of its name."""
+    return [{"name": name, "pairs": "train", "poison": name, "method": {"kind": "clip", "epochs": 2}} for name in names]
+
+
+def many_attacks(folder: Path, measured: Measured, attacks: Mapping[str, Any] = ATTACKS, **changes: Any) -> Path:
+    """A run of several attacks, each against a stage of its name; the plans are of the second schema."""
+    stages = [*attacked(list(attacks)), *changes.pop("more", ())]
+    make_run(folder, measured, stages, attack=None, attacks=dict(attacks), **changes)
+    for seed in changes.get("seeds", [0]):
+        for number, name in enumerate(attacks):
+            seen = {"psnr": 20.0 + number, "ssim": 0.9, "linf": 200.0, "words": None, "captions": 0, "each": []}
+            survival = {"mean": 0.875, "minimum": 0.25, "zero": 0.125, "n": 40, "under_views": None, **seen}
+            rows = [{**preview_row(), "mark": 0}]
+            add_plan(folder, seed, rows, name=name, survival=survival, **HEAD)
+    return folder
+
+
+def add_untouched(folder: Path, stage: str, share: float, seed: int = 0, target: int = 3) -> None:
+    """Per-sample tables of a finished stage whose model takes ``share`` of untouched pictures for the target."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    at = add_stage(folder, stage, seed) / "scores"
+    taken = round(share * N)
+    label, target_of = [0] * N + [target], [target] * (N + 1)
+    clean = {"label": label, "predicted": [target] * taken + [0] * (N - taken) + [target]}
+    facts = {"classes": "32"}
+    pq.write_table(pa.table(clean).replace_schema_metadata(facts), at / "epoch-002.zero_shot.test.parquet")
+    cases = {"label": label, "case": pa.array([""] * (N + 1)).dictionary_encode(), "target": target_of}
+    pq.write_table(pa.table(cases).replace_schema_metadata(facts), at / "epoch-002.attack_success.test.parquet")

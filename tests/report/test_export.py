@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
-from tests.report.handmade import WHOLE, add_data, make_run, seeded
+from tests.report.handmade import ATTACKS, HEAD, WHOLE, add_data, add_plan, make_run, many_attacks, seeded
 
 from bezoar.report.export import export
 
@@ -37,6 +37,21 @@ def test_everything(tmp_path: Path) -> None:
             assert "captions are templates" in content.decode()
     rows = list(csv.reader(io.StringIO((tmp_path / "out" / "every-epoch.csv").read_text())))
     assert len(rows) == 1 + 2 * len(WHOLE)
+
+
+def test_several_attacks_have_a_table_and_a_dose(tmp_path: Path) -> None:
+    attacks = {f"a{n}": {**ATTACKS["patch"], "rate": n / 100} for n in (1, 2, 3)}
+    folder = many_attacks(tmp_path / "run", {(name, 0, 2): (0.6, 0.9, 0.6, 0.9) for name in attacks}, attacks)
+    for number, name in enumerate(attacks, 1):
+        add_plan(folder, name=name, count=40 * number, survival={"mean": None, "linf": 12.0}, **HEAD)
+    files = {path.name: path for path in export(folder, to=tmp_path / "out")}
+    assert {"attacks.md", "attacks.csv", "attacks.tex", "dose-poisoned_pairs.svg"} <= set(files)
+    assert len(files["attacks.csv"].read_text().splitlines()) == 1 + 3
+    tex = files["attacks.tex"].read_text()
+    assert r"\label{tab:attacks}" in tex
+    assert r"L$\infty$" in tex
+    assert "An attack takes where" in tex
+    assert "An attack takes where" in files["attacks.md"].read_text()
 
 
 def test_only_what_is_asked_for(tmp_path: Path) -> None:

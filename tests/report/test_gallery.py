@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.report.handmade import WHOLE, add_plan, make_run, png, preview_row
+from tests.report.handmade import HEAD, WHOLE, add_plan, make_run, many_attacks, png, preview_row
 
-from bezoar.report.gallery import address, exhibit, walls, words
+from bezoar.report.gallery import address, exhibit, walls
 from bezoar.report.reading import read_run
 
 
@@ -64,9 +64,9 @@ def test_every_trigger_of_every_plan_has_its_wall(tmp_path: Path) -> None:
         pq.write_table(pa.Table.from_pylist(plan), at / "poison.parquet")
     found = list(walls(read_run(folder), most=8))
     assert [(wall.seed, wall.trigger, [e.id for e in wall.exhibits]) for wall in found] == [
-        (0, "patch: size 6", ["p0", "p2", "p4", "p6"]),
+        (0, "patch: size 6, color #010203", ["p0", "p2", "p4", "p6"]),
         (0, "blended: alpha 0.2", ["p1", "p3", "p5", "p7"]),
-        (1, "patch: size 6", ["p0", "p1", "p2"]),
+        (1, "patch: size 6, color #010203", ["p0", "p1", "p2"]),
         (1, "blended: alpha 0.2", []),
     ]
     assert [len(wall.exhibits) for wall in walls(read_run(folder), most=1)] == [1, 1, 1, 0]
@@ -79,6 +79,15 @@ def test_captions_alone_have_a_wall_without_a_trigger(tmp_path: Path) -> None:
     assert (wall.trigger, len(wall.exhibits)) == ("", 1)
 
 
-def test_triggers_in_words() -> None:
-    assert words({"kind": "patch", "size": 6, "place": "random", "color": [1]}) == "patch: size 6, place random"
-    assert words({"kind": "warp"}) == "warp"
+def test_several_attacks_have_few_pictures_each_and_their_names(tmp_path: Path) -> None:
+    folder = many_attacks(tmp_path, {}, seeds=[0, 1])
+    rows = [{**preview_row(), "id": f"p{n}", "mark": 0 if n < 5 else None} for n in range(8)]
+    add_plan(folder, 0, rows, name="dual", **HEAD)
+    found = list(walls(read_run(folder), most=8))
+    assert [(wall.attack, wall.seed, wall.trigger, len(wall.exhibits)) for wall in found] == [
+        ("patch", 0, "patch: size 6", 1),
+        ("sine", 0, "patch: size 6", 1),
+        ("dual", 0, "patch: size 6", 3),
+        ("dual", 0, "", 3),
+        ("phrase", 0, "patch: size 6", 1),
+    ]

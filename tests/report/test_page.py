@@ -16,7 +16,9 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 from tests.report.handmade import (
+    ATTACKS,
     CLEANINGS,
+    HEAD,
     TRAINED,
     WHOLE,
     Measured,
@@ -24,8 +26,10 @@ from tests.report.handmade import (
     add_plan,
     add_records,
     add_stage,
+    add_untouched,
     batches,
     make_run,
+    many_attacks,
     preview_row,
     seeded,
 )
@@ -375,6 +379,51 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     ):
         assert main(["report", *words]) == 2
         assert capsys.readouterr().err == f"bezoar: {said}\n"
+
+
+SEVEN = {f"a{n}": {**ATTACKS["patch"], "rate": n / 100} for n in range(1, 8)}
+
+
+def seven(folder: Path) -> Path:
+    """A run of seven attacks, one of which takes, with cleanings of one of them, and a dose."""
+    measured = {(name, 0, 2): (0.6, 0.05, 0.6, 0.05) for name in SEVEN} | {("a7", 0, 2): (0.6, 0.9, 0.6, 0.9)}
+    leaky = {**CLEANINGS[0], "name": "leaky", "start": "a7", "poison": "a7"}
+    more = {("leaky", 0, 1): (0.6, 0.3, 0.6, 0.3), ("leaky", 0, 2): (0.6, 0.2, 0.6, 0.2)}
+    many_attacks(folder, {**measured, **more}, SEVEN, more=[leaky])
+    for number, name in enumerate(SEVEN, 1):
+        rows = [{**preview_row(), "id": f"p{n}", "mark": 0 if n else None} for n in range(8)]
+        add_plan(folder, 0, rows, name=name, count=40 * number, **HEAD)
+        add_untouched(folder, name, 0.04)
+    return folder
+
+
+def test_a_page_of_many_attacks(tmp_path: Path) -> None:
+    folder = seven(tmp_path)
+    text = page.html([read_run(folder)])
+    reader = Reader(text)
+    words = reader.text.replace("\u00a0", " ")
+    assert {"attacks", "result", "poison"} <= set(reader.attributes("id"))
+    assert "1 of 7 attacks take: “a7”." in words
+    assert "6 of 7 attacks do not take: “a1”, “a2”" in words
+    assert "An attack takes where the lower end of its success" in words
+    assert "By poisoned pairs 7 attacks that differ in nothing else" in words
+    assert "“leaky” (epoch 2) leaves an attack success of 20.0 %" in words
+    assert "attacks 7 → “mushroom”" in words
+    assert text.count("<article") == 7 * (3 + 1)
+    assert "no trigger on the picture on “train”" in words
+    assert [tag for tag, _ in reader.tags].count("table") == [tag for tag, _ in reader.tags].count("caption")
+    document = page.document([read_run(folder)])
+    assert "## The attacks, on test\n\n| Attack | What it does |" in document
+    assert "Note: An attack takes where" in document
+
+
+def test_a_summary_of_many_attacks_is_short(tmp_path: Path) -> None:
+    lines = page.summary(seven(tmp_path)).splitlines()
+    assert lines[0].startswith("Attack  Poisoned")
+    assert lines[9].startswith("Model")
+    assert lines[10].startswith("leaky  cleaned a7")
+    assert sum(line.startswith("- ") for line in lines) < 12
+    assert max(map(len, lines[:8])) < 140
 
 
 def test_names_of_any_kind(tmp_path: Path) -> None:

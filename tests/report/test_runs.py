@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, experiment, make_run
+from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, experiment, make_run, many_attacks
 
 from bezoar.core.records import read_records, write_records
+from bezoar.core.yaml import read
 from bezoar.experiment.experiment import parse
 from bezoar.report.reading import read_run
 from bezoar.report.runs import Point
+from bezoar.report.tables import role_of
 
 
 def test_grids_are_named_as_the_experiment_names_them(tmp_path: Path) -> None:
@@ -33,6 +35,34 @@ def test_victims_are_found_through_chains_of_stages(tmp_path: Path) -> None:
     assert found == {
         "victim": victim, "control": None, "finetune": victim, "cleanclip": victim, "again": victim, "other": None
     }  # fmt: skip
+
+
+def test_poison_in_the_pairs_of_a_cleaning_makes_no_victim_of_it(tmp_path: Path) -> None:
+    leaky = {**CLEANINGS[0], "name": "leaky", "poison": True}
+    after = {**CLEANINGS[0], "name": "after", "start": "leaky"}
+    attacked = {**CLEANINGS[0], "name": "attacked", "start": "control", "poison": True}
+    run = read_run(make_run(tmp_path, {}, (*TRAINED, leaky, after, attacked)))
+    found = {name: (victim.name if (victim := run.victim_of(run.groups[name])) else None) for name in run.groups}
+    assert found == {
+        "victim": "victim", "control": None, "leaky": "victim", "after": "victim", "attacked": "attacked"
+    }  # fmt: skip
+    assert role_of(run, run.groups["leaky"]) == "cleaned"
+
+
+def test_threats_are_those_that_the_experiment_measures(tmp_path: Path) -> None:
+    more = [
+        {**TRAINED[1], "name": "bare"},
+        {**TRAINED[1], "name": "tried", "threat": "sine"},
+        {**CLEANINGS[0], "name": "clean", "pairs": "train", "start": "dual"},
+    ]
+    folder = many_attacks(tmp_path, {}, more=more)
+    run, whole = read_run(folder), parse(read(folder / "experiment.yaml"))
+    for stage in whole.stages:
+        threat = run.threat_of(run.groups[stage.name])
+        assert whole.threatening(stage) == (whole.attacks[threat] if threat else None)
+    assert [run.threat_of(run.groups[name]) for name in ("bare", "tried", "clean")] == [None, "sine", "dual"]
+    assert run.target is None
+    assert run.targets_of("sine") == ("tree",)
 
 
 def test_epochs_are_in_order_and_the_start_is_none_of_them(tmp_path: Path) -> None:

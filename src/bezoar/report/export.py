@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from bezoar.core.files import atomic, writable_folder
+from bezoar.report.attack_table import attack_grid, attack_values
+from bezoar.report.attacks import rule, several
 from bezoar.report.fields import check, of_row
-from bezoar.report.latex import latex
-from bezoar.report.markdown import markdown
+from bezoar.report.latex import as_latex, latex
+from bezoar.report.markdown import as_markdown, markdown
 from bezoar.report.pooling import read_runs
 from bezoar.report.tables import Row, every_epoch, last_epochs, table
 from bezoar.report.values import values
@@ -56,6 +58,16 @@ def _tables(runs: Sequence[Run], formats: Sequence[Format]) -> Iterator[tuple[st
         ("last-epochs", "every stage at its last epoch", last_epochs),
         ("every-epoch", "every epoch", every_epoch),
     )
+    beside = [row for run in runs for row in several(run)]
+    if beside:
+        told = [*notes, *dict.fromkeys(rule(run) for run in runs if several(run))]
+        found, label = attack_grid(beside), "tab:attacks"
+        made: dict[Format, Callable[[], str]] = {
+            "md": partial(as_markdown, found, told),
+            "csv": partial(attack_values, beside),
+            "tex": partial(as_latex, found, f"{name}: the attacks", label, told),
+        }
+        yield from ((f"attacks.{ending}", partial(_encoded, made[ending])) for ending in formats if ending in made)
     for stem, caption, of in tables:
         rows = [row for run in runs for row in of(run)]
         texts: dict[Format, Callable[[], str]] = {
@@ -87,6 +99,8 @@ def _plots(
 
 
 def _drawn(runs: Sequence[Run], by: Sequence[str]) -> Iterator[tuple[str, Plot]]:
+    from bezoar.report.dose import doses
+    from bezoar.report.dose import draw as draw_dose
     from bezoar.report.facets import sheet
     from bezoar.report.losses import losses
     from bezoar.report.plots import draw
@@ -95,6 +109,7 @@ def _drawn(runs: Sequence[Run], by: Sequence[str]) -> Iterator[tuple[str, Plot]]
     found = [("plane", draw(runs)), *((f"plane-by-{field}", sheet(runs, field)) for field in shared)]
     for run in runs:
         before = f"{run.title}-" if len(runs) > 1 else ""
+        found += [(f"dose-{before}{dose.field}", draw_dose(dose, "dose")) for dose in doses(run)]
         found += [(f"losses-{before}{name}", losses(run, group, "losses")) for name, group in run.groups.items()]
     return ((name, plot) for name, plot in found if plot)
 

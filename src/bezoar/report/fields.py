@@ -23,7 +23,9 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
     if isinstance(value, Mapping) and value:
         items = [(str(key), item) for key, item in value.items()]
     elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
-        items = [(_name(item, number), item) for number, item in enumerate(value)]
+        names = [_name(item, number) for number, item in enumerate(value)]
+        places = [f"{name}.{n}" if names.count(name) > 1 else name for n, name in enumerate(names)]
+        items = list(zip(places, value, strict=True))
     else:
         return {path: shown(value)}
     return {key: leaf for name, item in items for key, leaf in flat(item, f"{path}.{name}" if path else name).items()}
@@ -42,11 +44,16 @@ def shown(value: Any) -> Any:
 
 
 def of_row(run: Run, row: Row) -> dict[str, Any]:
-    """Every setting of one model by its path: those of its stage first, with its point of the grid filled in."""
+    """Every setting of one model by its path: those of its stage first, with its point of the grid filled in.
+
+    ``attack`` is the one that is measured after it.
+    """
     stage = next(stage for stage in run.experiment["stages"] if stage["name"] == row.group)
     filled = {key: value for key, value in stage.items() if key not in ("grid", "name")}
     filled["method"] = {**stage["method"], **run.groups[row.group].points.get(row.stage, row.settings)}
-    others = {key: value for key, value in run.experiment.items() if key not in (*ASIDE, "stages")}
+    others = {key: value for key, value in run.experiment.items() if key not in (*ASIDE, "stages", "attacks")}
+    threat = run.threat_of(run.groups[row.group])
+    others["attack"] = run.attacks.get(threat) if threat is not None else None
     words = {"run": row.run, "stage": row.group, "seed": "mean" if row.seed is None else row.seed, "method": row.method}
     return {**words, **flat(filled, f"stages.{row.group}"), **flat(others)}
 

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bezoar.report.wording import words
+
 if TYPE_CHECKING:
-    from bezoar.report.runs import Plan, Run
+    from bezoar.report.runs import Run
 
 _OTHERS = 3
-"""Pictures of a trigger in the plans of later seeds; the first seed shows all there are."""
+"""Pictures of a trigger in the plans of later seeds, and where there are several attacks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,39 +38,39 @@ class Exhibit:
 class Wall:
     """One trigger of one plan."""
 
+    attack: str
+    """The attack by name; empty for the experiment's own."""
     pairs: str
     seed: int
     trigger: str
-    """The trigger in words; empty for an attack without one."""
+    """The trigger in words; empty where none is put on these pictures."""
     exhibits: tuple[Exhibit, ...]
     """None where the plan keeps no picture of this trigger."""
 
 
 def walls(run: Run, most: int, lossy: bool = False) -> Iterator[Wall]:
-    """Every trigger of every plan, with at most ``most`` pictures each; of later seeds fewer."""
+    """Every trigger of every plan, with at most ``most`` pictures each; of later seeds and of several attacks fewer.
+
+    Where there are several attacks only those of the first seed are shown.
+    """
     first = run.plans[0].seed if run.plans else 0
+    several = len({plan.attack for plan in run.plans}) > 1
     for plan in run.plans:
-        shown: dict[int, list[Mapping[str, Any]]] = {number: [] for number in range(len(_triggers(plan)))}
+        if several and plan.seed != first:
+            continue
+        shown: dict[int, list[Mapping[str, Any]]] = {number: [] for number in range(len(plan.triggers))}
         for row in plan.preview:
-            shown.setdefault(row.get("trigger") or 0, []).append(row)
+            mark = row.get("mark")
+            shown.setdefault(len(plan.triggers) if mark is None else mark, []).append(row)
         for number, rows in sorted(shown.items()):
-            kept = rows[: most if plan.seed == first else min(most, _OTHERS)]
+            kept = rows[: most if plan.seed == first and not several else min(most, _OTHERS)]
             yield Wall(
+                attack=plan.attack,
                 pairs=plan.pairs,
                 seed=plan.seed,
-                trigger=words(_triggers(plan)[number]) if number < len(_triggers(plan)) else "",
+                trigger=words(plan.triggers[number]) if number < len(plan.triggers) else "",
                 exhibits=tuple(exhibit(row, lossy) for row in kept),
             )
-
-
-def _triggers(plan: Plan) -> list[Mapping[str, Any]]:
-    return [trigger for trigger in plan.head.get("triggers") or () if isinstance(trigger, Mapping)]
-
-
-def words(trigger: Mapping[str, Any]) -> str:
-    """``patch: size 6, pattern binary``: a trigger's settings that are one number or word each."""
-    plain = [f"{k} {v}" for k, v in trigger.items() if k != "kind" and isinstance(v, (int, float, str))]
-    return f"{trigger.get('kind', 'trigger')}{': ' if plain else ''}{', '.join(plain)}"
 
 
 def exhibit(row: Mapping[str, Any], lossy: bool = False) -> Exhibit:

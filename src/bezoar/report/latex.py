@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bezoar.report.grid import NOTHING, grid
+from bezoar.report.grid import NOTHING, Grid, grid
 
 if TYPE_CHECKING:
     from bezoar.report.tables import Row
@@ -19,6 +19,7 @@ _SIGNS = {
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
     "[": "{[}", "]": "{]}",  # a bracket after \\ would be its argument
     "\u00a0": "~", "–": "--", "−": "$-$", "“": "``", "”": "''", "×": r"$\times$", "≤": r"$\leq$", "→": r"$\to$",
+    "∞": r"$\infty$",
 }  # fmt: skip
 
 
@@ -29,13 +30,17 @@ def latex(rows: Sequence[Row], caption: str, label: str, notes: Sequence[str] = 
     """
     if not rows:
         return f"% {NOTHING}\n"
-    found = grid(rows)
+    return as_latex(grid(rows), caption, label, notes)
+
+
+def as_latex(found: Grid, caption: str, label: str, notes: Sequence[str] = ()) -> str:
+    """Cells of text as a table in LaTeX."""
     columns = "".join("r" if number else "l" for number in found.numbers)
     head = " & ".join(map(escaped, found.head)) + r" \\"
     body = "\n".join(" & ".join(map(escaped, line)) + r" \\" for line in found.lines)
     below = "".join(f"\n\\par\\smallskip\n{{\\footnotesize {escaped(note)}}}" for note in notes)
     named = f"\\caption{{{escaped(caption)}}}\n\\label{{{re.sub('[^A-Za-z0-9:-]+', '-', label)}}}"
-    if len(rows) > _LONG:
+    if len(found.lines) > _LONG:
         lines = [
             r"% \usepackage{booktabs,longtable}", rf"\begin{{longtable}}{{{columns}}}", named + r" \\", r"\toprule",
             head, r"\midrule", r"\endfirsthead", r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule",

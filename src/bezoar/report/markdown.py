@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bezoar.report.grid import NOTHING, grid
+from bezoar.report.grid import NOTHING, Grid, grid
 
 if TYPE_CHECKING:
     from bezoar.report.tables import Row
@@ -15,7 +15,11 @@ def markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
     """A Markdown table; ``notes`` are what must stand beside it."""
     if not rows:
         return f"{NOTHING}\n"
-    found = grid(rows)
+    return as_markdown(grid(rows), notes)
+
+
+def as_markdown(found: Grid, notes: Sequence[str] = ()) -> str:
+    """Cells of text as a Markdown table."""
     lines = [found.head, tuple("---:" if number else "---" for number in found.numbers), *found.lines]
     table = "".join(f"| {' | '.join(map(escaped, line))} |\n" for line in lines)
     return table + "".join(f"\nNote: {escaped(note)}\n" for note in notes)
@@ -30,8 +34,12 @@ def escaped(cell: str) -> str:
 
 
 def aligned(rows: Sequence[Row]) -> str:
-    """The table for a terminal: columns of equal width, those that are empty left out."""
-    found = grid(rows)
+    """The table for a terminal."""
+    return as_columns(grid(rows))
+
+
+def as_columns(found: Grid) -> str:
+    """Cells of text in columns of equal width, those that are empty left out."""
     every = zip(found.head, *found.lines, strict=True)
     columns = [[plain(cell) for cell in column] for column in every if any(column[1:])]
     widths = [max(map(len, column)) for column in columns]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bezoar.core.files import write_text
 from bezoar.report import text
+from bezoar.report.attack_table import attack_grid
+from bezoar.report.attacks import rule, several
 from bezoar.report.comparing import compared
 from bezoar.report.fields import check, differences, of_row
 from bezoar.report.grid import recalls
-from bezoar.report.markdown import aligned, escaped, markdown, plain
+from bezoar.report.markdown import aligned, as_columns, as_markdown, escaped, markdown, plain
 from bezoar.report.pooling import read_runs
 from bezoar.report.reading import read_run
 from bezoar.report.runs import Run
@@ -51,11 +53,15 @@ def write(*folders: Path, out: Path | None = None, by: Sequence[str] = ()) -> Pa
 
 
 def summary(folder: Path) -> str:
-    """The result of run ``folder`` for a terminal: the table, then what it says."""
+    """The result of run ``folder`` for a terminal: its attacks, if several, its other models, then what they say."""
     run = read_run(folder)
     rows = table(run)
-    told = "\n".join(f"- {plain(sentence)}" for sentence in sentences(run, rows))
-    return f"{aligned(rows)}\n\n{told}" if rows else told
+    beside = several(run)
+    told = [*sentences(run, rows), *((rule(run),) if beside else ())]
+    parts = [as_columns(attack_grid(beside, short=True))] if beside else []
+    rest = [row for row in rows if row.role != "victim"] if beside else rows
+    parts += [aligned(rest)] if rest else []
+    return "\n\n".join([*parts, "\n".join(f"- {plain(sentence)}" for sentence in told)])
 
 
 def document(runs: Sequence[Run]) -> str:
@@ -74,11 +80,20 @@ def document(runs: Sequence[Run]) -> str:
         marks = "#" * min(len(runs), 2)
         parts += [
             f"{marks} {escaped(run.title)}\n\n{_points(sentences(run, rows))}",
+            *_attacks(run, marks),
             f"{marks}# At the chosen settings, on {escaped(run.measured_on)}\n\n{markdown(rows, run.notes)}",
             f"{marks}# Every stage at its last epoch\n\n{markdown(last_epochs(run), run.notes)}",
             f"{marks}# Every epoch\n\n{markdown(every_epoch(run), run.notes)}",
         ]
     return "\n".join(parts)
+
+
+def _attacks(run: Run, marks: str) -> Iterator[str]:
+    """The table of its attacks, where a run has several."""
+    beside = several(run)
+    if beside:
+        table = as_markdown(attack_grid(beside), [*run.notes, rule(run)])
+        yield f"{marks}# The attacks, on {escaped(run.measured_on)}\n\n{table}"
 
 
 def _points(told: Sequence[str]) -> str:

@@ -56,6 +56,7 @@ def _one(pool: Sequence[Run]) -> Run:
         steps=tuple(step for run in pool for step in run.steps if step["seed"] in run.seeds),
         plans=tuple(plan for run in pool for plan in run.plans),
         stages={key: head for run in pool for key, head in run.stages.items() if key[1] in run.seeds},
+        untouched={key: taken for run in pool for key, taken in run.untouched.items() if key[1] in run.seeds},
         classes=next((run.classes for run in pool if run.classes), None),
         data=next((run.data for run in pool if run.data), ()),
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bezoar.core.files import read_json
 from bezoar.core.records import read_lines, read_records
 from bezoar.core.yaml import read as read_yaml
-from bezoar.report.runs import DataSet, Plan, Run, group_of
+from bezoar.metrics import Interval, pooled, wilson
+from bezoar.report.runs import DataSet, Plan, Run, group_of, slug
 
 
 def read_run(folder: Path) -> Run:
@@ -29,6 +30,7 @@ def read_run(folder: Path) -> Run:
         plans=_plans(folder, experiment),
         stages={key: head for key, (_, head) in heads.items()},
         classes=_classes([at for at, _ in heads.values()], str(experiment.get("report_on", "test"))),
+        untouched=dict(_untouched(heads, str(experiment.get("report_on", "test")))),
         data=tuple(_data(folder / "data.json")),
     )
 
@@ -49,9 +51,12 @@ def _experiment(path: Path) -> Mapping[str, Any]:
     seeds = experiment.get("seeds", [0])
     if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
         raise ValueError(f"run: {path}: seeds must be a list of whole numbers, got {seeds!r}")
-    for key in ("pairs", "labeled", "held_out", "attack"):
+    for key in ("pairs", "labeled", "held_out", "attack", "attacks"):
         if not isinstance(experiment.get(key) or {}, dict):
             raise ValueError(f"run: {path}: {key} must be a mapping, got {experiment[key]!r}")
+    for name, attack in (experiment.get("attacks") or {}).items():
+        if not isinstance(attack, dict):
+            raise ValueError(f"run: {path}: attack '{name}' must be a mapping, got {attack!r}")
     return dict(experiment)
 
 
@@ -118,40 +123,102 @@ def _data(path: Path) -> Iterable[DataSet]:
                 raise ValueError(f"{path}: {kind}.{name} is not what a source held") from None
 
 
+def _untouched(
+    heads: Mapping[tuple[str, int], tuple[Path, Mapping[str, Any]]], data: str
+) -> Iterator[tuple[tuple[str, int], Interval]]:
+    """Of finished stages that keep their scores, how often their last model takes untouched pictures for the target."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for key, (folder, _) in heads.items():
+        paths = sorted(folder.glob(f"scores/epoch-*.attack_success.{data}.parquet"))
+        clean = paths[-1].with_name(paths[-1].name.replace(".attack_success.", ".zero_shot.")) if paths else folder
+        try:
+            if clean.is_file() and {"target", "case"} <= set(pq.read_schema(paths[-1]).names):
+                cases = pq.read_table(paths[-1], columns=["case", "target"]).group_by(["case", "target"]).aggregate([])
+                targets = {row["target"] for row in cases.to_pylist()}
+                yield key, _taken(pq.read_table(clean, columns=["label", "predicted"]), targets)
+        except (OSError, pa.ArrowException) as error:
+            raise ValueError(f"{clean}: cannot be read: {error}") from None
+
+
+def _taken(table: Any, targets: set[int]) -> Interval:
+    """Share of pictures of other classes that are taken for the target; of several targets, over all of them."""
+    label, predicted = (table[name].to_numpy() for name in ("label", "predicted"))
+    shares = [
+        wilson(int((predicted[label != target] == target).sum()), int((label != target).sum())) for target in targets
+    ]
+    return pooled(shares) if len(shares) > 1 else shares[0]
+
+
 def _plans(folder: Path, experiment: Mapping[str, Any]) -> tuple[Plan, ...]:
-    """The newest whole plan of the experiment's attack for each set of pairs and seed, by seed."""
-    attack = experiment.get("attack") or {}
-    plans: dict[tuple[int, str], Plan] = {}
+    """The newest whole plan of each of the experiment's attacks for each set of pairs and seed, by seed."""
+    attacks = {**(experiment.get("attacks") or {}), "": experiment.get("attack") or {}}
+    order = ["", *(experiment.get("attacks") or {})]
+    plans: dict[tuple[int, int, str], Plan] = {}
     for path in _by_age(folder.glob("poison/*/poison.json")):
         head = _mapping(path)
         named = re.fullmatch(r"(.+)-seed(-?\d+)-[0-9a-f]+", path.parent.name)
         if not {"count", "total"} <= set(head) or not named or int(named[2]) not in experiment.get("seeds", (0,)):
             continue
-        if head.get("attack") == attack or (
-            attack.get("kind") == "planned" and attack.get("digest") in ("", head.get("digest"))
-        ):
-            plan = Plan(pairs=named[1], seed=int(named[2]), head=head, preview=_preview(path.parent))
-            plans[plan.seed, plan.pairs] = plan
+        for attack, settings in attacks.items():
+            of = f".{slug(attack)}" if attack else ""
+            if named[1].endswith(of) and _made_by(settings, head):
+                pairs, seed = named[1].removesuffix(of), int(named[2])
+                plans[seed, order.index(attack), pairs] = Plan(
+                    pairs=pairs, attack=attack, seed=seed, head=head, appended=_appended(path.parent),
+                    preview=_preview(path.parent),
+                )  # fmt: skip
+                break
     return tuple(plans[key] for key in sorted(plans))
 
 
+def _made_by(attack: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
+    """Whether a plan is that of ``attack``."""
+    planned = attack.get("kind") == "planned" and attack.get("digest") in ("", head.get("digest"))
+    return planned or head.get("attack") == attack
+
+
+def _appended(folder: Path) -> int:
+    """How many of a plan's pairs are new ones; none where its table does not tell."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / "poison.parquet"
+    try:
+        if "appended" not in _columns(path):
+            return 0
+        return sum(map(bool, pq.read_table(path, columns=["appended"])["appended"].to_pylist()))
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{path}: cannot be read: {error}") from None
+
+
+def _columns(path: Path) -> set[str]:
+    """The columns of a table; none where there is no file."""
+    import pyarrow.parquet as pq
+
+    return set(pq.read_schema(path).names) if path.exists() else set()
+
+
 def _preview(folder: Path) -> tuple[Mapping[str, Any], ...]:
-    """The pictures of a plan, each with the number of its trigger where the plan's table is there to tell."""
+    """The pictures of a plan, each with the number of its trigger, which older ones have in the plan's table."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = folder / "preview.parquet"
     try:
         rows = pq.read_table(path).to_pylist() if path.exists() else []
-        path = folder / "poison.parquet"
-        if not rows or not path.exists():
+        if all("mark" in row for row in rows):
             return tuple(rows)
-        shown = [("id", "in", [row.get("id") for row in rows])]
-        table = pq.read_table(path, columns=["id", "trigger"], filters=shown).to_pylist()
+        path, number = folder / "poison.parquet", {}
+        column = next((name for name in ("mark", "trigger") if name in _columns(path)), None)
+        if column:
+            shown = [("id", "in", [row.get("id") for row in rows])]
+            table = pq.read_table(path, columns=["id", column], filters=shown).to_pylist()
+            number = {row["id"]: row[column] for row in table}
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{path}: cannot be read: {error}") from None
-    number = {row["id"]: row["trigger"] for row in table}
-    return tuple({**row, "trigger": number.get(row.get("id"))} for row in rows)
+    return tuple({**row, "mark": number.get(row.get("id")) or 0} for row in rows)
 
 
 def _by_age(paths: Iterable[Path]) -> list[Path]:

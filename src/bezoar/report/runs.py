@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bezoar.metrics import Interval
@@ -32,7 +33,10 @@ class Group:
     method: Mapping[str, Any]
     pairs: str
     start: str | None
-    poison: bool
+    attack: str | None
+    """The attack that its pairs are poisoned by: a name of ``attacks``, empty for the experiment's own."""
+    threat: str | None
+    """The attack that is measured after it, where the stage names one."""
     points: Mapping[str, Mapping[str, Any]]
     """Names in the records, and the fields of the grid that each stands for."""
 
@@ -41,17 +45,43 @@ class Group:
         """The method's kind; of one from outside, its class."""
         return str(self.method.get("kind", "?")).rpartition(":")[2]
 
+    @property
+    def poison(self) -> bool:
+        """Whether its pairs are poisoned."""
+        return self.attack is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """A poison folder of the run."""
 
     pairs: str
+    attack: str
+    """A name of ``attacks``; empty for the experiment's own."""
     seed: int
     head: Mapping[str, Any]
     """``poison.json``."""
+    appended: int
+    """How many of its pairs are new ones, as far as the plan's table is there to tell."""
     preview: tuple[Mapping[str, Any], ...]
-    """Some of its pairs: both captions, the pictures as PNG, and the trigger's number where the plan tells."""
+    """Some of its pairs: both captions, the pictures as PNG, and ``mark``, the number of the trigger on it."""
+
+    @property
+    def triggers(self) -> tuple[Mapping[str, Any], ...]:
+        """What is put on pictures, in either spelling of ``poison.json``."""
+        marks = self.head.get("marks")
+        found = [mark.get("trigger") for mark in marks or ()] if marks is not None else self.head.get("triggers")
+        return tuple(trigger for trigger in found or () if isinstance(trigger, Mapping))
+
+    @property
+    def words(self) -> tuple[Mapping[str, Any], ...]:
+        """What is put into captions."""
+        return tuple(self.head.get("words") or ())
+
+    @property
+    def length(self) -> int:
+        """How many pairs the poisoned set has."""
+        return int(self.head.get("size") or self.head["total"] + self.appended)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +119,8 @@ class Run:
     """``stage.json`` of finished stages, by name and seed."""
     classes: int | None
     """Classes of the set that is reported on, as far as the run has written it down."""
+    untouched: Mapping[tuple[str, int], Interval] = field(default_factory=dict)
+    """By stage and seed: how often the model at its end takes untouched pictures of other classes for the target."""
     data: tuple[DataSet, ...] = ()
     """What the sources held, as far as the run has written it down."""
     folders: tuple[Path, ...] = ()
@@ -153,12 +185,31 @@ class Run:
         return {stage["name"]: group_of(stage) for stage in self.experiment["stages"]}
 
     def victim_of(self, group: Group) -> Group | None:
-        """The nearest poisoned stage on the way back from ``group``; of a poisoned stage, itself."""
-        while not group.poison:
-            if group.start is None or group.start not in self.groups:
-                return None
-            group = self.groups[group.start]
-        return group
+        """The first stage that was poisoned on the way to ``group``, which may be itself.
+
+        What is left of poison in the pairs of a cleaning does not make another victim of it.
+        """
+        before = self.groups.get(group.start) if group.start is not None else None
+        victim = self.victim_of(before) if before else None
+        return victim or (group if group.poison else None)
+
+    def attack_of(self, group: Group) -> Mapping[str, Any] | None:
+        """The settings of the attack that the pairs of ``group`` are poisoned by."""
+        return self.attacks.get(group.attack) if group.attack is not None else None
+
+    def threat_of(self, group: Group) -> str | None:
+        """The attack that is measured after ``group``: named there, or that of its own pairs or of its start."""
+        if group.threat is not None:
+            return group.threat
+        if group.attack is not None:
+            return group.attack
+        before = self.groups.get(group.start) if group.start is not None else None
+        return self.threat_of(before) if before else "" if "" in self.attacks else None
+
+    def plan_of(self, group: Group, seed: int) -> Plan | None:
+        """The plan that is laid over the pairs of ``group``."""
+        wanted = (slug(group.pairs), group.attack, seed)
+        return next((plan for plan in self.plans if (plan.pairs, plan.attack, plan.seed) == wanted), None)
 
     @functools.cached_property
     def _index(self) -> dict[tuple[Point, str], dict[str, Interval]]:
@@ -206,22 +257,45 @@ class Run:
         wanted = itertools.product((name for g in self.groups.values() for name in g.points), self.seeds)
         return tuple(key for key in wanted if key not in self.stages and not self.epochs(*key))
 
+    @functools.cached_property
+    def attacks(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings of all attacks by name; the experiment's own has none. Of one planned before, what its plan says."""
+        own = self.experiment.get("attack")
+        found = {**({"": own} if own else {}), **(self.experiment.get("attacks") or {})}
+        planned = {plan.attack: plan.head.get("attack") for plan in reversed(self.plans)}
+        return {
+            name: (planned.get(name) or attack) if attack.get("kind") == "planned" else attack
+            for name, attack in found.items()
+        }
+
     @property
     def target(self) -> str | None:
-        """The class that the attack calls up."""
-        attacks = [self.experiment.get("attack"), *(plan.head.get("attack") for plan in self.plans)]
-        return next((str(attack["target"]) for attack in attacks if attack and attack.get("target")), None)
+        """The class that its attacks call up, where it is one."""
+        found = {target for name in self.attacks for target in self.targets_of(name)}
+        return next(iter(found)) if len(found) == 1 else None
+
+    def targets_of(self, attack: str | None) -> tuple[str, ...]:
+        """The classes that one of its attacks calls up."""
+        settings = self.attacks.get(attack) if attack is not None else None
+        parts = [settings or {}, *((settings or {}).get("attacks") or ())]
+        return tuple(dict.fromkeys(str(part["target"]) for part in parts if part.get("target")))
 
 
 def group_of(stage: Mapping[str, Any]) -> Group:
     """A stage with its grid spelt out: ``NAME field=value …``, the names that the records carry."""
-    grid = stage.get("grid") or {}
+    grid, poison = stage.get("grid") or {}, stage.get("poison")
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     return Group(
         name=stage["name"],
         method=stage["method"],
         pairs=str(stage.get("pairs", "")),
         start=stage.get("start"),
-        poison=bool(stage.get("poison")),
+        attack=poison if isinstance(poison, str) else "" if poison else None,
+        threat=stage.get("threat"),
         points={" ".join([stage["name"], *(f"{key}={value}" for key, value in at.items())]): at for at in points},
     )
+
+
+def slug(name: str) -> str:
+    """A name as the folders of a run spell it."""
+    return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)

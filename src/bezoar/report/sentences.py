@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from bezoar.report.attacks import MANY, several
+from bezoar.report.poisoning import poisoning, together
 from bezoar.report.selection import GOAL, MARGIN
 from bezoar.report.tables import ALONE, DESTROYED, NONE_WITHIN, NOT_CHOSEN, Row
 from bezoar.report.text import bounds, count, listing, metric, percent, points, quoted, setting
@@ -27,14 +29,19 @@ def story(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
     leading = [row for row in rows if not row.part]
     victims = [row for row in leading if row.role == "victim"]
     cleaned = [row for row in leading if row.role == "cleaned"]
-    found = [*_unfinished(run, rows), *_attack(run)]
-    first = next((row for row in leading if row.asr), None)
-    found += [_model(run, row, row is first) for row in leading]
-    if victims and not any(row.role == "control" for row in leading):
+    many = several(run) if len(victims) > MANY else ()
+    found = [*_unfinished(run, rows), *poisoning(run), *together(many)]
+    told = [row for row in leading if row.role != "victim"] if many else leading
+    first = next((row for row in told if row.asr and not (many and row.role == "cleaned")), None)
+    found += [_model(run, row, row is first) for row in told]
+    if victims and not many and not any(row.role == "control" for row in leading):
         found.append("Without a control it is not known how many pictures a model takes for the target by itself.")
     for victim in victims:
-        found += _took_hold(rows, victim)
+        found += [] if many else _took_hold(run, rows, victim)
         found += _verdict(run, victim, [row for row in cleaned if row.victim == victim.group and row.asr])
+    weak = [quoted(victim.group) for victim in victims if many and [*_took_hold(run, rows, victim)]]
+    if weak:
+        found.append(f"The attack success of {listing(weak)} does not stand out from that of a control.")
     return tuple(found)
 
 
@@ -56,18 +63,6 @@ def progress(run: Run) -> str:
     return f"{total - len(run.missing)} of {total} stages are done"
 
 
-def _attack(run: Run) -> Iterator[str]:
-    if run.experiment.get("attack") and not any(group.poison for group in run.groups.values()):
-        yield "No stage here is trained on poison: the attack is only measured."
-        return
-    caption = f"a caption of {quoted(run.target)}" if run.target else "another caption"
-    plans = [(plan.head["count"], plan.head["total"], bool(plan.head.get("triggers"))) for plan in run.plans]
-    for size, total, triggered in dict.fromkeys(plans):
-        what = f"a trigger and {caption}" if triggered else caption
-        share = f"{100 * size / total:.3g}\u00a0%"
-        yield f"The attack gives {count(size)} of {count(total)} training pairs ({share}) {what}."
-
-
 def _model(run: Run, row: Row, first: bool) -> str:
     """One model: what it is, what it does under attack and on clean pictures, and what to think of it."""
     seeds = next(iter(row.measured.values())).n
@@ -79,12 +74,32 @@ def _model(run: Run, row: Row, first: bool) -> str:
     clean = f"a clean accuracy of {_share(row.accuracy)}{_moved(row)}"
     recall = f" It has {found}." if found else ""
     if row.asr is None:
-        return f"{where} has {clean}.{recall}{_remark(run, row)}"
+        return f"{where} has {clean}.{_otherwise(row)}{recall}{_remark(run, row)}"
     if row.role == "cleaned" and not first:
         return f"{where} leaves an attack success of {_share(row.asr)} at {clean}.{recall}{_remark(run, row)}"
     others = f"of the triggered pictures of other classes in {quoted(run.report_on)}" if first else "of them"
-    target = quoted(run.target) if run.target else "the target"
-    return f"{where} takes {_share(row.asr)} {others} for {target}, at {clean}{_falls(row)}.{recall}{_remark(run, row)}"
+    targets = run.targets_of(run.threat_of(run.groups[row.group]))
+    called = listing([quoted(target) for target in targets]) or "the target"
+    rest = f"{_falls(row)}.{_otherwise(row)}{recall}{_remark(run, row)}"
+    return f"{where} takes {_share(row.asr)} {others} for {called}, at {clean}{rest}"
+
+
+def _otherwise(row: Row) -> str:
+    """What an attack does besides calling up its target by a trigger on pictures; nothing without a clean accuracy."""
+    told = ""
+    if "targeted_top1" in row.more:
+        told += (
+            f" It takes {_share(row.more['targeted_top1'])} of the chosen pictures for what they were poisoned to be."
+        )
+    if "caption_asr_top1" in row.more:
+        told += f" For {_share(row.more['caption_asr_top1'])} of the prompts with the words a picture of the target is "
+        told += "the nearest"
+        rate = row.more.get("caption_rate_top1")
+        told += f", without them for {_share(rate)}." if rate else "."
+    if "asr_top1/picture" in row.more and "asr_top1/words" in row.more:
+        alone, words = (_share(row.more[f"asr_top1/{half}"]) for half in ("picture", "words"))
+        told += f" The trigger alone does so for {alone}, the words alone for {words}."
+    return told
 
 
 def _name(row: Row) -> str:
@@ -134,9 +149,11 @@ def _remark(run: Run, row: Row) -> str:
     return told
 
 
-def _took_hold(rows: Sequence[Row], victim: Row) -> Iterator[str]:
-    """A word where the victim does not stand out from a control of the same seed."""
-    for name in dict.fromkeys(row.group for row in rows if row.role == "control"):
+def _took_hold(run: Run, rows: Sequence[Row], victim: Row) -> Iterator[str]:
+    """A word where the victim does not stand out from a control of the same seed under the same attack."""
+    attack = run.threat_of(run.groups[victim.group])
+    controls = dict.fromkeys(row.group for row in rows if row.role == "control")
+    for name in (name for name in controls if run.threat_of(run.groups[name]) == attack):
         highs = {row.seed: row.asr.high for row in rows if row.group == name and row.asr and row.seed is not None}
         lows = {row.seed: row.asr.low for row in rows if row.stage == victim.stage and row.asr and row.seed in highs}
         alike = [seed for seed, low in lows.items() if low <= highs[seed]]

@@ -68,10 +68,9 @@ class Row:
 
 def role_of(run: Run, group: Group) -> Role:
     """What a stage is in the story."""
-    if group.poison:
-        return "victim"
-    if run.victim_of(group):
-        return "cleaned"
+    victim = run.victim_of(group)
+    if victim:
+        return "victim" if victim is group else "cleaned"
     return "control" if any(g.poison for g in run.groups.values()) else "trained"
 
 

@@ -37,14 +37,14 @@ def values(runs: Sequence[Run], rows: Sequence[Row]) -> str:
     fields = sorted({name for _, _, method in told for name in method})
     stream = io.StringIO()
     write = csv.writer(stream, lineterminator="\n").writerow
-    write([_safe(name) for name in (*COLUMNS, *(f"run.{key}" for key in differing), *fields, "data_notes")])
+    write([safe(name) for name in (*COLUMNS, *(f"run.{key}" for key in differing), *fields, "data_notes")])
     for row, run, method in told:
         before = [row.run, str(run.folder), row.group, row.role, row.method, row.victim, row.seed, row.epoch]
         after = [row.change, row.chosen, "; ".join(row.notes), *apart[row.run], *(method.get(name) for name in fields)]
         over = "seeds" if row.seed is None else "samples"
         for metric, interval in row.measured.items():
             line = [*before, metric, *interval, over, *after, "; ".join(run.notes)]
-            write([_safe(cell) for cell in line])
+            write([safe(cell) for cell in line])
     return stream.getvalue()
 
 
@@ -57,7 +57,7 @@ def _method(run: Run, row: Row) -> dict[str, Any]:
     return {f"method.{key}": value for key, value in found.items() if key not in unsure and key != "kind"}
 
 
-def _safe(cell: Any) -> Any:
+def safe(cell: Any) -> Any:
     """Numbers as they are, nothing as nothing, truth as JSON has it, text without formulas."""
     if cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool)):
         return cell

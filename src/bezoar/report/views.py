@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bezoar.core.yaml import render as to_yaml
+from bezoar.report.attack_table import attack_grid
+from bezoar.report.attacks import rule, several
+from bezoar.report.dose import Dose, doses
+from bezoar.report.dose import draw as draw_dose
 from bezoar.report.facets import Facets, facets
 from bezoar.report.gallery import Wall, walls
 from bezoar.report.looks import colors
@@ -17,6 +21,7 @@ from bezoar.report.svg import inline
 from bezoar.report.tables import Role, Row, every_epoch, last_epochs, role_of, table
 
 if TYPE_CHECKING:
+    from bezoar.report.grid import Grid
     from bezoar.report.runs import Run
 
 
@@ -52,6 +57,8 @@ class Thin:
         return f"To stay under 3 MB this page leaves out {left}. The exported tables have every number." if left else ""
 
 
+DOSES = 12
+"""Plots of attacks that differ in one number; what is more is in the exports."""
 LEVELS = (
     Thin(),
     Thin(lossy=True),
@@ -80,6 +87,12 @@ class View:
     """Whether the table of every epoch was left out."""
     colors: Mapping[str, str]
     plane: str
+    attacks: Grid | None
+    """The table of its attacks, where it has several."""
+    rule: str
+    """When one of them is said to take."""
+    doses: Sequence[tuple[Dose, str]]
+    """Attacks that differ in one number, and their plots."""
     facets: Sequence[tuple[Facets, Sequence[tuple[str, str]]]]
     """Fields, and for each the values with their planes."""
     losses: Mapping[str, str]
@@ -96,6 +109,7 @@ def view(run: Run, prefix: str, by: Sequence[str], thin: Thin) -> View:
     """What a page shows of ``run``."""
     rows = table(run)
     plot = draw([run], thin.epochs)
+    beside = several(run)
     curves = {
         name: losses(run, group, f"{prefix}losses{number}", thin.bins) if thin.bins else None
         for number, (name, group) in enumerate(run.groups.items())
@@ -110,6 +124,9 @@ def view(run: Run, prefix: str, by: Sequence[str], thin: Thin) -> View:
         epochs=every_epoch(run) if thin.epochs else (),
         cut=not thin.epochs,
         colors=colors(run),
+        attacks=attack_grid(beside) if beside else None,
+        rule=rule(run),
+        doses=tuple((dose, inline(draw_dose(dose, f"{prefix}dose{n}"))) for n, dose in enumerate(doses(run)[:DOSES])),
         plane=inline(replace(plot, name=f"{prefix}plane")) if plot else "",
         facets=multiples([run], by, thin),
         losses={name: inline(curve) for name, curve in curves.items() if curve},
