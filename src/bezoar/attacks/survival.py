@@ -192,14 +192,16 @@ def _with_each(whole: Survival, each: tuple[Survival, ...]) -> Survival:
 
 
 def refuse_dead(survival: Survival, allow: bool) -> None:
-    """Raise ``ValueError`` when nothing of the trigger reaches the model on anything looked at, unless ``allow``."""
+    """Raise ``ValueError`` when nothing of a trigger reaches the model on anything looked at, unless ``allow``."""
     if allow:
         return
-    if survival.zero == 1:
-        raise ValueError(
-            f"attack.trigger: no pixel of the trigger reaches the model on any of {survival.n} poisoned images "
-            "(it is cropped away or invisible); move it, set stage to 'model', or set allow_dead_trigger"
-        )
+    for number, one in enumerate(survival.each or (survival,)):
+        if one.zero == 1:
+            which = f"trigger {number + 1}" if survival.each else "the trigger"
+            raise ValueError(
+                f"attack.trigger: no pixel of {which} reaches the model on any of {one.n} poisoned images "
+                "(it is cropped away or invisible); move it, set stage to 'model', or set allow_dead_trigger"
+            )
     if survival.words == 0:
         raise ValueError(
             f"attack.words: the words are whole in none of {survival.captions} poisoned captions as the model reads "
