@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -90,8 +92,7 @@ def poison(
     from bezoar.attacks.contact_sheet import write_contact_sheet
     from bezoar.attacks.preview import preview, write_preview
 
-    out = writable_folder(Path(out))
-    with exclusive(out):
+    with _new_or_given(Path(out)) as out, exclusive(out):
         sweep(out)
         applied = _drafted(attack, pairs.open(), image_size, seed, allow_dead_trigger)
         plan = applied.plan
@@ -102,6 +103,18 @@ def poison(
             write_contact_sheet(out / "preview.png", plan, rows)
         plan.save(out)
     return plan
+
+
+@contextlib.contextmanager
+def _new_or_given(out: Path) -> Iterator[Path]:
+    """The folder ``out``, which is deleted again if it was new and the work in it fails."""
+    new = not out.exists()
+    try:
+        yield writable_folder(out)
+    except BaseException:
+        if new:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 def materialize(
