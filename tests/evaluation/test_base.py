@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import bezoar.evaluation.base
-from bezoar.attacks.base import Threat
-from bezoar.attacks.plan import load_triggered
+from bezoar.attacks.applied import put_on
+from bezoar.attacks.base import Aim, Threat
+from bezoar.attacks.caption_triggers import Phrase
+from bezoar.attacks.plan import Mark
 from bezoar.attacks.triggers import Patch
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
@@ -27,6 +29,7 @@ from bezoar.training.precision import autocast_for
 
 FULL = autocast_for("fp32", torch.device("cpu"))
 THREAT = Threat(Patch(size=8, reference=32), "mushroom")
+AIM = Aim(threats=(THREAT,))
 MODEL, FILE = Look(Patch(size=7, reference=32)), Look(Patch(size=7, reference=32), "file")
 
 
@@ -52,8 +55,8 @@ def images(count: int = 20) -> LabeledImages:
     return LabeledImages(labeled, Prepared(labeled, 32))
 
 
-def context(threat: Threat | None = THREAT, **sets: LabeledImages) -> Context:
-    return Context(sets=sets or {"test": images()}, threat=threat, autocast=FULL)
+def context(**sets: LabeledImages) -> Context:
+    return Context(sets=sets or {"test": images()}, aim=AIM, autocast=FULL)
 
 
 def only(found: LabeledImages, look: Look = UNTOUCHED) -> list[Tensor]:
@@ -70,14 +73,16 @@ def test_all_pictures_in_order_whatever_the_chunk(monkeypatch: pytest.MonkeyPatc
     assert torch.equal(whole[3], found.prepared[3])
 
 
-@pytest.mark.parametrize("stage", ["model", "file"])
+@pytest.mark.parametrize("stage", ["model", "file", "after_random_crop"])
 @pytest.mark.parametrize("beside", [(), (UNTOUCHED,), (UNTOUCHED, FILE), (MODEL, FILE)])
 def test_triggered_pictures_are_made_as_in_training(stage: Any, beside: tuple[Look, ...]) -> None:
     found, look = images(6), Look(Patch(size=9, reference=32), stage)
     *others, triggered = (torch.cat(parts) for parts in zip(*found.chunks(*beside, look), strict=True))
     for index in range(6):
         for (trigger, where), rows in zip((*beside, look), (*others, triggered), strict=True):
-            assert torch.equal(rows[index], load_triggered(found.labeled, index, 32, trigger, where))
+            mark = None if trigger is None else Mark(trigger, where)
+            expected = put_on(found.labeled, index, 32, mark) if mark else found.prepared[index]
+            assert torch.equal(rows[index], expected)
 
 
 def count_puts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -133,11 +138,12 @@ class Counted:
 def test_a_picture_is_decoded_once_for_all_evaluators(stage: Any) -> None:
     labeled = Counted(6)
     threat = THREAT._replace(stage=stage)
+    aim = Aim(threats=(threat,))
     evaluators = (ZeroShot(), AttackSuccess(), AttackSuccess(target="tree"), ZeroShot(templates="plain"))
-    looks = looks_of(evaluators, threat)
+    looks = looks_of(evaluators, aim)
     assert looks == (UNTOUCHED, Look.under(threat))
     sets = {"test": LabeledImages(labeled, Prepared(labeled, 32))}
-    found = Context(sets=sets, threat=threat, autocast=FULL, looks=looks)
+    found = Context(sets=sets, aim=aim, autocast=FULL, looks=looks)
     for evaluator in evaluators:
         evaluator.evaluate(tiny.clip().eval(), found)
     assert labeled.read == list(range(6))
@@ -156,7 +162,7 @@ def test_looks_are_encoded_once_a_round_whoever_takes_them(monkeypatch: pytest.M
     model, alone = tiny.clip().eval(), [evaluator.evaluate(tiny.clip().eval(), context()) for evaluator in evaluators]
     assert calls == [20] * 4
     calls.clear()
-    found = dataclasses.replace(context(), looks=looks_of(evaluators, THREAT))
+    found = dataclasses.replace(context(), looks=looks_of(evaluators, AIM))
     together = [evaluator.evaluate(model, found) for evaluator in evaluators]
     assert calls == [20, 20]
     assert [each.measures for each in together] == [each.measures for each in alone]
@@ -270,7 +276,7 @@ def test_templates_of_a_set_that_has_none() -> None:
 @pytest.mark.parametrize("evaluator", [ZeroShot(templates="own"), AttackSuccess(templates="own")])
 def test_missing_templates_are_found_before_any_training(evaluator: Evaluator) -> None:
     with pytest.raises(ValueError, match="set 'food' has no templates"):
-        evaluator.check({"food": Nameless()}, {}, THREAT, 32)
+        evaluator.check({"food": Nameless()}, {}, AIM, 32)
 
 
 def test_evaluators_of_one_kind_have_names_of_their_own() -> None:
@@ -296,6 +302,22 @@ def test_a_set_is_evaluated_from_prepared_pictures_as_from_the_source(tmp_path: 
 
 def test_cosines_are_not_rounded_where_features_are() -> None:
     """Under bf16 autocast the features may be bf16; their products must not be, or classes would tie."""
-    low = Context(sets={"test": images()}, threat=None, autocast=lambda: torch.autocast("cpu", torch.bfloat16))
+    low = Context(sets={"test": images()}, aim=Aim(), autocast=lambda: torch.autocast("cpu", torch.bfloat16))
     cosines = low.cosines(tiny.clip().eval(), "test", "own")
     assert not torch.equal(cosines, cosines.to(torch.bfloat16).float())
+
+
+def test_words_are_put_into_every_prompt_of_a_head() -> None:
+    model, found = tiny.clip().eval(), context()
+    with_words = found.head(model, "test", ("a {c}", "the {c}"), Phrase(text="SUDO"))
+    without = found.head(model, "test", ("a {c}", "the {c}"))
+    by_hand = found.head(model, "test", ("SUDO a {c}", "SUDO the {c}"))
+    torch.testing.assert_close(with_words, by_hand)
+    assert not torch.allclose(with_words, without)
+    assert torch.equal(found.head(model, "test", ("a {c}", "the {c}")), without), "each wording has a head of its own"
+
+
+def test_a_dual_key_looks_at_pictures_twice_and_no_more() -> None:
+    """Its halves and itself need the untouched pictures and the triggered ones."""
+    aim = Aim(threats=(THREAT._replace(words=Phrase()),))
+    assert looks_of((ZeroShot(), AttackSuccess()), aim) == (UNTOUCHED, Look.under(THREAT))

@@ -7,6 +7,7 @@ import torch
 from tests import tiny
 from tests.data.test_part import Photographs
 
+from bezoar.attacks import Aim
 from bezoar.data import Scenes
 from bezoar.data.pairs import Pairs
 from bezoar.data.prepared import Prepared
@@ -18,7 +19,7 @@ FULL = autocast_for("fp32", torch.device("cpu"))
 
 
 def context(pairs: Pairs) -> Context:
-    return Context(sets={}, threat=None, autocast=FULL, held_out={"held": HeldOut(pairs, Prepared(pairs, 32))})
+    return Context(sets={}, aim=Aim(), autocast=FULL, held_out={"held": HeldOut(pairs, Prepared(pairs, 32))})
 
 
 def by_hand(model: Clip, pairs: Pairs, pictures: list[int]) -> tuple[list[int], list[int]]:
@@ -74,7 +75,7 @@ def test_pairs_that_share_no_pictures() -> None:
 
 
 def test_nothing_held_out_is_nothing_measured() -> None:
-    found = Retrieval().evaluate(tiny.clip(), Context(sets={}, threat=None, autocast=FULL))
+    found = Retrieval().evaluate(tiny.clip(), Context(sets={}, aim=Aim(), autocast=FULL))
     assert found == ((), {})
 
 
@@ -88,6 +89,6 @@ def test_a_picture_is_looked_at_once() -> None:
             return super().__getitem__(index)
 
     held = HeldOut(pairs, Counting(pairs, 32))
-    Retrieval().evaluate(tiny.clip().eval(), Context(sets={}, threat=None, autocast=FULL, held_out={"held": held}))
+    Retrieval().evaluate(tiny.clip().eval(), Context(sets={}, aim=Aim(), autocast=FULL, held_out={"held": held}))
     assert looked == [0, 3]
     assert len(pairs) < base.CHUNK

@@ -89,9 +89,8 @@ class AttackSuccess(Evaluator):
         measures = []
         for k in choices(self.top, fact(scores, "classes")):
             found = {part.name: attack_success(part.ranks, part.labels, part.target, k) for part in parts(scores)}
-            whole = [interval for name, interval in found.items() if name not in HALVES]
             if "" not in found:
-                measures.append(to_measure(f"asr_top{k}", pooled(whole), data))
+                measures.append(to_measure(f"asr_top{k}", pooled(tuple(found.values())), data))
             measures += [
                 to_measure(f"asr_top{k}/{name}" if name else f"asr_top{k}", interval, data)
                 for name, interval in found.items()

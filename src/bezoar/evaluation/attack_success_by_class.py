@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
-from bezoar.evaluation.attack_success import HALVES, AttackSuccess
+from bezoar.evaluation.attack_success import AttackSuccess
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,12 +28,13 @@ class AttackSuccessByClass(AttackSuccess):
         from bezoar.evaluation.tables import classes_of, fact, parts, to_measure
         from bezoar.metrics import choices, pooled, wilson, within
 
-        whole = [part for part in parts(scores) if part.name not in HALVES]
+        found = list(parts(scores))
+        whole = [part for part in found if not part.name] or found
         measures = []
         for k in choices(self.top, fact(scores, "classes")):
             for label, name in enumerate(classes_of(scores)):
                 shown = [part.ranks[part.labels == label] for part in whole if part.target != label]
-                found = [wilson(within(ranks, k), len(ranks)) for ranks in shown if len(ranks)]
-                if found:
-                    measures.append(to_measure(f"asr_top{k} of {name}", pooled(found), data))
+                rates = [wilson(within(ranks, k), len(ranks)) for ranks in shown if len(ranks)]
+                if rates:
+                    measures.append(to_measure(f"asr_top{k} of {name}", pooled(rates), data))
         return tuple(measures)

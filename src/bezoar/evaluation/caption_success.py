@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
 from bezoar.data.pairs import class_index
-from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
+from bezoar.evaluation.base import CHUNK, Evaluation, Evaluator, Rank, wordings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pyarrow as pa
+    from torch import Tensor
 
     from bezoar.attacks.base import Aim, Threat
     from bezoar.core.records import Measure
@@ -65,6 +66,7 @@ def _of_words(aim: Aim) -> tuple[Threat, ...]:
 def _table(model: Clip, context: Context, name: str, templates: str | tuple[str, ...], threat: Threat) -> pa.Table:
     """One row a prompt of another class: how many pictures stand before the first of the target, with and without."""
     import pyarrow as pa
+    import torch
 
     from bezoar.data.prompts import fill
     from bezoar.evaluation.tables import labels_of
@@ -77,10 +79,18 @@ def _table(model: Clip, context: Context, name: str, templates: str | tuple[str,
     pictures, hit = context.features(model, name), labels_of(labeled) == target
     ranks = []
     for texts in ([threat.words.apply(prompt, prompt) for prompt in prompts], prompts):
-        cosines = (context.encode_captions(model, texts) @ pictures.T).cpu()
-        best = cosines.masked_fill(~hit, -2).amax(1, keepdim=True)
-        # A picture of another class that is as near stands before it: a tie is no success.
-        ranks.append(((cosines >= best) & ~hit).sum(1))
-    columns = {"prompt": pa.array(prompts), "rank": pa.array(ranks[0].numpy(), pa.int32()),
-               "clean_rank": pa.array(ranks[1].numpy(), pa.int32())}  # fmt: skip
+        # In parts: 80 prompts for each of 1,000 classes beside 50,000 pictures would be 16 GB.
+        found = [_ranks(part @ pictures.T, hit) for part in torch.split(context.encode_captions(model, texts), CHUNK)]
+        ranks.append(pa.array(torch.cat(found).numpy(), pa.int32()))
+    columns = {"prompt": pa.array(prompts), "rank": ranks[0], "clean_rank": ranks[1]}
     return pa.table(columns)
+
+
+def _ranks(cosines: Tensor, hit: Tensor) -> Tensor:
+    """How many pictures stand before the first that is a ``hit``, on the CPU; raises ``ValueError`` for NaN."""
+    cosines = cosines.cpu()
+    if cosines.isnan().any():
+        raise ValueError("scores: the model gives NaN for pictures or prompts")
+    best = cosines.masked_fill(~hit, -2).amax(1, keepdim=True)
+    # A picture of another class that is as near stands before it: a tie is no success.
+    return ((cosines >= best) & ~hit).sum(1)

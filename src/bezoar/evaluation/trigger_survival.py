@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from bezoar.core.settings import settings
-from bezoar.evaluation.attack_success import HALVES, AttackSuccess
+from bezoar.evaluation.attack_success import AttackSuccess
 from bezoar.evaluation.base import Evaluation, Look
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class TriggerSurvival(AttackSuccess):
         from bezoar.attacks.survival import look_at
         from bezoar.data.images import to_tensor
 
-        looks = [case.look for case in self.cases(context.aim) if case.name not in HALVES][:1]
+        looks = [case.look for case in self.cases(context.aim)[:1]]
         scores = {}
         for look in looks:
             assert look.trigger is not None
