@@ -236,7 +236,14 @@ def many_attacks(folder: Path, measured: Measured, attacks: Mapping[str, Any] = 
     make_run(folder, measured, stages, attack=None, attacks=dict(attacks), **changes)
     for seed in changes.get("seeds", [0]):
         for number, name in enumerate(attacks):
-            seen = {"psnr": 20.0 + number, "ssim": 0.9, "linf": 200.0, "words": None, "captions": 0, "each": []}
+            seen: dict[str, Any] = {
+                "psnr": 20.0 + number,
+                "ssim": 0.9,
+                "linf": 200.0,
+                "words": None,
+                "captions": 0,
+                "each": [],
+            }
             survival = {"mean": 0.875, "minimum": 0.25, "zero": 0.125, "n": 40, "under_views": None, **seen}
             rows = [{**preview_row(), "mark": 0}]
             add_plan(folder, seed, rows, name=name, survival=survival, **HEAD)

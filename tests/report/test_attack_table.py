@@ -37,7 +37,7 @@ def test_cells(tmp_path: Path) -> None:
 
 def test_a_terminal_gets_what_it_has_room_for(tmp_path: Path) -> None:
     folder = many_attacks(tmp_path, FOUND)
-    assert list(cells(folder, short=True)[0]) == ["Attack", "Poisoned", "Clean accuracy", "Attack success", "Verdict"]
+    assert list(cells(folder, short=True)[0]) == ["Attack", "Verdict", "Clean accuracy", "Attack success", "Poisoned"]
     assert cells(folder, short=True)[0]["Poisoned"] == "40 (1 %)"
 
 
@@ -58,5 +58,5 @@ def test_values_are_plain(tmp_path: Path) -> None:
     patch, phrase = csv.DictReader(io.StringIO(attack_values(attacks(read_run(folder)))))
     assert tuple(patch) == COLUMNS
     assert (patch["poisoned"], patch["pairs"], patch["success"], patch["success_n"]) == ("40.0", "4000", "0.9", "1000")
-    assert (patch["verdict"], patch["without"], phrase["success"], phrase["seeds"]) == ("not measured", "", "", "1")
+    assert (patch["verdict"], patch["without"], phrase["success"], phrase["seeds"]) == ("no verdict", "", "", "1")
     assert patch["run"] == "'=attacks"

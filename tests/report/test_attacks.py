@@ -21,7 +21,7 @@ from tests.report.handmade import (
 )
 
 from bezoar.metrics import Interval
-from bezoar.report.attacks import NOT, TAKES, UNMEASURED, attacks, rule, several
+from bezoar.report.attacks import NOT, TAKES, UNKNOWN, UNMEASURED, attacks, rule, several
 from bezoar.report.reading import read_run
 from bezoar.report.tables import DESTROYED
 
@@ -76,12 +76,19 @@ def test_without_untouched_pictures_the_bar_is_guessing(tmp_path: Path, asr: flo
 def test_nothing_is_said_without_classes_or_of_a_destroyed_model(tmp_path: Path) -> None:
     folder = many_attacks(tmp_path, {**FOUND, ("patch", 0, 2): (0.03, 0.9, 0.03, 0.9)})
     run = read_run(folder)
-    assert {row.verdict for row in attacks(run)} == {UNMEASURED}
-    assert "there is no verdict" in rule(run)
+    assert {row.verdict for row in attacks(run)} == {UNKNOWN, UNMEASURED}
+    assert "above guessing, and above" in rule(run)
     add_untouched(folder, "patch", 0.0)
     run = read_run(folder)
     assert attacks(run)[0].verdict == DESTROYED
-    assert "1 in 32" in rule(run)
+    assert ", 1 in 32, and above" in rule(run)
+
+
+def test_less_than_guessing_is_no_success(tmp_path: Path) -> None:
+    """Ten times what the model does by itself, and still less than a coin with 32 sides."""
+    folder = many_attacks(tmp_path, {**FOUND, ("patch", 0, 2): (0.6, 0.02, 0.6, 0.02)})
+    add_untouched(folder, "patch", 0.002)
+    assert attacks(read_run(folder))[0].verdict == NOT
 
 
 def test_words_are_held_against_the_same_prompts_without_them(tmp_path: Path) -> None:
@@ -90,6 +97,7 @@ def test_words_are_held_against_the_same_prompts_without_them(tmp_path: Path) ->
         folder = many_attacks(tmp_path / said, only)
         add_records(folder, "caption_asr_top1", value)
         add_records(folder, "caption_rate_top1", 0.2)
+        add_stage(folder, "phrase")
         (row,) = attacks(read_run(folder))
         assert (row.metric, row.verdict, row.without) == ("caption_asr_top1", said, share(0.2))
 

@@ -412,14 +412,16 @@ def test_a_page_of_many_attacks(tmp_path: Path) -> None:
     assert text.count("<article") == 7 * (3 + 1)
     assert "no trigger on the picture on “train”" in words
     assert [tag for tag, _ in reader.tags].count("table") == [tag for tag, _ in reader.tags].count("caption")
+    assert text.count('<tr class="victim') == 0
+    assert text.count('<tr class="cleaned') == 1
     document = page.document([read_run(folder)])
-    assert "## The attacks, on test\n\n| Attack | What it does |" in document
+    assert "## The attacks, on test\n\n| Attack | Verdict |" in document
     assert "Note: An attack takes where" in document
 
 
 def test_a_summary_of_many_attacks_is_short(tmp_path: Path) -> None:
     lines = page.summary(seven(tmp_path)).splitlines()
-    assert lines[0].startswith("Attack  Poisoned")
+    assert lines[0].startswith("Attack  Verdict")
     assert lines[9].startswith("Model")
     assert lines[10].startswith("leaky  cleaned a7")
     assert sum(line.startswith("- ") for line in lines) < 12

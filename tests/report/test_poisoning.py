@@ -61,8 +61,8 @@ def test_what_is_left_in_a_cleaning_set_is_not_the_attack(tmp_path: Path) -> Non
 def test_many_attacks_are_told_together(tmp_path: Path) -> None:
     asr = {"a1": 0.9, "a2": 0.99, "a3": 0.5, "a4": 0.01, "a5": 0.5, "a6": 0.4}
     first: Measured = {(name, 0, 2): (0.6, value, 0.6, value) for name, value in asr.items()}
-    second = {**seeded(first, 1), ("a3", 1, 2): (0.6, 0.01, 0.6, 0.01)}
-    second["a5", 1, 2] = first["a5", 0, 2] = (0.01, 0.5, 0.01, 0.5)
+    broken: Measured = {("a5", seed, 2): (0.01, 0.5, 0.01, 0.5) for seed in (0, 1)}
+    second: Measured = {**seeded(first, 1), ("a3", 1, 2): (0.6, 0.01, 0.6, 0.01), **broken}
     folder = many_attacks(tmp_path, {**first, **second}, MANY, seeds=[0, 1])
     add_plan(folder, 1, name="a7", count=280, **HEAD)
     for name in asr:

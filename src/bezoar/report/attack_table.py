@@ -24,18 +24,18 @@ def attack_grid(rows: Sequence[AttackRow], short: bool = False) -> Grid:
     """The cells of ``rows``; ``short`` leaves out what a terminal has no room for. Columns without anything are out."""
     columns: list[tuple[str, bool, bool, Callable[[AttackRow], str]]] = [
         ("Attack", False, True, lambda row: row.stage),
-        ("What it does", False, False, _what),
-        ("Poisoned", True, True, lambda row: _poisoned(row, short)),
-        ("Survives", True, False, lambda row: percent(row.survival["mean"]) if "mean" in row.survival else DASH),
-        ("PSNR", True, False, _seen("psnr", "{:.1f}\u00a0dB")),
-        ("SSIM", True, False, _seen("ssim", "{:.3f}")),
-        ("L∞", True, False, _seen("linf", "{:.0f}")),
+        ("Verdict", False, True, lambda row: row.verdict),
         ("Clean accuracy", True, True, _share(lambda row: row.accuracy)),
         ("Attack success", True, True, _share(lambda row: row.success)),
         ("Without it", True, True, _share(lambda row: row.without)),
         *((name.capitalize(), True, False, _share(_half(metric))) for metric, name in HALVES.items()),
         ("Success is of", False, False, lambda row: SUCCESS[row.metric] if row.success else DASH),
-        ("Verdict", False, True, lambda row: row.verdict),
+        ("Poisoned", True, True, lambda row: _poisoned(row, short)),
+        ("Survives", True, False, lambda row: percent(row.survival["mean"]) if "mean" in row.survival else DASH),
+        ("PSNR", True, False, _seen("psnr", "{:.1f}\u00a0dB")),
+        ("SSIM", True, False, _seen("ssim", "{:.3f}")),
+        ("L∞", True, False, _seen("linf", "{:.0f}")),
+        ("What it does", False, False, _what),
     ]
     if len({row.run for row in rows}) > 1:
         columns.insert(0, ("Run", False, True, lambda row: row.run))

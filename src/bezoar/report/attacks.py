@@ -22,7 +22,7 @@ SEEN = ("mean", "psnr", "ssim", "linf")
 """What ``poison.json`` measures of a trigger that the table shows."""
 MANY = 5
 """Attacks above which they are told together."""
-TAKES, NOT, UNMEASURED = "takes", "does not take", "not measured"
+TAKES, NOT, UNMEASURED, UNKNOWN = "takes", "does not take", "not measured", "no verdict"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +68,12 @@ def several(run: Run) -> tuple[AttackRow, ...]:
 
 def rule(run: Run) -> str:
     """When an attack is said to take."""
-    guess = f"above guessing, 1 in {run.classes}" if run.classes else "there is no verdict"
+    guess = f", 1 in {run.classes}" if run.classes else ""
     return (
-        "An attack takes where the lower end of its success lies above the upper end of “without it”: what the same "
-        "model does with the same pictures untouched, and with the same prompts without the words. Where that is not "
-        f"known, {guess}. A destroyed model has no verdict; and another seed may have another."
+        f"An attack takes where the lower end of its success lies above guessing{guess}, and above the upper end of "
+        "“without it”, where that is known: what the same model does with the same pictures untouched, or with the "
+        "same prompts without the words. How well it works is for the success to say; a destroyed model has no "
+        "verdict, and another seed may have another."
     )
 
 
@@ -109,11 +110,11 @@ def verdict(run: Run, row: Row, metric: str) -> str:
     success, without = row.measured.get(metric), _without(run, row, metric)
     if row.accuracy is None or success is None:
         return UNMEASURED
-    if run.classes and destroyed(row.accuracy, run.classes):
+    if not run.classes:
+        return UNKNOWN
+    if destroyed(row.accuracy, run.classes):
         return DESTROYED
-    if without is None and not run.classes:
-        return UNMEASURED
-    return TAKES if success.low > (without.high if without else 1 / (run.classes or 1)) else NOT
+    return TAKES if success.low > max(1 / run.classes, without.high if without else 0.0) else NOT
 
 
 def _without(run: Run, row: Row, metric: str) -> Interval | None:

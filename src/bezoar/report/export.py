@@ -29,8 +29,9 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 def export(*folders: Path, to: Path, formats: Sequence[Format] = FORMATS, by: Sequence[str] = ()) -> tuple[Path, ...]:
     """Write the tables and plots of run ``folders`` into folder ``to``; returns the files.
 
-    Tables are ``result`` (at the chosen settings), ``last-epochs`` and ``every-epoch``, as ``md``, ``csv`` and ``tex``;
-    plots are ``plane``, ``plane-by-FIELD`` for each of ``by``, and ``losses-STAGE``, as ``svg`` and ``png``.
+    Tables are ``result`` (at the chosen settings), ``last-epochs``, ``every-epoch``, and ``attacks`` where a run has
+    several, as ``md``, ``csv`` and ``tex``; plots are ``plane``, ``plane-by-FIELD`` for each of ``by``, ``dose-FIELD`` and
+    ``losses-STAGE``, as ``svg`` and ``png``.
     Raises ``ValueError`` as ``write`` does, and for another format.
     """
     odd = next((each for each in formats if each not in FORMATS), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bezoar.report.attacks import MANY, NOT, TAKES, UNMEASURED, AttackRow
+from bezoar.report.attacks import MANY, NOT, TAKES, UNKNOWN, UNMEASURED, AttackRow
 from bezoar.report.runs import slug
 from bezoar.report.tables import DESTROYED
 from bezoar.report.text import count, listing, percent, quoted
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _NAMED = 12
 """Attacks that a sentence names; the table has them all."""
-_ORDER = {TAKES: 0, NOT: 2, DESTROYED: 3, UNMEASURED: 4}
+_ORDER = {TAKES: 0, NOT: 2, DESTROYED: 3, UNKNOWN: 4, UNMEASURED: 5}
 """Of verdicts; those in which seeds differ stand after the first."""
 
 
@@ -49,7 +49,8 @@ def together(found: Sequence[AttackRow]) -> Iterator[str]:
         if verdict == DESTROYED:
             yield f"{some} say nothing, for their models are destroyed: {_names(rows)}."
         else:
-            does = {NOT: "do not take", UNMEASURED: "were not measured"}.get(verdict, verdict.replace("takes", "take"))
+            plural = {NOT: "do not take", UNKNOWN: "have no verdict", UNMEASURED: "were not measured"}
+            does = plural.get(verdict, verdict.replace("takes", "take"))
             yield f"{some} {does}: {_names(rows)}.{_ends(rows) if verdict == TAKES else ''}"
 
 
