@@ -49,7 +49,8 @@ def test_several_attacks_have_a_table_and_a_dose(tmp_path: Path) -> None:
     assert len(files["attacks.csv"].read_text().splitlines()) == 1 + 3
     tex = files["attacks.tex"].read_text()
     assert r"\label{tab:attacks}" in tex
-    assert r"L$\infty$" in tex
+    assert "Attack & Verdict & Clean accuracy & Attack success & Poisoned" in tex
+    assert "L∞" in files["attacks.md"].read_text()
     assert "An attack takes where" in tex
     assert "An attack takes where" in files["attacks.md"].read_text()
 

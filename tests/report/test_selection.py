@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.report.handmade import TRAINED, WHOLE, Measured, make_run, seeded
 
+from bezoar.report.groups import Point
 from bezoar.report.reading import read_run
-from bezoar.report.runs import Point
 from bezoar.report.selection import Choice, choose, keeps, pick
 
 shares = st.integers(0, 20).map(lambda k: k / 20)

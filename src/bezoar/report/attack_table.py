@@ -21,7 +21,10 @@ COLUMNS = (
 
 
 def attack_grid(rows: Sequence[AttackRow], short: bool = False) -> Grid:
-    """The cells of ``rows``; ``short`` leaves out what a terminal has no room for. Columns without anything are out."""
+    """The cells of ``rows``, without columns that have nothing in them.
+
+    ``short`` leaves out what a terminal or a sheet of paper has no room for.
+    """
     columns: list[tuple[str, bool, bool, Callable[[AttackRow], str]]] = [
         ("Attack", False, True, lambda row: row.stage),
         ("Verdict", False, True, lambda row: row.verdict),
@@ -29,7 +32,7 @@ def attack_grid(rows: Sequence[AttackRow], short: bool = False) -> Grid:
         ("Attack success", True, True, _share(lambda row: row.success)),
         ("Without it", True, True, _share(lambda row: row.without)),
         *((name.capitalize(), True, False, _share(_half(metric))) for metric, name in HALVES.items()),
-        ("Success is of", False, False, lambda row: SUCCESS[row.metric] if row.success else DASH),
+        ("Success is of", False, True, lambda row: SUCCESS[row.metric] if row.success else DASH),
         ("Poisoned", True, True, lambda row: _poisoned(row, short)),
         ("Survives", True, False, lambda row: percent(row.survival["mean"]) if "mean" in row.survival else DASH),
         ("PSNR", True, False, _seen("psnr", "{:.1f}\u00a0dB")),

@@ -12,7 +12,8 @@ from bezoar.report.tables import DESTROYED, Row, table
 from bezoar.report.wording import brief
 
 if TYPE_CHECKING:
-    from bezoar.report.runs import Plan, Run
+    from bezoar.report.plans import Plan
+    from bezoar.report.runs import Run
 
 SUCCESS = {"asr_top1": "triggered pictures", "targeted_top1": "chosen pictures", "caption_asr_top1": "prompts"}
 """What the success of an attack is a share of, by metric; the first that was measured is told."""

@@ -30,9 +30,8 @@ def export(*folders: Path, to: Path, formats: Sequence[Format] = FORMATS, by: Se
     """Write the tables and plots of run ``folders`` into folder ``to``; returns the files.
 
     Tables are ``result`` (at the chosen settings), ``last-epochs``, ``every-epoch``, and ``attacks`` where a run has
-    several, as ``md``, ``csv`` and ``tex``; plots are ``plane``, ``plane-by-FIELD`` for each of ``by``, ``dose-FIELD`` and
-    ``losses-STAGE``, as ``svg`` and ``png``.
-    Raises ``ValueError`` as ``write`` does, and for another format.
+    several, as ``md``, ``csv`` and ``tex``; plots are ``plane``, ``plane-by-FIELD`` for each of ``by``, ``dose-FIELD``
+    and ``losses-STAGE``, as ``svg`` and ``png``. Raises ``ValueError`` as ``write`` does, and for another format.
     """
     odd = next((each for each in formats if each not in FORMATS), None)
     if odd is not None:
@@ -62,11 +61,11 @@ def _tables(runs: Sequence[Run], formats: Sequence[Format]) -> Iterator[tuple[st
     beside = [row for run in runs for row in several(run)]
     if beside:
         told = [*notes, *dict.fromkeys(rule(run) for run in runs if several(run))]
-        found, label = attack_grid(beside), "tab:attacks"
+        short = attack_grid(beside, short=True)  # what a page of paper has room for
         made: dict[Format, Callable[[], str]] = {
-            "md": partial(as_markdown, found, told),
+            "md": partial(as_markdown, attack_grid(beside), told),
             "csv": partial(attack_values, beside),
-            "tex": partial(as_latex, found, f"{name}: the attacks", label, told),
+            "tex": partial(as_latex, short, f"{name}: the attacks", "tab:attacks", told),
         }
         yield from ((f"attacks.{ending}", partial(_encoded, made[ending])) for ending in formats if ending in made)
     for stem, caption, of in tables:

@@ -10,7 +10,8 @@ from bezoar.report.looks import COLORS
 from bezoar.report.svg import Plot, style
 
 if TYPE_CHECKING:
-    from bezoar.report.runs import Group, Run
+    from bezoar.report.groups import Group
+    from bezoar.report.runs import Run
 
 _DASHES = ("-", "--", ":", "-.")
 BINS = 160

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bezoar.report.attacks import MANY, NOT, TAKES, UNKNOWN, UNMEASURED, AttackRow
-from bezoar.report.runs import slug
+from bezoar.report.plans import slug
 from bezoar.report.tables import DESTROYED
 from bezoar.report.text import count, listing, percent, quoted
 
 if TYPE_CHECKING:
-    from bezoar.report.runs import Plan, Run
+    from bezoar.report.plans import Plan
+    from bezoar.report.runs import Run
 
 _NAMED = 12
 """Attacks that a sentence names; the table has them all."""
@@ -45,7 +46,9 @@ def together(found: Sequence[AttackRow]) -> Iterator[str]:
         by_verdict.setdefault(row.verdict, []).append(row)
     for verdict in sorted(by_verdict, key=lambda verdict: _ORDER.get(verdict, 1)):
         rows = by_verdict[verdict]
-        some = f"{len(rows)} of {len(found)} attacks" if len(rows) < len(found) else f"All {len(found)} attacks"
+        some = (
+            f"{len(rows)} of {len(found)} attacks" if len(rows) < len(found) else f"All {len(found)} measured attacks"
+        )
         if verdict == DESTROYED:
             yield f"{some} say nothing, for their models are destroyed: {_names(rows)}."
         else:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bezoar.core.files import read_json
 from bezoar.core.records import read_lines, read_records
 from bezoar.core.yaml import read as read_yaml
 from bezoar.metrics import Interval, pooled, wilson
-from bezoar.report.runs import DataSet, Plan, Run, group_of, slug
+from bezoar.report.groups import group_of
+from bezoar.report.plans import by_age, mapping, read_plans
+from bezoar.report.runs import DataSet, Run
 
 
 def read_run(folder: Path) -> Run:
@@ -24,10 +24,10 @@ def read_run(folder: Path) -> Run:
         folder=folder,
         name=str(experiment.get("name", folder.name)),
         experiment=experiment,
-        environment=_mapping(folder / "environment.json"),
+        environment=mapping(folder / "environment.json"),
         records=tuple(read_records(folder / "records.jsonl")),
         steps=tuple(_steps(folder / "steps.jsonl")),
-        plans=_plans(folder, experiment),
+        plans=read_plans(folder, experiment),
         stages={key: head for key, (_, head) in heads.items()},
         classes=_classes([at for at, _ in heads.values()], str(experiment.get("report_on", "test"))),
         untouched=dict(_untouched(heads, str(experiment.get("report_on", "test")))),
@@ -60,14 +60,6 @@ def _experiment(path: Path) -> Mapping[str, Any]:
     return dict(experiment)
 
 
-def _mapping(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no file."""
-    found = read_json(path) if path.exists() else {}
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: must be a JSON object")
-    return found
-
-
 def _steps(path: Path) -> list[dict[str, Any]]:
     found = list(read_lines(path))
     for number, line in enumerate(found, 1):
@@ -82,8 +74,8 @@ def _heads(folder: Path, experiment: Mapping[str, Any]) -> dict[tuple[str, int],
     groups = map(group_of, experiment["stages"])
     wanted = {name: {**group.method, **at} for group in groups for name, at in group.points.items()}
     found = {}
-    for path in _by_age(folder.glob("stages/*/stage.json")):
-        head = _mapping(path)
+    for path in by_age(folder.glob("stages/*/stage.json")):
+        head = mapping(path)
         if "seed" in head and head.get("method") == wanted.get(str(head.get("stage"))):
             found[head["stage"], head["seed"]] = (path.parent, head)
     return found
@@ -103,7 +95,7 @@ def _classes(folders: list[Path], data: str) -> int | None:
 
 def _data(path: Path) -> Iterable[DataSet]:
     """What the sources held: ``{kind: {name: {count, rows, skipped, reasons, notes, fingerprint}}}``."""
-    found = _mapping(path)
+    found = mapping(path)
     if found.get("schema", 1) != 1:
         raise ValueError(f"{path}: schema {found['schema']}, this version reads 1")
     for kind, sets in found.items():
@@ -149,78 +141,3 @@ def _taken(table: Any, targets: set[int]) -> Interval:
         wilson(int((predicted[label != target] == target).sum()), int((label != target).sum())) for target in targets
     ]
     return pooled(shares) if len(shares) > 1 else shares[0]
-
-
-def _plans(folder: Path, experiment: Mapping[str, Any]) -> tuple[Plan, ...]:
-    """The newest whole plan of each of the experiment's attacks for each set of pairs and seed, by seed."""
-    attacks = {**(experiment.get("attacks") or {}), "": experiment.get("attack") or {}}
-    order = ["", *(experiment.get("attacks") or {})]
-    plans: dict[tuple[int, int, str], Plan] = {}
-    for path in _by_age(folder.glob("poison/*/poison.json")):
-        head = _mapping(path)
-        named = re.fullmatch(r"(.+)-seed(-?\d+)-[0-9a-f]+", path.parent.name)
-        if not {"count", "total"} <= set(head) or not named or int(named[2]) not in experiment.get("seeds", (0,)):
-            continue
-        for attack, settings in attacks.items():
-            of = f".{slug(attack)}" if attack else ""
-            if named[1].endswith(of) and _made_by(settings, head):
-                pairs, seed = named[1].removesuffix(of), int(named[2])
-                plans[seed, order.index(attack), pairs] = Plan(
-                    pairs=pairs, attack=attack, seed=seed, head=head, appended=_appended(path.parent),
-                    preview=_preview(path.parent),
-                )  # fmt: skip
-                break
-    return tuple(plans[key] for key in sorted(plans))
-
-
-def _made_by(attack: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
-    """Whether a plan is that of ``attack``."""
-    planned = attack.get("kind") == "planned" and attack.get("digest") in ("", head.get("digest"))
-    return planned or head.get("attack") == attack
-
-
-def _appended(folder: Path) -> int:
-    """How many of a plan's pairs are new ones; none where its table does not tell."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = folder / "poison.parquet"
-    try:
-        if "appended" not in _columns(path):
-            return 0
-        return sum(map(bool, pq.read_table(path, columns=["appended"])["appended"].to_pylist()))
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from None
-
-
-def _columns(path: Path) -> set[str]:
-    """The columns of a table; none where there is no file."""
-    import pyarrow.parquet as pq
-
-    return set(pq.read_schema(path).names) if path.exists() else set()
-
-
-def _preview(folder: Path) -> tuple[Mapping[str, Any], ...]:
-    """The pictures of a plan, each with the number of its trigger, which older ones have in the plan's table."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = folder / "preview.parquet"
-    try:
-        rows = pq.read_table(path).to_pylist() if path.exists() else []
-        if all("mark" in row for row in rows):
-            return tuple(rows)
-        path, number = folder / "poison.parquet", {}
-        column = next((name for name in ("mark", "trigger") if name in _columns(path)), None)
-        if column:
-            shown = [("id", "in", [row.get("id") for row in rows])]
-            table = pq.read_table(path, columns=["id", column], filters=shown).to_pylist()
-            number = {row["id"]: row[column] for row in table}
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from None
-    return tuple({**row, "mark": number.get(row.get("id")) or 0} for row in rows)
-
-
-def _by_age(paths: Iterable[Path]) -> list[Path]:
-    """Oldest first, so that the newest of one name wins."""
-    return sorted(paths, key=lambda path: (path.stat().st_mtime, path.name))

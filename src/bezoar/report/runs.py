@@ -4,84 +4,18 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bezoar.metrics import Interval
+from bezoar.report.groups import Group, Point, group_of
+from bezoar.report.plans import Plan, slug
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bezoar.core.records import Record
-
-
-class Point(NamedTuple):
-    """One measured model: a stage as the records name it, its seed, and the epochs it was trained."""
-
-    stage: str
-    seed: int
-    epoch: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """A stage as ``experiment.yaml`` has it: one stage of the records, or one for each point of its grid."""
-
-    name: str
-    method: Mapping[str, Any]
-    pairs: str
-    start: str | None
-    attack: str | None
-    """The attack that its pairs are poisoned by: a name of ``attacks``, empty for the experiment's own."""
-    threat: str | None
-    """The attack that is measured after it, where the stage names one."""
-    points: Mapping[str, Mapping[str, Any]]
-    """Names in the records, and the fields of the grid that each stands for."""
-
-    @property
-    def kind(self) -> str:
-        """The method's kind; of one from outside, its class."""
-        return str(self.method.get("kind", "?")).rpartition(":")[2]
-
-    @property
-    def poison(self) -> bool:
-        """Whether its pairs are poisoned."""
-        return self.attack is not None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A poison folder of the run."""
-
-    pairs: str
-    attack: str
-    """A name of ``attacks``; empty for the experiment's own."""
-    seed: int
-    head: Mapping[str, Any]
-    """``poison.json``."""
-    appended: int
-    """How many of its pairs are new ones, as far as the plan's table is there to tell."""
-    preview: tuple[Mapping[str, Any], ...]
-    """Some of its pairs: both captions, the pictures as PNG, and ``mark``, the number of the trigger on it."""
-
-    @property
-    def triggers(self) -> tuple[Mapping[str, Any], ...]:
-        """What is put on pictures, in either spelling of ``poison.json``."""
-        marks = self.head.get("marks")
-        found = [mark.get("trigger") for mark in marks or ()] if marks is not None else self.head.get("triggers")
-        return tuple(trigger for trigger in found or () if isinstance(trigger, Mapping))
-
-    @property
-    def words(self) -> tuple[Mapping[str, Any], ...]:
-        """What is put into captions."""
-        return tuple(self.head.get("words") or ())
-
-    @property
-    def length(self) -> int:
-        """How many pairs the poisoned set has."""
-        return int(self.head.get("size") or self.head["total"] + self.appended)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,23 +213,3 @@ class Run:
         settings = self.attacks.get(attack) if attack is not None else None
         parts = [settings or {}, *((settings or {}).get("attacks") or ())]
         return tuple(dict.fromkeys(str(part["target"]) for part in parts if part.get("target")))
-
-
-def group_of(stage: Mapping[str, Any]) -> Group:
-    """A stage with its grid spelt out: ``NAME field=value …``, the names that the records carry."""
-    grid, poison = stage.get("grid") or {}, stage.get("poison")
-    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    return Group(
-        name=stage["name"],
-        method=stage["method"],
-        pairs=str(stage.get("pairs", "")),
-        start=stage.get("start"),
-        attack=poison if isinstance(poison, str) else "" if poison else None,
-        threat=stage.get("threat"),
-        points={" ".join([stage["name"], *(f"{key}={value}" for key, value in at.items())]): at for at in points},
-    )
-
-
-def slug(name: str) -> str:
-    """A name as the folders of a run spell it."""
-    return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)

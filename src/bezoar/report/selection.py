@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bezoar.report.runs import Group, Point, Run
+    from bezoar.report.groups import Group, Point
+    from bezoar.report.runs import Run
 
 MARGIN = 0.03
 """Clean accuracy that a remedy may cost."""

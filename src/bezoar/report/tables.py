@@ -12,7 +12,8 @@ from bezoar.metrics import Interval, destroyed, student_t
 from bezoar.report.selection import Choice, choose
 
 if TYPE_CHECKING:
-    from bezoar.report.runs import Group, Point, Run
+    from bezoar.report.groups import Group, Point
+    from bezoar.report.runs import Run
 
 Role = Literal["victim", "control", "cleaned", "trained"]
 """``control``: what no stage of a run with victims has poisoned; ``trained``: any stage of a run without victims."""
