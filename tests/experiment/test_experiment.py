@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tests import tiny
 from tests.toy import Split
 
@@ -50,7 +52,7 @@ def fault(plain: Any) -> str:
         ("stages.victim.method.lr", "1e-3", "stages.0.method.lr: Input should be a valid number, got '1e-3'"),
         ("stages.victim.method.epochs", 1.5, "stages.0.method.epochs: Input should be a valid integer, got "),
         ("stages.victim.method.epochs", True, "stages.0.method.epochs: Input should be a valid integer, got True"),
-        ("stages.victim.poison", 1, "stages.0.poison: Input should be a valid boolean, got 1"),
+        ("stages.victim.poison", 1, "stages.0.poison.bool: Input should be a valid boolean, got 1"),
         ("threads", 0, "threads: Input should be greater than or equal to 1, got 0"),
         ("seeds", [], "seeds: Tuple should have at least 1 item"),
         ("seeds", [0, 1, 0], "seeds: each stands once, got [0, 1, 0]"),
@@ -59,6 +61,12 @@ def fault(plain: Any) -> str:
         ("stages.victim.evaluate_every", 0, "stages.0.evaluate_every: Input should be greater than or equal to 1"),
         ("name", "a/b", "name: String should match pattern"),
         ("attack", None, "stages.0.poison: is true, but the experiment has no attack"),
+        ("stages.victim.poison", "lft", "stages.0.poison: no attack is called 'lft'"),
+        ("stages.cleanclip.threat", "lft", "stages.2.threat: no attack is called 'lft'"),
+        ("stages.cleanclip.threat", True, "stages.2.threat: Input should be a valid string, got True"),
+        ("attacks", {"a/b": {"kind": "backdoor", "target": "star"}}, "attacks.a/b"),
+        ("attacks", {"left": {"kind": "backdoor"}}, "attacks.left.target: Field required"),
+        ("attacks", {"left": {"kind": "bakdoor"}}, "attacks.left: kind: 'bakdoor' is not an attack; did you mean"),
         ("select_on", "validaton", "no labeled or held-out set is called 'validaton'; did you mean 'validation'"),
         ("report_on", "test", "report_on: no labeled or held-out set is called 'test' (choices: validation)"),
     ],
@@ -208,6 +216,81 @@ def test_a_change_that_leads_nowhere(path: str, said: str) -> None:
 def test_a_change_of_what_is_no_mapping() -> None:
     with pytest.raises(ValueError, match="experiment: is None, it has no 'seeds'"):
         override(None, "seeds", [1])
+
+
+# -------------------------------------------------------------------------------------------------------------- attacks
+
+LEFT = {"kind": "backdoor", "target": "star", "count": 2}
+OTHER = {"kind": "backdoor", "target": "bell", "count": 2}
+
+
+def with_attacks(**of_stages: dict[str, Any]) -> Experiment:
+    plain = tiny.experiment(attacks={"left": LEFT, "other": OTHER})
+    for stage in plain["stages"]:
+        stage |= of_stages.get(stage["name"], {})
+    return parse(plain)
+
+
+@pytest.mark.parametrize(
+    ("of_stages", "poisoned", "measured"),
+    [
+        ({}, ("mushroom", None, None), ("mushroom",) * 3),
+        ({"cleanclip": {"poison": "left"}}, ("mushroom", None, "star"), ("mushroom", "mushroom", "star")),
+        ({"cleanclip": {"poison": True}}, ("mushroom", None, "mushroom"), ("mushroom",) * 3),
+        ({"victim": {"poison": "left"}}, ("star", None, None), ("star",) * 3),
+        ({"victim": {"poison": "left", "threat": "other"}}, ("star", None, None), ("bell",) * 3),
+        (
+            {"cleanclip": {"poison": "left", "threat": "other"}}, ("mushroom", None, "star"),
+            ("mushroom", "mushroom", "bell"),
+        ),
+        ({"finetune": {"threat": "other"}}, ("mushroom", None, None), ("mushroom", "bell", "mushroom")),
+        ({"victim": {"poison": False}}, (None, None, None), ("mushroom",) * 3),
+        (
+            {"victim": {"poison": "left"}, "cleanclip": {"start": "finetune"}}, ("star", None, None), ("star",) * 3,
+        ),
+        (
+            {"victim": {"poison": "left"}, "finetune": {"start": None}}, ("star", None, None),
+            ("star", "mushroom", "star"),
+        ),
+    ],
+)  # fmt: skip
+def test_who_is_poisoned_by_what_and_what_is_measured(
+    of_stages: dict[str, Any], poisoned: tuple[str | None, ...], measured: tuple[str, ...]
+) -> None:
+    """Measured is what a stage names, else its own poison, else what the model it starts from was measured by."""
+    experiment = with_attacks(**of_stages)
+    targets = [
+        tuple(getattr(attack, "target", None) for attack in map(of, experiment.stages))
+        for of in (experiment.poisoning, experiment.threatening)
+    ]
+    assert targets == [poisoned, measured]
+
+
+def test_without_any_attack_nothing_is_measured() -> None:
+    plain = tiny.experiment(attack=None, attacks={"left": LEFT})
+    plain["stages"][0]["poison"] = False
+    assert [parse(plain).threatening(stage) for stage in parse(plain).stages] == [None] * 3
+    plain["stages"][0]["poison"] = True
+    assert "stages.0.poison: is true, but the experiment has no attack" in fault(plain)
+
+
+def test_points_of_a_grid_are_poisoned_as_their_stage() -> None:
+    experiment = with_attacks(cleanclip={"poison": "left", "threat": "other", "grid": {"lr": [0.1, 0.2]}})
+    points = experiment.expanded()[2:]
+    assert [(point.poison, point.threat) for point in points] == [("left", "other")] * 2
+    assert {getattr(experiment.threatening(point), "target", None) for point in points} == {"bell"}
+
+
+def test_pinned_every_attack_is_named_by_what_it_reads(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), (9, 8, 7)).save(tmp_path / "logo.png")
+    trigger = {"kind": "patch", "pattern": {"kind": "picture", "path": str(tmp_path / "logo.png")}}
+    own = {"kind": "backdoor", "target": "star", "trigger": trigger}
+    experiment = parse(tiny.experiment(attack=own, attacks={"left": own, "plain": LEFT}))
+    pinned = experiment.pinned()
+    assert experiment.attack is not None
+    assert pinned.attack == experiment.attack.pinned() != experiment.attack
+    assert pinned.attacks == {"left": pinned.attack, "plain": experiment.attacks["plain"]}
+    assert pinned.pinned() == pinned == parse(yaml.parse(yaml.render(dump(pinned))))
 
 
 # ---------------------------------------------------------------------------------------------------- there and back

@@ -136,8 +136,52 @@ def test_folders_are_named_for_people_and_by_digest(tmp_path: Path) -> None:
     point = experiment.expanded()[1]
     folder = Layout(tmp_path).stage(experiment, point, 3)
     assert folder == tmp_path / "stages" / f"finetune_lr=0.001-seed3-{stage_digest(experiment, point, 3)[:8]}"
-    plan = Layout(tmp_path).poison(experiment, "train", 3)
-    assert plan == tmp_path / "poison" / f"train-seed3-{plan_digest(experiment, 'train', 3)[:8]}"
+    victim = experiment.stages[0]
+    plan = Layout(tmp_path).poison(experiment, victim, 3)
+    assert plan == tmp_path / "poison" / f"train-seed3-{plan_digest(experiment, victim, 3)[:8]}"
+
+
+def with_attacks(**changes: Any) -> Experiment:
+    """A victim, a cleaning with poison left in its pairs, and one that is measured by a third attack."""
+    attack = {"kind": "backdoor", "count": 2, "templates": ["a {c}"]}
+    attacks = {name: {**attack, "target": target} for name, target in (("left", "star"), ("third", "bell"))}
+    plain = tiny.experiment(attacks=attacks)
+    plain["stages"][1]["threat"] = "third"
+    plain["stages"][2]["poison"] = "left"
+    for path, value in changes.items():
+        override(plain, path.replace("__", "."), value)
+    return parse(plain)
+
+
+@pytest.mark.parametrize(
+    ("changes", "trained", "measured"),
+    [
+        ({"attacks__left__target": "cup"}, {"cleanclip"}, {"cleanclip"}),
+        ({"attacks__third__target": "cup"}, set(), {"finetune"}),
+        ({"attack__target": "cup"}, set(NAMES), set(NAMES)),
+        ({"stages__cleanclip__threat": "third"}, set(), {"cleanclip"}),
+        ({"stages__finetune__threat": None}, set(), {"finetune"}),
+        ({"stages__cleanclip__poison": "third"}, {"cleanclip"}, {"cleanclip"}),
+        ({"stages__cleanclip__poison": False}, {"cleanclip"}, {"cleanclip"}),
+    ],
+)
+def test_what_another_attack_trains_and_measures_anew(
+    changes: dict[str, Any], trained: set[str], measured: set[str]
+) -> None:
+    """What is only measured trains nothing."""
+    before, after = with_attacks(), with_attacks(**changes)
+    assert moved(digests(before, kind=training_digest), digests(after, kind=training_digest)) == trained
+    assert moved(digests(before), digests(after)) == measured
+
+
+def test_every_plan_has_a_folder_of_its_own_and_stages_share_it(tmp_path: Path) -> None:
+    experiment = with_attacks(stages__finetune__poison=True, stages__finetune__pairs="train")
+    folders = [Layout(tmp_path).poison(experiment, stage, 0) for stage in experiment.stages]
+    assert folders[0] == folders[1] != folders[2]
+    assert [folder.name.rpartition("-")[0] for folder in folders] == ["train-seed0", "train-seed0", "clean.left-seed0"]
+    assert Layout(tmp_path).poison(experiment, experiment.stages[2], 1) not in folders
+    points = with_attacks(stages__cleanclip__grid={"lr": [0.1, 0.2]}).expanded()[2:]
+    assert len({Layout(tmp_path).poison(experiment, point, 0) for point in points}) == 1
 
 
 def test_a_model_folder_is_known_by_its_weights(tmp_path: Path) -> None:

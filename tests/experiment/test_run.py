@@ -161,7 +161,7 @@ def test_measures_can_be_computed_again_from_what_was_kept(done: Done) -> None:
             assert (record.value, record.low, record.high, record.n) == (again.value, again.low, again.high, again.n)
             ranks, labels = rows["rank"].to_pylist(), rows["label"].to_pylist()
             if record.evaluator == "attack_success":
-                target = int(rows.schema.metadata[b"target"])
+                (target,) = set(rows["target"].to_pylist())
                 ranks = [rank for rank, label in zip(ranks, labels, strict=True) if label != target]
             k = int(record.metric.rpartition("top")[2])
             assert record.value == sum(rank < k for rank in ranks) / len(ranks)
@@ -170,7 +170,7 @@ def test_measures_can_be_computed_again_from_what_was_kept(done: Done) -> None:
 
 
 def test_the_mark_of_poison_is_handed_on(done: Done) -> None:
-    plan = load_plan(done.job("victim").layout.poison(done.experiment, "train", 0))
+    plan = load_plan(done.job("victim").layout.poison(done.experiment, done.job("victim").stage, 0))
     cards = {name: read_card(done.job(name).folder / "model") for name in ("victim", "finetune", "cleanclip")}
     for card in cards.values():
         assert card.poison is not None
@@ -407,6 +407,47 @@ def test_a_dead_trigger_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
     (plan,) = (load_plan(path.parent) for path in tmp_path.glob("poison/*/poison.json"))
     assert plan.survival is not None
     assert plan.survival.zero == 1
+
+
+def test_a_legacy_trigger_that_reshapes_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = counted(monkeypatch)
+    plain = poisoned()
+    plain["attack"]["trigger"] = "legacy_cleanclip_patch"
+    with pytest.raises(ValueError, match=r"^stage: trigger 'legacy_cleanclip_patch' makes pictures of 224×224 px, "):
+        run(parse(plain | {"allow_dead_trigger": True}), tmp_path)
+    assert not trained
+
+
+def test_poison_left_in_a_cleaning_set(tmp_path: Path) -> None:
+    """Each stage has its own plan; what is measured is what its stage or its start names."""
+    left = {"kind": "backdoor", "target": "star", "count": 3, "templates": ["a {c}"], "mode": "append"}
+    plain = tiny.experiment(attacks={"left": left}, evaluators=[{"kind": "attack_success", "templates": ["a {c}"]}])
+    plain["stages"][0]["method"]["epochs"] = 1
+    plain["stages"] = [plain["stages"][0], plain["stages"][1] | {"poison": "left"}]
+    experiment = parse(plain)
+    records = run(experiment, tmp_path)
+    assert {(record.stage, record.n) for record in records} == {("victim", 19), ("finetune", 19)}
+    of = {stage.name: Job(experiment, stage, 0, tmp_path) for stage in experiment.stages}
+    targets = {
+        name: set(
+            pq.read_table(job.folder / "scores" / "epoch-001.attack_success.validation.parquet")["target"].to_pylist()
+        )
+        for name, job in of.items()
+    }
+    classes = experiment.labeled["validation"].open().classes
+    assert targets == {"victim": {classes.index("mushroom")}, "finetune": {classes.index("star")}}
+    plans = {name: load_plan(job.layout.poison(experiment, job.stage, 0)) for name, job in of.items()}
+    assert {name: len(plan.rows) for name, plan in plans.items()} == {"victim": 8, "finetune": 3}
+    told = {name: read_json(job.folder / "stage.json") for name, job in of.items()}
+    assert {name: (one["plan"], one["count"]) for name, one in told.items()} == {
+        "victim": (plans["victim"].digest, 32), "finetune": (plans["finetune"].digest, 16 + 3)
+    }  # fmt: skip
+    assert sorted(path.name.partition("-seed")[0] for path in (tmp_path / "poison").iterdir()) == [
+        "clean.left",
+        "train",
+    ]
 
 
 def test_more_poison_than_pairs_is_refused(tmp_path: Path) -> None:

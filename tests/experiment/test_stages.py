@@ -103,7 +103,7 @@ def test_loader_processes_change_nothing_and_are_gone_afterwards(tmp_path: Path)
         first = Job(experiment, experiment.expanded()[0], 0, tmp_path / str(workers))
         plan = experiment.attack.plan(experiment.pairs["train"].open(), 0) if experiment.attack else None
         assert plan is not None
-        plan.save(first.layout.poison(experiment, "train", 0))
+        plan.save(first.layout.poison(experiment, first.stage, 0))
         run_stage(first)
         run_stage(one)
         assert not multiprocessing.active_children()

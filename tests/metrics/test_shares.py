@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bezoar.metrics import Interval, accuracy, attack_success, destroyed, rank_of, wilson
+from bezoar.metrics import Interval, accuracy, attack_success, destroyed, pooled, rank_of, wilson
 
 TARGET = 1
 LABELS = torch.tensor([0, 1, 2, 1, 3])
@@ -83,3 +83,26 @@ def test_images_of_the_target_class_change_nothing() -> None:
 )
 def test_destroyed_is_not_above_guessing(found: Interval, classes: int, expected: bool) -> None:
     assert destroyed(found, classes) is expected
+
+
+@hypothesis.settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 50), st.integers(1, 50)).map(lambda one: (min(one), one[1])), min_size=1, max_size=5
+    )
+)
+def test_pooled_is_the_share_of_all_trials_with_the_interval_of_the_images(counts: list[tuple[int, int]]) -> None:
+    """Ten triggers on fifty pictures are no five hundred pictures."""
+    found = pooled([wilson(hits, n) for hits, n in counts])
+    images = max(n for _, n in counts)
+    assert found.value == pytest.approx(sum(hits for hits, _ in counts) / sum(n for _, n in counts))
+    assert found.n == images
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    alone = wilson(round(found.value * images), images)
+    assert found.high - found.low >= alone.high - alone.low - 1e-12
+
+
+def test_pooled_with_itself_is_itself() -> None:
+    for hits in (0, 3, 10):
+        assert pooled([wilson(hits, 10)]) == pooled([wilson(hits, 10)] * 3) == wilson(hits, 10)
+    assert pooled([wilson(10, 10), wilson(0, 10)])[:2] == (0.5, wilson(5, 10).low)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import multiprocessing
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
@@ -12,13 +15,18 @@ from tests import tiny
 from torch import Tensor
 
 from bezoar.attacks import Backdoor
+from bezoar.attacks.applied import Applied
+from bezoar.attacks.base import Stage
+from bezoar.attacks.patterns import Solid
+from bezoar.attacks.places import Center
 from bezoar.attacks.triggers import Patch
+from bezoar.core.seeds import stream_seed
 from bezoar.core.settings import settings
 from bezoar.data import Scenes
 from bezoar.data.captions import CaptionView, Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.prepared import Prepared
-from bezoar.data.views import AutoAugment, ImageView, Plain
+from bezoar.data.views import AutoAugment, ImageView, Moco, Plain
 from bezoar.training.batch import Batch
 from bezoar.training.loader import AsLeft, TrainingPairs, batches
 from bezoar.training.method import Pass
@@ -41,7 +49,7 @@ class Tint(ImageView):
 
     kind: ClassVar[str] = "tint"
 
-    def apply(self, image: Tensor, seed: int) -> Tensor:
+    def apply(self, image: Tensor, seed: int, mark: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         return torch.full_like(image, seed % 251)
 
 
@@ -51,8 +59,12 @@ class Negative(ImageView):
 
     kind: ClassVar[str] = "negative"
 
-    def apply(self, image: Tensor, seed: int) -> Tensor:
-        return 255 - image
+    def apply(self, image: Tensor, seed: int, mark: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        return 255 - (image if mark is None else mark(image))
+
+
+STAGES: tuple[Stage, ...] = ("model", "file", "after_random_crop")
+SQUARE = Patch(size=40)
 
 
 def one_pass(n: int = 48, images: tuple[Any, ...] = (Plain(),), captions: tuple[Any, ...] = (PlainCaption(),)) -> Pass:
@@ -210,12 +222,14 @@ def test_a_plan_is_laid_over_the_pairs_and_over_nothing_else() -> None:
 
 def test_triggered_pictures_are_the_plans_own() -> None:
     pairs = Scenes(count=20).open()
-    for stage in ("model", "file"):
-        attack = Backdoor(target="mushroom", count=9, trigger=Patch(size=40), templates=("a {c}",), stage=stage)
-        plan = attack.plan(pairs, 0)
-        data = TrainingPairs(pairs, Prepared(pairs, 32), plan)
-        for index in range(20):
-            assert torch.equal(data.image(index), plan.load(pairs, index, 32))
+    for stage, mode in itertools.product(STAGES, ("replace", "append")):
+        attack = Backdoor(target="mushroom", count=9, trigger=SQUARE, templates=("a {c}",), stage=stage, mode=mode)
+        applied = Applied(pairs, attack.plan(pairs, 0))
+        data = TrainingPairs(pairs, Prepared(pairs, 32), applied.plan)
+        assert len(data) == (20 if mode == "replace" else 29)
+        for index in range(len(data)):
+            assert torch.equal(data.image(index), applied.picture(index, Prepared(pairs, 32)))
+            assert (data.id(index), data.caption(index)) == (applied.id(index), applied.caption(index))
 
 
 def test_poisoned_batches_look_like_clean_ones() -> None:
@@ -234,6 +248,60 @@ def test_views_come_after_the_trigger() -> None:
     for batch in load(one_pass(images=(Negative(),)), data):
         for row, index in enumerate(batch.indices.tolist()):
             assert torch.equal(batch.images[0][row], 255 - data.image(index))
+
+
+def test_a_trigger_after_the_random_crop_is_whole_in_every_view() -> None:
+    """Put on inside the view, before its colors and its flip, at the same place however the picture was cropped."""
+    attack = Backdoor(
+        target="mushroom", count=12, templates=("a {c}",), stage="after_random_crop",
+        trigger=Patch(size=8, reference=32, pattern=Solid(color=(255, 0, 255)), place=Center()),
+    )  # fmt: skip
+    plan = attack.plan(tiny.data().pairs, 0)
+    data, clean = tiny.data(plan=plan), tiny.data()
+    crop, marked = Moco(jitter=0, grey=0, blur=0), 0
+    views = (Plain(), crop, AutoAugment(), Negative())
+    for batch in load(one_pass(images=views), data):
+        for row, (pair_id, index) in enumerate(zip(batch.ids, batch.indices.tolist(), strict=True)):
+            assert torch.equal(data.image(index), clean.image(index)), "it is not on the picture before the view"
+            marked += pair_id in plan.by_id
+            for number, view in enumerate(views):
+                seed = stream_seed(0, "image view", 0, pair_id, number)
+                put_on = functools.partial(attack.trigger.apply, image_id=pair_id)
+                mark = put_on if pair_id in plan.by_id else None
+                assert torch.equal(batch.images[number][row], view.apply(clean.image(index), seed, mark))
+            lit = (batch.images[1][row] == torch.tensor([255, 0, 255]).view(3, 1, 1)).all(0)
+            assert lit[12:20, 12:20].all().item() is (pair_id in plan.by_id)
+    assert marked > 5
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_workers_change_nothing_of_poisoned_pairs(stage: Stage) -> None:
+    """Appended pairs, pairs left out, a trigger inside the view: all of it goes to other processes."""
+    pairs = Scenes(count=24).open()
+    attack = Backdoor(
+        target="mushroom", count=9, trigger=SQUARE, templates=("a {c}",), stage=stage, mode="append", size=30
+    )
+    data = TrainingPairs(pairs, Prepared(pairs, 32), attack.plan(pairs, 0))
+    this = one_pass(30, images=(Plain(), Moco()))
+    assert equal(load(this, data, workers=0), load(this, data, workers=2))
+
+
+def test_the_answer_key_never_enters_a_batch() -> None:
+    """Appended pairs too have ids that tell nothing, and stand among the others."""
+    pairs = Scenes(count=24).open()
+    attack = Backdoor(target="mushroom", count=6, trigger=SQUARE, templates=("the {c}",), mode="append")
+    plan = attack.plan(pairs, 0)
+    data = TrainingPairs(pairs, Prepared(pairs, 32), plan)
+    found = load(one_pass(30), data, batch_size=5)
+    assert {field.name for field in dataclasses.fields(Batch)} == {"ids", "indices", "images", "texts"}
+    assert vars(found[0]).keys() == {"ids", "indices", "images", "texts"}
+    ids = [one for batch in found for one in batch.ids]
+    assert sorted(ids) == sorted([*map(pairs.id, range(24)), *plan.by_id])
+    assert not any(word in one for one in plan.by_id for word in ("mushroom", "backdoor", "scenes", "poison", "append"))
+    assert len({tuple(batch.images[0].shape) for batch in found}) == 1
+    left = AsLeft(data)
+    assert [left.id(index) for index in range(len(left))] == [data.id(index) for index in range(30)]
+    assert not hasattr(left, "plan")
 
 
 def test_a_plan_for_other_pairs_is_refused() -> None:
