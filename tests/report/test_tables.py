@@ -8,7 +8,18 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, Measured, N, add_records, add_stage, make_run, seeded
+from tests.report.handmade import (
+    CLEANINGS,
+    TRAINED,
+    WHOLE,
+    Measured,
+    N,
+    add_records,
+    add_stage,
+    make_run,
+    many_attacks,
+    seeded,
+)
 
 from bezoar.core.records import read_records
 from bezoar.metrics import wilson
@@ -177,6 +188,20 @@ def test_a_mean_is_over_all_seeds_or_there_is_none(tmp_path: Path) -> None:
     del clean["victim", 1, 1], clean["victim", 1, 2]
     finetune = [row for row in rows_of(tmp_path / "b", clean, seeds=[0, 1]) if row.group == "finetune"]
     assert [row.change is None for row in finetune] == [True, False, True]
+
+
+def test_a_cleaned_model_says_so_where_another_attack_is_measured(tmp_path: Path) -> None:
+    more = [
+        {**CLEANINGS[0], "name": name, "start": "patch", "poison": poison}
+        for name, poison in (("again", "sine"), ("leaky", "patch"))
+    ]
+    measured = {(name, 0, 2): WHOLE["finetune", 0, 2] for name in ("patch", "again", "leaky")}
+    run = read_run(many_attacks(tmp_path, measured, more=more))
+    assert [(row.group, row.role, row.victim, row.notes) for row in table(run)] == [
+        ("patch", "victim", None, ()),
+        ("again", "cleaned", "patch", ("under attack sine",)),
+        ("leaky", "cleaned", "patch", ()),
+    ]
 
 
 def test_retrieval_is_told_with_the_set_it_was_measured_on(tmp_path: Path) -> None:

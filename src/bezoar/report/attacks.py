@@ -67,6 +67,12 @@ def several(run: Run) -> tuple[AttackRow, ...]:
     return found if len(found) > 1 else ()
 
 
+def others(rows: Sequence[Row], beside: Sequence[AttackRow]) -> list[Row]:
+    """Rows of a result without the attacked models where those are many and their own table tells all of them."""
+    apart = len(beside) > MANY and not any(row.recall for row in rows)
+    return [row for row in rows if row.role != "victim"] if apart else list(rows)
+
+
 def rule(run: Run) -> str:
     """When an attack is said to take."""
     guess = f", 1 in {run.classes}" if run.classes else ""

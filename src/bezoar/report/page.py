@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bezoar.core.files import write_text
 from bezoar.report import text
 from bezoar.report.attack_table import attack_grid
-from bezoar.report.attacks import rule, several
+from bezoar.report.attacks import others, rule, several
 from bezoar.report.comparing import compared
 from bezoar.report.fields import check, differences, of_row
 from bezoar.report.grid import recalls
@@ -53,13 +53,13 @@ def write(*folders: Path, out: Path | None = None, by: Sequence[str] = ()) -> Pa
 
 
 def summary(folder: Path) -> str:
-    """The result of run ``folder`` for a terminal: its attacks, if several, its other models, then what they say."""
+    """The result of run ``folder`` for a terminal: its attacks, if several, its models, then what they say."""
     run = read_run(folder)
     rows = table(run)
     beside = several(run)
     told = [*sentences(run, rows), *((rule(run),) if beside else ())]
     parts = [as_columns(attack_grid(beside, short=True))] if beside else []
-    rest = [row for row in rows if row.role != "victim"] if beside else rows
+    rest = others(rows, beside)
     parts += [aligned(rest)] if rest else []
     return "\n\n".join([*parts, "\n".join(f"- {plain(sentence)}" for sentence in told)])
 

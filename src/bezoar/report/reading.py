@@ -13,6 +13,9 @@ from bezoar.report.groups import group_of
 from bezoar.report.plans import by_age, mapping, read_plans
 from bezoar.report.runs import DataSet, Run
 
+Heads = dict[tuple[str, int], tuple[Path, dict[str, Any]]]
+"""Folder and ``stage.json`` of finished stages, by name and seed."""
+
 
 def read_run(folder: Path) -> Run:
     """The run in ``folder``; raises ``ValueError`` when it is no run folder, or a file in it is damaged."""
@@ -30,7 +33,7 @@ def read_run(folder: Path) -> Run:
         plans=read_plans(folder, experiment),
         stages={key: head for key, (_, head) in heads.items()},
         classes=_classes([at for at, _ in heads.values()], str(experiment.get("report_on", "test"))),
-        untouched=dict(_untouched(heads, str(experiment.get("report_on", "test")))),
+        untouched=dict(_untouched(_poisoned(heads, experiment), str(experiment.get("report_on", "test")))),
         data=tuple(_data(folder / "data.json")),
     )
 
@@ -69,7 +72,7 @@ def _steps(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _heads(folder: Path, experiment: Mapping[str, Any]) -> dict[tuple[str, int], tuple[Path, dict[str, Any]]]:
+def _heads(folder: Path, experiment: Mapping[str, Any]) -> Heads:
     """Folder and ``stage.json`` of finished stages; those that other settings left here before are passed over."""
     groups = map(group_of, experiment["stages"])
     wanted = {name: {**group.method, **at} for group in groups for name, at in group.points.items()}
@@ -115,9 +118,13 @@ def _data(path: Path) -> Iterable[DataSet]:
                 raise ValueError(f"{path}: {kind}.{name} is not what a source held") from None
 
 
-def _untouched(
-    heads: Mapping[tuple[str, int], tuple[Path, Mapping[str, Any]]], data: str
-) -> Iterator[tuple[tuple[str, int], Interval]]:
+def _poisoned(heads: Heads, experiment: Mapping[str, Any]) -> Heads:
+    """Those of stages that are trained on poison."""
+    names = {name for group in map(group_of, experiment["stages"]) if group.poison for name in group.points}
+    return {key: head for key, head in heads.items() if key[0] in names}
+
+
+def _untouched(heads: Heads, data: str) -> Iterator[tuple[tuple[str, int], Interval]]:
     """Of finished stages that keep their scores, how often their last model takes untouched pictures for the target."""
     import pyarrow as pa
     import pyarrow.parquet as pq

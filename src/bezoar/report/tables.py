@@ -160,6 +160,7 @@ def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterab
         if point is None or not (accuracy or any("recall_top" in name for name in found)):
             continue
         before = _last_accuracy(run, victim, point.seed) if victim and victim is not group else None
+        other = run.threat_of(group) if victim and run.threat_of(group) != run.threat_of(victim) else None
         broken = run.classes and accuracy and destroyed(accuracy, run.classes)
         rows.append(
             Row(
@@ -175,7 +176,9 @@ def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterab
                 accuracy=accuracy,
                 asr=asr if accuracy else None,
                 change=100 * (accuracy.value - before.value) if before and accuracy else None,
-                notes=(DESTROYED,) * bool(broken) + (ALONE,) * bool(asr and not accuracy),
+                notes=(DESTROYED,) * bool(broken)
+                + (ALONE,) * bool(asr and not accuracy)
+                + ((f"under attack {other or 'of the experiment'}",) if other is not None and asr else ()),
                 chosen=point in set(chosen),
                 more=found,
             )

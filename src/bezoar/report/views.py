@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bezoar.core.yaml import render as to_yaml
 from bezoar.report.attack_table import attack_grid
-from bezoar.report.attacks import MANY, rule, several
+from bezoar.report.attacks import others, rule, several
 from bezoar.report.dose import Dose, doses
 from bezoar.report.dose import draw as draw_dose
 from bezoar.report.facets import Facets, facets
@@ -112,7 +112,6 @@ def view(run: Run, prefix: str, by: Sequence[str], thin: Thin) -> View:
     rows = table(run)
     plot = draw([run], thin.epochs)
     beside = several(run)
-    apart = len(beside) > MANY and not any(row.recall for row in rows)
     curves = {
         name: losses(run, group, f"{prefix}losses{number}", thin.bins) if thin.bins else None
         for number, (name, group) in enumerate(run.groups.items())
@@ -121,7 +120,7 @@ def view(run: Run, prefix: str, by: Sequence[str], thin: Thin) -> View:
         run=run,
         prefix=prefix,
         rows=rows,
-        shown=[row for row in rows if row.role != "victim"] if apart else rows,
+        shown=others(rows, beside),
         story=story(run, rows),
         rules=rules(run, rows),
         last=last_epochs(run)[: thin.rows],
