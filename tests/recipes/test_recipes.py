@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from bezoar import recipes
 from bezoar.attacks import Backdoor
@@ -20,10 +15,8 @@ from bezoar.attacks.triggers import Patch
 from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.core import yaml
 from bezoar.core.settings import dump
-from bezoar.experiment.experiment import override, parse
-from bezoar.experiment.run import check, run
-from bezoar.experiment.stages import Job
-from bezoar.models.checkpoint import read_card
+from bezoar.experiment.experiment import parse
+from bezoar.experiment.run import check
 from bezoar.pretraining import ClipPretraining
 
 
@@ -51,7 +44,9 @@ def test_those_on_scenes_can_be_run(name: str) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("name", "size"), [("cifar10", 32), ("tiny-imagenet", 64), ("flickr8k", 64)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("cifar10", 32), ("cifar10-attacks", 32), ("tiny-imagenet", 64), ("flickr8k", 64)]
+)
 def test_those_on_real_images_can_be_run_where_the_images_are(name: str, size: int) -> None:
     if "BEZOAR_DATA" not in os.environ:
         pytest.skip("BEZOAR_DATA is not set: no real images")
@@ -76,23 +71,29 @@ def test_each_says_its_command_and_its_cost(name: str) -> None:
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_poison_and_cleaning_keep_apart(name: str) -> None:
-    """Only the victim is poisoned, and cleaning has pairs of its own: another split, or a part without the poison."""
+    """Cleaning has pairs of its own, another split or a part without the poison; a control is never poisoned."""
     experiment = parse(recipes.read(name))
     for stage in experiment.stages:
-        assert stage.poison == (stage.name == "victim")
         if stage.start:
             clean = dump(experiment.pairs[stage.pairs])
             assert clean.get("split") == "clean" or clean["kind"] == "part"
+            assert not stage.poison or name == "leftover-poison"
+        else:
+            assert bool(stage.poison) == (stage.name != "control")
 
 
-@pytest.mark.parametrize("name", ["cifar10", "tiny-imagenet"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar10-attacks", "tiny-imagenet"])
 def test_template_captions_are_said_to_be_what_they_are(name: str) -> None:
     experiment = parse(recipes.read(name))
     for source in experiment.pairs.values():
         assert any("closed-set supervision" in note for note in source.notes())
 
 
-@pytest.mark.parametrize("name", ["cifar10", "tiny-imagenet", "cleanclip-cc3m"])
+IN_TWO = tuple(name for name in recipes.names() if re.search("cifar10/|imagenet/", recipes.text(name)))
+"""Those whose labeled pictures are cut in two."""
+
+
+@pytest.mark.parametrize("name", IN_TWO)
 def test_validation_and_test_are_parts_of_one_shuffle(name: str) -> None:
     labeled = {key: dump(source) for key, source in parse(recipes.read(name)).labeled.items()}
     assert labeled["validation"]["of"] == labeled["test"]["of"]
@@ -115,45 +116,6 @@ def test_the_paper_scale_recipe_has_the_published_settings() -> None:
     assert (experiment.attack.count, experiment.attack.target) == (1500, "banana")
     assert experiment.attack.trigger == Patch(size=16, reference=224, pattern=Noise(), place=Random())
     assert dump(experiment.pairs["clean"])["stop"] == 100_000
-
-
-@pytest.mark.slow
-def test_the_paper_scale_recipe_runs_on_64_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real towers, resolution, losses and views, for one step of pre-training and cleaning."""
-    paint(tmp_path / "cc3m", 64, "train.csv", ("image", "caption"), lambda n: f"a picture of thing {n}")
-    paint(tmp_path / "imagenet" / "validation", 8, "labels.csv", ("image", "label"), lambda n: str(n % 4))
-    monkeypatch.setenv("BEZOAR_DATA", str(tmp_path))
-    data = recipes.read("cleanclip-cc3m")
-    changes: dict[str, Any] = {
-        "workers": 0,
-        "pairs.clean.stop": 32,
-        "attack.count": 4,
-        "labeled.validation.stop": 4,
-        "labeled.test.start": 4,
-        "labeled.test.of.classes": ["tench", "goldfish", "banana", "ship"],
-        "labeled.test.of.templates": "plain",
-    }
-    assert data["stages"].pop()["name"] == "finetune", "CleanCLIP's step with fewer terms"
-    for name in ("victim", "cleanclip"):
-        changes |= {f"stages.{name}.method.batch_size": 8, f"stages.{name}.method.steps": 1}
-    for path, value in changes.items():
-        override(data, path, value)
-    experiment = parse(data)
-    records = run(experiment, tmp_path / "out")
-    found = {(record.stage, record.data, record.metric) for record in records}
-    assert {(name, "test", "asr_top1") for name in ("victim", "cleanclip")} <= found
-    assert read_card(Job(experiment, experiment.stages[1], 0, tmp_path / "out").folder / "model").image_size == 224
-
-
-def paint(folder: Path, count: int, table: str, names: tuple[str, str], say: Callable[[int], str]) -> None:
-    """A table with pictures beside it, in CleanCLIP's layout: an unnamed index column first."""
-    (folder / "images").mkdir(parents=True)
-    rows = [f",{names[0]},{names[1]}"]
-    for number in range(count):
-        pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), np.uint8)
-        Image.fromarray(pixels).resize((320, 240)).save(folder / "images" / f"{number}.png")
-        rows.append(f"{number},images/{number}.png,{say(number)}")
-    (folder / table).write_text("\n".join(rows) + "\n")
 
 
 def test_an_unknown_name() -> None:
