@@ -403,7 +403,7 @@ def test_a_page_of_many_attacks(tmp_path: Path) -> None:
     reader = Reader(text)
     words = reader.text.replace("\u00a0", " ")
     assert {"attacks", "result", "poison"} <= set(reader.attributes("id"))
-    assert "1 of 7 attacks take: “a7”." in words
+    assert "1 of 7 attacks takes: “a7”." in words
     assert "6 of 7 attacks do not take: “a1”, “a2”" in words
     assert "An attack takes where the lower end of its success" in words
     assert "By poisoned pairs 7 attacks that differ in nothing else" in words

@@ -73,9 +73,9 @@ def test_many_attacks_are_told_together(tmp_path: Path) -> None:
     assert found == [
         "3 of 6 attacks take: “a1”, “a2”, and “a6”. Of these “a2” (99.0 %) has the highest success, “a6” (40.0 %) the "
         "lowest.",
-        "1 of 6 attacks take for 1 of 2 seeds: “a3”.",
-        "1 of 6 attacks do not take: “a4”.",
-        "1 of 6 attacks say nothing, for their models are destroyed: “a5”.",
+        "1 of 6 attacks takes for 1 of 2 seeds: “a3”.",
+        "1 of 6 attacks does not take: “a4”.",
+        "1 of 6 attacks says nothing, for its model is destroyed: “a5”.",
     ]
 
 

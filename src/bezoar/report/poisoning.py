@@ -20,6 +20,15 @@ _ORDER = {TAKES: 0, NOT: 2, DESTROYED: 3, UNKNOWN: 4, UNMEASURED: 5}
 """Of verdicts; those in which seeds differ stand after the first."""
 
 
+_SAID = {
+    DESTROYED: ("says nothing, for its model is destroyed", "say nothing, for their models are destroyed"),
+    NOT: (NOT, "do not take"),
+    UNKNOWN: ("has no verdict", "have no verdict"),
+    UNMEASURED: ("was not measured", "were not measured"),
+}
+"""Verdicts of one attack and of several, where they read otherwise than they are called."""
+
+
 def poisoning(run: Run) -> Iterator[str]:
     """What the attacks do to the pairs of the stages that they poison."""
     if run.attacks and not any(group.poison for group in run.groups.values()):
@@ -49,12 +58,8 @@ def together(found: Sequence[AttackRow]) -> Iterator[str]:
         some = (
             f"{len(rows)} of {len(found)} attacks" if len(rows) < len(found) else f"All {len(found)} measured attacks"
         )
-        if verdict == DESTROYED:
-            yield f"{some} say nothing, for their models are destroyed: {_names(rows)}."
-        else:
-            plural = {NOT: "do not take", UNKNOWN: "have no verdict", UNMEASURED: "were not measured"}
-            does = plural.get(verdict, verdict.replace("takes", "take"))
-            yield f"{some} {does}: {_names(rows)}.{_ends(rows) if verdict == TAKES else ''}"
+        one, more = _SAID.get(verdict, (verdict, verdict.replace("takes", "take")))
+        yield f"{some} {one if len(rows) == 1 else more}: {_names(rows)}.{_ends(rows) if verdict == TAKES else ''}"
 
 
 def _names(rows: Sequence[AttackRow]) -> str:
