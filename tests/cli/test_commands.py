@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from tests import tiny
 from tests.cli.conftest import Bezoar
 
+from bezoar.attacks.applied import Applied
 from bezoar.attacks.plan import load_plan
 from bezoar.core import yaml
 from bezoar.core.records import read_records
+from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES
+from bezoar.data.images import to_tensor
 from bezoar.experiment.experiment import parse
 from bezoar.models.checkpoint import read_card
 
 PAIRS, CLEAN, VAL = "{kind: scenes, count: 32}", "{kind: scenes, split: clean, count: 16}", "{kind: scenes, count: 20}"
+ALL = "{kind: scenes, count: 64}"
 TRIGGER = "{kind: patch, size: 8, reference: 32}"
 PLAN = ("poison", "backdoor", "--target", "mushroom", "--pairs", PAIRS, "--image-size", 32)
 BRIEF = ("--epochs", 1, "--batch-size", 8, "--lr", 1e-3, "--warmup-steps", 2)
@@ -57,7 +63,11 @@ def test_poison_says_what_it_did(bezoar: Bezoar, home: Path) -> None:
     plan = load_plan(folder)
     lines = (home / "poison.txt").read_text().splitlines()
     assert lines[0] == f"8 of 32 pairs poisoned (25.000%), plan {plan.digest}"
-    assert lines[1] == "trigger that reaches a model of 32 px: mean 100.0%, least 100.0%, gone on 0.0% of 8 images"
+    assert re.fullmatch(
+        r"trigger that reaches a model of 32 px: mean 100\.0%, least 100\.0%, gone on 0\.0% of 8 images; "
+        r"PSNR \d+\.\d dB, SSIM 0\.\d{3}, L∞ \d+",
+        lines[1],
+    )
     assert lines[-1] == f"wrote {folder}"
 
 
@@ -78,8 +88,9 @@ def test_a_dry_run_of_poison_writes_nothing(bezoar: Bezoar, home: Path, tmp_path
     assert (found.code, found.err) == (0, "")
     assert found.out.endswith("nothing written (--dry-run)\n")
     told = json.loads(bezoar(*words, "--dry-run", "--json").out)
-    assert told.keys() == {"digest", "count", "total", "survival", "out"}
-    assert (told["count"], told["total"], told["out"]) == (1, 32, None)
+    assert told.keys() == {"digest", "count", "total", "roles", "survival", "out", "copy"}
+    assert (told["count"], told["total"], told["out"], told["copy"]) == (1, 32, None, None)
+    assert told["roles"] == {"backdoor": 1}
     assert not list(tmp_path.iterdir())
 
 
@@ -99,6 +110,86 @@ def test_poison_as_json_is_one_object(bezoar: Bezoar, tmp_path: Path) -> None:
     told = json.loads(bezoar(*words, "--json").out)
     assert told["digest"] == load_plan(tmp_path / "p").digest
     assert told["out"] == str(tmp_path / "p")
+
+
+SMALL = ("poison", "backdoor", "--target", "mushroom", "--count", 8, "--trigger", TRIGGER, "--pairs", PAIRS,
+         "--image-size", 32)  # fmt: skip
+
+
+def test_a_contact_sheet_and_a_copy_of_the_pairs(bezoar: Bezoar, tmp_path: Path) -> None:
+    """The copy holds what training on the plan sees, and nothing that tells who is poisoned."""
+    copy = tmp_path / "elsewhere"
+    found = bezoar(*SMALL, "--out", tmp_path / "p", "--preview", "--materialize", "csv", "--copy", copy)
+    assert found.code == 0, found.err
+    lines = found.out.splitlines()
+    assert lines[-2:] == [f"wrote {tmp_path / 'p'}", f"wrote the poisoned copy to {copy}"]
+    assert {path.name for path in (tmp_path / "p").iterdir()} >= {"preview.png", "preview.parquet", "copy-ids.parquet"}
+    plan = load_plan(tmp_path / "p")
+    (table,) = copy.glob("*.csv")
+    applied = Applied(PAIRS_SOURCES.parse_text(PAIRS).open(), plan)
+    opened = PAIRS_SOURCES.parse_text(str(table)).open()
+    captions = sorted(opened.caption(index) for index in range(len(opened)))
+    assert captions == sorted(applied.caption(index) for index in range(32))
+    expected = {applied.stored(index, 32).numpy().tobytes() for index in range(32)}
+    held = {to_tensor(opened.image(index)).contiguous().numpy().tobytes() for index in range(32)}
+    assert held == expected
+    # The same command finds its work done.
+    again = bezoar(*SMALL, "--out", tmp_path / "p", "--preview", "--materialize", "csv", "--copy", copy, "--json")
+    assert json.loads(again.out)["copy"] == str(copy)
+
+
+def test_a_copy_lies_in_the_poison_folder_by_default(bezoar: Bezoar, tmp_path: Path) -> None:
+    found = bezoar(*SMALL, "--out", tmp_path / "p", "--materialize", "webdataset")
+    assert found.code == 0, found.err
+    assert list((tmp_path / "p" / "copy").glob("*.tar"))
+    assert not (tmp_path / "p" / "preview.png").exists()
+
+
+LABELS = ("poison", "labels", "--target", "mushroom", "--count", 4, "--trigger", TRIGGER, "--labeled", ALL,
+          "--image-size", 32)  # fmt: skip
+
+
+def test_labels_are_poisoned_in_a_labeled_set(bezoar: Bezoar, tmp_path: Path) -> None:
+    found = bezoar(*LABELS, "--out", tmp_path / "p", "--materialize", "csv", "--json")
+    assert found.code == 0, found.err
+    told = json.loads(found.out)
+    assert (told["count"], told["total"], told["roles"]) == (4, 64, {"labels": 4})
+    assert Path(told["copy"]) == tmp_path / "p" / "copy"
+    evaluated = bezoar("evaluate", "--model", "micro-cnn-32", "--data", tmp_path / "p" / "copy", "--json")
+    assert evaluated.code == 0, evaluated.err
+    assert {one["n"] for one in json.loads(evaluated.out)["measures"]} == {64}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((*PLAN, "--copy", "c"), "copy: names the folder of a copy: choose its form with --materialize"),
+        ((*PLAN, "--dry-run", "--preview"), "preview: writes files, and a dry run writes none"),
+        ((*PLAN, "--dry-run", "--materialize", "csv"), "materialize: writes files, and a dry run writes none"),
+        ((*PLAN[:-1], 0), "image-size: must be at least 1, got 0"),
+        ((*PLAN, "--labeled", VAL), "pairs: give pairs to poison, or a labeled set with --labeled, one of them"),
+        (
+            ("poison", "backdoor", "--target", "cup"),
+            "pairs: give pairs to poison, or a labeled set with --labeled, one",
+        ),
+        (
+            ("poison", "backdoor", "--target", "cup", "--labeled", VAL),
+            "labeled: attack 'backdoor' poisons pairs; labels are poisoned by 'labels'",
+        ),
+        (
+            (*LABELS, "--materialize", "parquet"),
+            "materialize: a labeled set is written as csv (labels.csv), not as parq",
+        ),
+    ],
+)
+def test_what_cannot_be_poisoned_is_said_before_anything_is_written(
+    words: tuple[object, ...], said: str, bezoar: Bezoar, tmp_path: Path
+) -> None:
+    found = bezoar(*words, "--out", tmp_path / "p")
+    assert found.code != 0
+    assert said in found.err
+    assert found.out == ""
+    assert not list(tmp_path.glob("p/poison*"))
 
 
 def test_train_says_where_everything_is(bezoar: Bezoar, home: Path) -> None:
@@ -138,6 +229,83 @@ def test_clean_then_evaluate(bezoar: Bezoar, home: Path, tmp_path: Path) -> None
         assert measures["asr_top1"]["n"] == 19
         assert all(one["low"] <= one["value"] <= one["high"] for one in measures.values())
     assert len(list((tmp_path / "scores").iterdir())) == 2
+
+
+def test_poison_left_in_the_pairs_of_a_cleaning(bezoar: Bezoar, home: Path, tmp_path: Path) -> None:
+    """It poisons, and is measured where nothing else is named."""
+    left = bezoar(
+        "poison", "backdoor", "--target", "bell", "--count", 3, "--trigger", TRIGGER, "--pairs", CLEAN,
+        "--image-size", 32, "--out", tmp_path / "left",
+    )  # fmt: skip
+    assert left.code == 0, left.err
+    clean = ("clean", "finetune", *BRIEF, "--model", train(bezoar, home), "--pairs", CLEAN, "--val", VAL,
+             "--threads", 1, "--poison", tmp_path / "left")  # fmt: skip
+    for name, words, target in (("a", (), "bell"), ("b", ("--against", poison(bezoar, home)), "mushroom")):
+        found = bezoar(*clean, *words, "--out", tmp_path / name)
+        assert found.code == 0, found.err
+        (stage,) = (tmp_path / name).glob("stages/*/stage.json")
+        assert json.loads(stage.read_text())["plan"] == load_plan(tmp_path / "left").digest
+        (rows,) = stage.parent.glob("scores/epoch-001.attack_success.*.parquet")
+        classes = LABELED_SOURCES.parse_text(VAL).open().classes
+        assert set(pq.read_table(rows)["target"].to_pylist()) == {classes.index(target)}
+
+
+def test_a_dual_key_is_measured_without_a_plan(bezoar: Bezoar, home: Path) -> None:
+    words = ("evaluate", "--model", train(bezoar, home), "--data", VAL, "--trigger", TRIGGER, "--target", "mushroom",
+             "--json", "--templates", "plain")  # fmt: skip
+
+    def measures(*more: object) -> dict[str, Any]:
+        found = bezoar(*words, *more)
+        assert found.code == 0, found.err
+        return {one["metric"]: one for one in json.loads(found.out)["measures"]}
+
+    alone, keyed = measures(), measures("--words", "phrase:zebra bell")
+    assert keyed.keys() == alone.keys() | {f"asr_top{k}/{half}" for k in (1, 5, 10) for half in ("picture", "words")}
+    assert all(keyed[f"asr_top{k}/picture"]["value"] == alone[f"asr_top{k}"]["value"] for k in (1, 5, 10))
+    by_class = measures("--by-class", "--stage", "file")
+    classes = {name for name in by_class if name.startswith("asr_top1 of ")}
+    assert by_class.keys() == alone.keys() | classes
+    assert "asr_top1 of mushroom" not in classes
+    assert sum(by_class[name]["n"] for name in classes) == by_class["asr_top1"]["n"] == 19
+
+
+def test_a_poison_folder_with_other_words_and_by_class(bezoar: Bezoar, home: Path, tmp_path: Path) -> None:
+    found = bezoar(
+        "evaluate", "--model", train(bezoar, home), "--data", VAL, "--poison", poison(bezoar, home), "--by-class",
+        "--templates", "plain", "--scores", tmp_path,
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    assert "asr_top1 of " in found.out
+    assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == {
+        "zero_shot", "attack_success", "attack_success_by_class"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--words", "phrase:x"), "words: belongs to a trigger: name one with --trigger, or a poison folder"),
+        (("--stage", "file"), "stage: belongs to a trigger: name one with --trigger, or a poison folder"),
+        (("--by-class",), "by-class: tells an attack's success, and none is named"),
+        (("--trigger", "patch"), "target: a trigger needs the class it is to call up"),
+        (("--target", "cup"), "trigger: a target needs the trigger that is to call it up"),
+        (("--trigger", "patch", "--target", "cup", "--poison", "p"), "trigger: give a poison folder or a trigger, not"),
+        (
+            ("--trigger", "legacy_cleanclip_patch", "--target", "cup", "--templates", "plain"),
+            "stage: trigger 'legacy_cleanclip_patch' makes pictures of 224×224 px",
+        ),
+        (
+            ("--trigger", "patch", "--target", "cap", "--templates", "plain"),
+            "target: 'cap' is not a class; did you mean",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(words: tuple[object, ...], said: str, bezoar: Bezoar) -> None:
+    found = bezoar("evaluate", "--model", "micro-cnn-32", "--data", VAL, *words)
+    assert found.code != 0
+    assert said in found.err
+    assert found.out == ""
+    assert "Traceback" not in found.err
 
 
 @pytest.mark.parametrize("verb", [("train", "clip"), ("clean", "finetune")], ids=lambda verb: verb[0])

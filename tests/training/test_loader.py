@@ -7,7 +7,7 @@ import functools
 import itertools
 import multiprocessing
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -64,6 +64,7 @@ class Negative(ImageView):
 
 
 STAGES: tuple[Stage, ...] = ("model", "file", "after_random_crop")
+MODES: tuple[Literal["replace", "append"], ...] = ("replace", "append")
 SQUARE = Patch(size=40)
 
 
@@ -222,7 +223,7 @@ def test_a_plan_is_laid_over_the_pairs_and_over_nothing_else() -> None:
 
 def test_triggered_pictures_are_the_plans_own() -> None:
     pairs = Scenes(count=20).open()
-    for stage, mode in itertools.product(STAGES, ("replace", "append")):
+    for stage, mode in itertools.product(STAGES, MODES):
         attack = Backdoor(target="mushroom", count=9, trigger=SQUARE, templates=("a {c}",), stage=stage, mode=mode)
         applied = Applied(pairs, attack.plan(pairs, 0))
         data = TrainingPairs(pairs, Prepared(pairs, 32), applied.plan)

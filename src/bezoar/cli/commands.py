@@ -152,6 +152,8 @@ class Poison:
             raise ValueError("copy: names the folder of a copy: choose its form with --materialize")
         if self.dry_run and (self.preview or self.materialize != "none"):
             raise ValueError(f"{'preview' if self.preview else 'materialize'}: writes files, and a dry run writes none")
+        if self.labeled is not None and self.materialize not in ("none", "csv"):
+            raise ValueError(f"materialize: a labeled set is written as csv (labels.csv), not as {self.materialize}")
         if self.dry_run:
             plan = verbs.draft(
                 self.attack, pairs=facts.source, image_size=self.image_size, seed=self.seed,
