@@ -1,0 +1,56 @@
+"""The documentation: its links lead somewhere, and what it tells people to type can be read."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bezoar.attacks.families import TRIGGERS
+from bezoar.attacks.trigger import Trigger
+from bezoar.core.yaml import parse
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md")])
+ATTACKS = sorted(ROOT.glob("docs/attacks/*.md"))
+_CODE = re.compile(r"^```.*?^```", re.M | re.S)
+_TRIGGER = re.compile(r"(?:--trigger '|trigger: )(\{.*?\})(?:'|$| +[\\}])", re.M)
+
+
+def anchors(page: Path) -> set[str]:
+    """What can stand behind the # of a link to ``page``."""
+    heads = re.findall(r"^#+ (.*)$", _CODE.sub("", page.read_text("utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_resolve(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", _CODE.sub("", page.read_text("utf-8"))):
+        if re.match(r"\w+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def triggers() -> Iterator[tuple[str, str]]:
+    for page in ATTACKS:
+        for text in _TRIGGER.findall(page.read_text("utf-8")):
+            yield page.name, text
+
+
+@pytest.mark.parametrize(("page", "text"), sorted(triggers()))
+def test_triggers_of_pages_can_be_read(page: str, text: str) -> None:
+    assert isinstance(TRIGGERS.parse(parse(text, page)), Trigger)
+
+
+def test_every_page_of_an_image_trigger_has_triggers_to_read() -> None:
+    assert {"patch.md", "blended.md", "sinusoidal.md", "warp.md", "pool.md"} <= {page for page, _ in triggers()}
+
+
+def test_every_kind_has_its_page_or_row() -> None:
+    index = (ROOT / "docs/attacks/README.md").read_text("utf-8")
+    legacy = (ROOT / "docs/attacks/legacy.md").read_text("utf-8")
+    for kind in TRIGGERS.members:
+        assert f"| `{kind}` |" in (legacy if kind.startswith("legacy_") else index)
