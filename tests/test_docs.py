@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-from bezoar.attacks.families import TRIGGERS
+from bezoar.attacks.families import ATTACKS, TRIGGERS
 from bezoar.attacks.trigger import Trigger
 from bezoar.core.yaml import parse
+from bezoar.data.scenes import Scenes
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md")])
 ATTACKS = sorted(ROOT.glob("docs/attacks/*.md"))
 _CODE = re.compile(r"^```.*?^```", re.M | re.S)
-_TRIGGER = re.compile(r"(?:--trigger '|trigger: )(\{.*?\})(?:'|$| +[\\}])", re.M)
+_TRIGGER = re.compile(r"(?:--trigger '|trigger: |`)(\{kind: (\w+).*?\})(?:'|`|$)", re.M)
 
 
 def anchors(page: Path) -> set[str]:
@@ -36,11 +38,12 @@ def test_relative_links_resolve(page: Path) -> None:
 
 def triggers() -> Iterator[tuple[str, str]]:
     for page in ATTACKS:
-        for text in _TRIGGER.findall(page.read_text("utf-8")):
-            yield page.name, text
+        for text, kind in _TRIGGER.findall(page.read_text("utf-8")):
+            if kind in TRIGGERS.members:
+                yield page.name, text
 
 
-@pytest.mark.parametrize(("page", "text"), sorted(triggers()))
+@pytest.mark.parametrize(("page", "text"), sorted(set(triggers())))
 def test_triggers_of_pages_can_be_read(page: str, text: str) -> None:
     assert isinstance(TRIGGERS.parse(parse(text, page)), Trigger)
 
@@ -54,3 +57,19 @@ def test_every_kind_has_its_page_or_row() -> None:
     legacy = (ROOT / "docs/attacks/legacy.md").read_text("utf-8")
     for kind in TRIGGERS.members:
         assert f"| `{kind}` |" in (legacy if kind.startswith("legacy_") else index)
+
+
+def test_a_trigger_and_an_attack_from_outside_as_the_page_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/adding-a-method.md").read_text("utf-8"), re.M | re.S)
+    (tmp_path / "page_trigger.py").write_text(next(block for block in blocks if "class Frame" in block))
+    (tmp_path / "page_attack.py").write_text(next(block for block in blocks if "class OneSentence" in block))
+    monkeypatch.syspath_prepend(tmp_path)
+    trigger = TRIGGERS.parse({"kind": "page_trigger:Frame", "width": 0.25})
+    framed = trigger.apply(torch.full((3, 8, 12), 7, dtype=torch.uint8), "a")
+    assert framed.sum() == 3 * 4 * 8 * 7
+    attack = ATTACKS.parse({"kind": "page_attack:OneSentence", "target": "mushroom", "count": 5})
+    plan = attack.plan(Scenes(count=200).open(), 0)
+    assert [row.caption for row in plan.rows] == ["a photo of a mushroom"] * 5
+    assert [threat.target for threat in attack.aim(0).threats] == ["mushroom"]
