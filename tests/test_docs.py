@@ -14,7 +14,7 @@ from bezoar.data.scenes import Scenes
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md")])
-ATTACKS = sorted(ROOT.glob("docs/attacks/*.md"))
+OF_ATTACKS = sorted(ROOT.glob("docs/attacks/*.md"))
 _CODE = re.compile(r"^```.*?^```", re.M | re.S)
 _TRIGGER = re.compile(r"(?:--trigger '|trigger: |`)(\{kind: (\w+).*?\})(?:'|`|$)", re.M)
 
@@ -37,7 +37,7 @@ def test_relative_links_resolve(page: Path) -> None:
 
 
 def triggers() -> Iterator[tuple[str, str]]:
-    for page in ATTACKS:
+    for page in OF_ATTACKS:
         for text, kind in _TRIGGER.findall(page.read_text("utf-8")):
             if kind in TRIGGERS.members:
                 yield page.name, text
