@@ -63,14 +63,15 @@ def _shows(stage: dict[str, Any], attacks: dict[str, Any]) -> str:
 def paint(folder: Path, named: Sequence[str]) -> None:
     """All that recipes read below ``$BEZOAR_DATA``, in a few pictures.
 
-    Every caption of CC3M names all of ``named``, one for each picture of its validation file.
+    Every other caption of CC3M names all of ``named``, those of its validation file one each.
     """
     _labeled(folder / "cifar10" / "train-0.parquet", range(2 * CUT), CIFAR10, names=False)
     _labeled(folder / "cifar10" / "test-0.parquet", range(1000, 1000 + 3 * CUT), CIFAR10, names=False)
     _labeled(folder / "tiny_imagenet" / "train-0.parquet", range(2 * CUT), TINY_IMAGENET, names=True)
     _labeled(folder / "tiny_imagenet" / "val-0.parquet", range(1000, 1000 + 2 * CUT), TINY_IMAGENET, names=True)
     _flickr8k(folder / "flickr8k" / "flickr8k_72px.parquet")
-    table(folder / "cc3m", "train", "caption", 3 * CUT, lambda number: f"{' and '.join(named)} {number}")
+    told = ("one", " and ".join(named))
+    table(folder / "cc3m", "train", "caption", 3 * CUT, lambda number: f"{told[number % 2]} {number}")
     table(folder / "cc3m", "validation", "caption", CUT, lambda number: f"a photo of a {named[number % len(named)]}")
     table(folder / "imagenet" / "validation", "labels", "label", 2 * CUT, lambda number: str(7 * number % 1000))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Bezoar
 from tests.recipes import painted
 
 from bezoar import recipes
 from bezoar.attacks.plan import load_plan
+from bezoar.cli.main import main
 from bezoar.core.files import read_json
 from bezoar.experiment.experiment import Experiment, Stage, override, parse
 from bezoar.experiment.layout import Layout
@@ -150,15 +150,12 @@ def test_paper_scale_recipes_run_with_their_own_model(
 
 @pytest.mark.slow
 def test_a_dry_run_of_a_paper_scale_recipe(
-    bezoar: Bezoar, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BEZOAR_DATA", str(data))
     monkeypatch.chdir(tmp_path)
-    said = bezoar(
-        "run", "roclip-targeted-8", "--dry-run", f"pairs.train.stop={painted.CUT}",
-        f"labeled.validation.stop={painted.CUT}", f"labeled.test.start={painted.CUT}",
-        "stages.victim.method.batch_size=8",
-    )  # fmt: skip
-    assert said.code == 0, said.err
-    assert said.out.splitlines()[0].split()[:3] == ["victim", "192", "steps"]
+    cut = [f"pairs.train.stop={painted.CUT}", f"labeled.validation.stop={painted.CUT}"]
+    cut += [f"labeled.test.start={painted.CUT}", "stages.victim.method.batch_size=8"]
+    assert main(["run", "roclip-targeted-8", "--dry-run", *cut]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[:3] == ["victim", "192", "steps"]
     assert not list(tmp_path.iterdir())

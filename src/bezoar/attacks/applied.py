@@ -9,12 +9,13 @@ from bezoar.data.images import fit, load, to_tensor
 from bezoar.data.pairs import check_caption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Set
 
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from bezoar.attacks.base import Stage
     from bezoar.attacks.plan import Mark, PoisonPlan, PoisonRow
     from bezoar.data.pairs import Images, Pairs
     from bezoar.data.prepared import Pictures
@@ -82,16 +83,7 @@ class Applied:
 
     def check_copy(self) -> None:
         """Raise ``ValueError`` for a plan that no copy in files can hold."""
-        stages = {mark.stage for mark in self.plan.marks}
-        if "after_random_crop" in stages:
-            raise ValueError(
-                "stage: a trigger that is put on after the random crop is never in a file, and cannot be materialized"
-            )
-        if len(stages) > 1:
-            raise ValueError(
-                "stage: some triggers are put on at native size and some at the model's: the sizes of the pictures "
-                "would tell them apart, so the plan cannot be materialized"
-            )
+        refuse_uncopied({mark.stage for mark in self.plan.marks})
 
     def stored(self, index: int, size: int) -> Tensor:
         """The picture of pair ``index`` as a file of a poisoned copy holds it: uint8 ``[3, H, W]``.
@@ -141,6 +133,19 @@ class Applied:
                 )
             self._galleries[number] = opened
         return self._galleries[number]
+
+
+def refuse_uncopied(stages: Set[Stage]) -> None:
+    """Raise ``ValueError`` where triggers that are put on at ``stages`` cannot be in the files of one copy."""
+    if "after_random_crop" in stages:
+        raise ValueError(
+            "stage: a trigger that is put on after the random crop is never in a file, and cannot be materialized"
+        )
+    if len(stages) > 1:
+        raise ValueError(
+            "stage: some triggers are put on at native size and some at the model's: the sizes of the pictures "
+            "would tell them apart, so the plan cannot be materialized"
+        )
 
 
 def _kept(plan: PoisonPlan) -> NDArray[np.int64]:

@@ -144,6 +144,7 @@ class Poison:
     """Print one JSON object."""
 
     def __call__(self) -> None:
+        from bezoar.attacks.applied import refuse_uncopied
         from bezoar.cli.poisoning import Facts
         from bezoar.experiment import verbs
 
@@ -154,6 +155,8 @@ class Poison:
             raise ValueError(f"{'preview' if self.preview else 'materialize'}: writes files, and a dry run writes none")
         if self.labeled is not None and self.materialize not in ("none", "csv"):
             raise ValueError(f"materialize: a labeled set is written as csv (labels.csv), not as {self.materialize}")
+        if self.materialize != "none":
+            refuse_uncopied({threat.stage for threat in self.attack.aim(self.seed).threats if threat.trigger})
         if self.dry_run:
             plan = verbs.draft(
                 self.attack, pairs=facts.source, image_size=self.image_size, seed=self.seed,
