@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -92,7 +90,6 @@ class Run:
     """Print steps, estimated time and disk, and stop."""
 
     def __call__(self) -> None:
-        sys.path.append(os.getcwd())  # for kinds of the user's own, as my_method:MyMethod; last, so it hides nothing
         experiment = self._experiment()
         if self.dry_run:
             show_cost(experiment, self.jobs)
@@ -125,8 +122,8 @@ class Poison:
     labeled: Labeled = None
     """A labeled set instead of pairs, for poison in labels."""
     keys: NamedKeys = Keys()
-    out: Path
-    """Poison folder."""
+    out: Path | None = None
+    """Poison folder; a dry run needs none."""
     image_size: int = 224
     """Resolution of the model that will see the pairs: survival of the trigger is measured there."""
     seed: int = 0
@@ -149,6 +146,8 @@ class Poison:
         from bezoar.experiment import verbs
 
         facts = Facts(self.attack, self._source(), self.image_size)
+        if self.out is None and not self.dry_run:
+            raise ValueError("out: name the poison folder, or look first with --dry-run")
         if self.copy is not None and self.materialize == "none":
             raise ValueError("copy: names the folder of a copy: choose its form with --materialize")
         if self.dry_run and (self.preview or self.materialize != "none"):
@@ -157,25 +156,24 @@ class Poison:
             raise ValueError(f"materialize: a labeled set is written as csv (labels.csv), not as {self.materialize}")
         if self.materialize != "none":
             refuse_uncopied({threat.stage for threat in self.attack.aim(self.seed).threats if threat.trigger})
-        if self.dry_run:
+        out, copy = None if self.dry_run else self.out, None
+        if out is None:
             plan = verbs.draft(
                 self.attack, pairs=facts.source, image_size=self.image_size, seed=self.seed,
                 allow_dead_trigger=self.allow_dead_trigger,
             )  # fmt: skip
         else:
             plan = verbs.poison(
-                self.attack, pairs=facts.source, out=self.out, image_size=self.image_size, seed=self.seed,
+                self.attack, pairs=facts.source, out=out, image_size=self.image_size, seed=self.seed,
                 allow_dead_trigger=self.allow_dead_trigger, sheet=self.preview,
             )  # fmt: skip
-        copy = None
-        if self.materialize != "none":
-            copy = self.copy or self.out / "copy"
+        if out is not None and self.materialize != "none":
+            copy = self.copy or out / "copy"
             with listening() as listen:
                 verbs.materialize(
-                    self.out, pairs=facts.source, labeled=self.labeled and self.keys.of(self.labeled), copy=copy,
+                    out, pairs=facts.source, labeled=self.labeled and self.keys.of(self.labeled), copy=copy,
                     form=self.materialize, image_size=self.image_size, listen=listen,
                 )  # fmt: skip
-        out = None if self.dry_run else self.out
         say(json.dumps(facts.plain(plan, out, copy)) if self.json else "\n".join(facts.lines(plan, out, copy)))
 
     def _source(self) -> PairsSource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from functools import reduce
 from typing import Annotated, Any, Union
@@ -26,6 +27,7 @@ def main(words: list[str] | None = None) -> int:
     if given in (["--version"], ["version"]):
         print(f"bezoar {__version__}")
         return DONE
+    sys.path.append(os.getcwd())  # for kinds of the user's own, as my_method:MyMethod; last, so it hides nothing
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     verbs = [Annotated[cls, tyro.conf.subcommand(name, prefix_name=False)] for name, cls in commands()]
     union: Any = reduce(lambda a, b: Union[a, b], verbs)  # noqa: UP007

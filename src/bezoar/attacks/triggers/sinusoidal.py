@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Sinusoidal(Trigger):
     """Adds delta × sin(2π × frequency × column / width) to every channel, clipped to 0–255.
 
-    Fields hold the paper's values. CleanCLIP's released code adds a fifth of it, to an image darkened to four fifths.
+    Fields hold the amplitude and frequency of CleanCLIP's code, which as released adds a fifth of it, to an image
+    darkened to four fifths.
     """
 
     kind: ClassVar[str] = "sinusoidal"
