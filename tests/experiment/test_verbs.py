@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from tests import tiny
 
-from bezoar.attacks import Planned
+from bezoar.attacks import CaptionBackdoor, Planned, Targeted
+from bezoar.attacks.caption_triggers import Phrase
+from bezoar.attacks.patterns import Picture
 from bezoar.attacks.plan import load_plan
 from bezoar.attacks.triggers import Patch
-from bezoar.cleaning import CleanCLIP
+from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.core.files import exclusive
 from bezoar.core.records import read_records
-from bezoar.data import SceneClasses, Scenes
+from bezoar.data import PAIRS_SOURCES, SceneClasses, Scenes
 from bezoar.data.captions import Eda
 from bezoar.data.scenes import ScenePairs
 from bezoar.evaluation import AttackSuccess, ZeroShot
-from bezoar.experiment.verbs import clean, evaluate, planned, poison, train
+from bezoar.experiment.verbs import clean, draft, evaluate, planned, poison, train
 from bezoar.models.checkpoint import load, read_card
 from bezoar.pretraining import ClipPretraining
 
@@ -179,3 +182,62 @@ def test_a_folder_keeps_the_plan_it_has(tmp_path: Path) -> None:
     ):
         poison(tiny.ATTACK, pairs=PAIRS, out=tmp_path, image_size=32, seed=9)
     assert load_plan(tmp_path).digest == first.digest
+
+
+def test_a_draft_is_the_plan_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = draft(tiny.ATTACK, pairs=PAIRS, image_size=32, seed=5)
+    assert list(tmp_path.iterdir()) == []
+    written = poison(tiny.ATTACK, pairs=PAIRS, out=tmp_path / "p", image_size=32, seed=5)
+    assert (plan, plan.survival) == (written, written.survival)
+
+
+def test_a_plan_names_a_picture_by_its_content(tmp_path: Path) -> None:
+    """So that the same attack is measured later, whatever the file then holds."""
+    Image.new("RGB", (4, 4), (9, 200, 7)).save(tmp_path / "logo.png")
+    trigger = Patch(size=8, reference=32, pattern=Picture(path=str(tmp_path / "logo.png")))
+    plan = poison(dataclasses.replace(tiny.ATTACK, trigger=trigger), pairs=PAIRS, out=tmp_path / "p", image_size=32)
+    assert plan.attack == dataclasses.replace(tiny.ATTACK, trigger=trigger).pinned()
+    (tmp_path / "logo.png").unlink()
+    assert planned(tmp_path / "p").plan(PAIRS.open(), 0) == plan
+
+
+def test_words_that_are_cut_off_are_refused(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.csv"
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    rows = ["a mushroom here", *[" ".join([f"thing{k}" for k in range(99)])] * 3]
+    pairs.write_text("image,caption\n" + "".join(f"a.png,{row}\n" for row in rows))
+    attack = CaptionBackdoor(target="mushroom", count=1, words=Phrase(place="end"))
+    source = PAIRS_SOURCES.parse_text(str(pairs))
+    with pytest.raises(ValueError, match=r"^attack\.words: the words are whole in none of 1 poisoned captions"):
+        poison(attack, pairs=source, out=tmp_path / "p")
+    assert not list(tmp_path.glob("p/poison*"))
+    found = poison(attack, pairs=source, out=tmp_path / "p", allow_dead_trigger=True).survival
+    assert found is not None
+    assert (found.words, found.captions, found.mean) == (0, 1, None)
+
+
+def test_chosen_pictures_are_measured_by_plan(folder: Path, tmp_path: Path) -> None:
+    """An attack without a trigger: accuracy and targeted success, and no attack success rate."""
+    held_out = SceneClasses(split="test", count=20)
+    attack = Targeted(images=held_out, targets=("mushroom",), images_per_target=3, captions="templates")
+    attack = dataclasses.replace(attack, captions_per_image=2)
+    poison(attack, pairs=PAIRS, out=tmp_path / "p", image_size=32, seed=4)
+    found = evaluate(model=victim(folder), data=VAL, against=planned(tmp_path / "p"))
+    assert {measure.metric.partition("_")[0] for measure in found} == {"accuracy", "targeted"}
+    assert {measure.n for measure in found if measure.metric.startswith("targeted")} == {3}
+    # The seed is the plan's own, or the one that is named.
+    assert evaluate(model=victim(folder), data=VAL, against=attack, seed=4) == found
+
+
+def test_poison_left_in_clean_pairs(folder: Path, tmp_path: Path) -> None:
+    left = dataclasses.replace(tiny.ATTACK, target="bell", count=3)
+    cleaned = clean(
+        Finetune(**tiny.BRIEF), model=victim(folder), pairs=CLEAN, out=tmp_path, left=left, val=VAL, evaluators=CHEAP,
+        threads=1,
+    )  # fmt: skip
+    (plan,) = (load_plan(path.parent) for path in tmp_path.glob("poison/*/poison.json"))
+    assert plan == left.plan(CLEAN.open(), 0)
+    stage = cleaned.parent
+    rows = pq.read_table(stage / "scores" / "epoch-001.attack_success.validation.parquet")
+    assert set(rows["target"].to_pylist()) == {VAL.open().classes.index("bell")}
