@@ -54,7 +54,7 @@ def shrunk(value: Any) -> Any:
 
 def _shows(stage: dict[str, Any], attacks: dict[str, Any]) -> str:
     """What a stage has that another may not: its method, its attack and how that marks."""
-    attack = attacks.get(stage.get("poison"), {})
+    attack = attacks.get(str(stage.get("poison")), {})
     trigger = attack.get("trigger", "")
     marks = trigger["kind"] if isinstance(trigger, dict) else trigger
     return repr((stage["method"]["kind"], bool(stage.get("poison")), attack.get("kind"), marks, "start" in stage))
@@ -73,7 +73,7 @@ def paint(folder: Path, named: Sequence[str]) -> None:
     told = ("one", " and ".join(named))
     table(folder / "cc3m", "train", "caption", 3 * CUT, lambda number: f"{told[number % 2]} {number}")
     table(folder / "cc3m", "validation", "caption", CUT, lambda number: f"a photo of a {named[number % len(named)]}")
-    table(folder / "imagenet" / "validation", "labels", "label", 2 * CUT, lambda number: str(7 * number % 1000))
+    table(folder / "imagenet" / "validation", "labels", "label", 2 * CUT, lambda number: str(number % len(named)))
 
 
 def _labeled(path: Path, numbers: Sequence[int], classes: Sequence[str], *, names: bool) -> None:
