@@ -140,7 +140,8 @@ def test_paper_scale_recipes_run_with_their_own_model(
     """The real towers, resolution, losses and views, for one step of each stage."""
     monkeypatch.setenv("BEZOAR_DATA", str(data))
     plain = painted.small(name) | {"model": "RN50"}
-    plain["stages"] = [stage for stage in plain["stages"] if stage["name"] != "finetune"]  # CleanCLIP's with fewer terms
+    # Fine-tuning is a step of CleanCLIP with fewer terms.
+    plain["stages"] = [stage for stage in plain["stages"] if stage["name"] != "finetune"]
     override(plain, "labeled.validation.stop", 8)
     override(plain, "labeled.test.start", 120)
     for part in ("validation", "test"):
