@@ -158,10 +158,11 @@ def test_a_trigger_that_draws_otherwise_makes_another_plan_and_refuses_the_saved
 ) -> None:
     """Whatever it is made of: what is drawn per picture is in no tensor that could tell."""
     attack = Backdoor(target="cup", trigger=trigger, count=5)
-    before = attack.plan(PAIRS, 0)
-    before.save(tmp_path)
+    plan = attack.plan(PAIRS, 0)
+    before = plan.digest
+    plan.save(tmp_path)
     monkeypatch.setattr(changed, "revision", 99)
-    assert attack.plan(PAIRS, 0).digest != before.digest
+    assert attack.plan(PAIRS, 0).digest != before
     assert "of revision 1, this version puts on 99" in fault(tmp_path)
 
 
