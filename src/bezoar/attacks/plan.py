@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks.survival import Survival
-    from bezoar.data.pairs import Pairs
+    from bezoar.data.pairs import LabeledSet, Pairs
 
 SCHEMA = 2
 _HEAD = ("schema", "attack", "marks", "words", "images", "seed", "source", "total", "size", "count")
@@ -67,6 +67,16 @@ class Gallery(NamedTuple):
 
     source: LabeledSource
     fingerprint: str
+
+    def open(self) -> LabeledSet:
+        """The pictures; raises ``ValueError`` where they are others now."""
+        opened = self.source.open()
+        if opened.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"poison: the plan shows pictures of a set {self.fingerprint}, which is now {opened.fingerprint}: "
+                "plan again"
+            )
+        return opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +203,8 @@ class PoisonPlan:
             folder / "poison.json",
             {
                 **self._head(),
-                "digest": self.digest,
+                # Of what is written: a loaded plan may have got settings since it was saved.
+                "digest": replace(self, saved_as="").digest if self.saved_as else self.digest,
                 "survival": asdict(self.survival) if self.survival else None,
             },
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from bezoar.attacks.base import Aim, Attack
 from bezoar.core.settings import settings
@@ -42,7 +43,12 @@ class Planned(Attack):
 
     def aim(self, seed: int) -> Aim:
         found = self._load()
+        for gallery in found.images:
+            gallery.open()  # of another set other pictures might be drawn than those that are in the plan
         return found.attack.aim(found.seed)
+
+    def pinned(self) -> Self:
+        return self if self.digest else replace(self, digest=self._load().digest)
 
     def _load(self) -> PoisonPlan:
         from bezoar.attacks.plan import load_plan
