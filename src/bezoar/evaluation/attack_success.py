@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -13,6 +14,7 @@ from bezoar.evaluation.base import UNTOUCHED, Evaluation, Evaluator, Look, Rank,
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     import pyarrow as pa
 
@@ -96,6 +98,9 @@ class AttackSuccess(Evaluator):
                 for name, interval in found.items()
             ]
         return tuple(measures)
+
+    def pinned(self) -> Self:
+        return dataclasses.replace(self, trigger=self.trigger.pinned()) if self.trigger is not None else self
 
     def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
         from bezoar.attacks.applied import put_on

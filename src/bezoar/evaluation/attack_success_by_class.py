@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
 from bezoar.evaluation.attack_success import AttackSuccess
+from bezoar.evaluation.base import Rank
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +23,7 @@ class AttackSuccessByClass(AttackSuccess):
 
     kind: ClassVar[str] = "attack_success_by_class"
     revision: ClassVar[int] = 1
-    top: tuple[int, ...] = (1,)
+    top: tuple[Rank, ...] = (1,)
 
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         from bezoar.evaluation.tables import classes_of, fact, parts, to_measure

@@ -12,6 +12,8 @@ from bezoar.core.settings import Settings, digest, kind_of, settings
 from bezoar.data.prompts import templates
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import pyarrow as pa
     import torch
     from torch import Tensor
@@ -259,6 +261,10 @@ class Evaluator(Settings):
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         """The measures of set ``data`` from its per-sample table."""
         raise NotImplementedError
+
+    def pinned(self) -> Self:
+        """The same evaluator with what it reads from files named by its content, so that the content is its setting."""
+        return self
 
     def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
         """Raise ``ValueError`` for what a model of ``size`` px cannot be measured by, before any training starts."""

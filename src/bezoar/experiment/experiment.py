@@ -149,11 +149,12 @@ class Experiment(Settings):
         return self.threatening(start) if start is not None else self.attack
 
     def pinned(self) -> Experiment:
-        """The same experiment with what its attacks read from files named by content."""
+        """The same experiment with what its attacks and evaluators read from files named by content."""
         return dataclasses.replace(
             self,
             attack=self.attack.pinned() if self.attack else None,
             attacks={name: attack.pinned() for name, attack in self.attacks.items()},
+            evaluators=tuple(evaluator.pinned() for evaluator in self.evaluators),
         )
 
 

@@ -205,7 +205,7 @@ def train(
         evaluators=_usual(val, held_out) if evaluators is None else tuple(evaluators),
         select_on="validation", report_on="validation",
         threads=threads or cores(), workers=workers, device=device,
-    )  # fmt: skip
+    ).pinned()  # fmt: skip
     run(experiment, Path(out), listen=listen)
     return Job(experiment, stage, seed, Path(out)).folder / "model"
 
