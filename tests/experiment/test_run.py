@@ -448,6 +448,9 @@ def test_poison_left_in_a_cleaning_set(tmp_path: Path) -> None:
         "clean.left",
         "train",
     ]
+    mark = read_card(of["finetune"].folder / "model").poison
+    assert mark is not None
+    assert (mark["plan"], mark["before"]) == (plans["finetune"].digest, plans["victim"].mark())
 
 
 def test_more_poison_than_pairs_is_refused(tmp_path: Path) -> None:

@@ -225,13 +225,16 @@ def _save(job: Job, model: Clip, data: TrainingPairs) -> str:
 
     origin = job.start.folder / "model" if job.start else job.given
     parent = read_card(origin) if origin else None
+    before = parent.poison if parent else None
+    own = data.plan.mark() if data.plan else None
     card = save(
         model,
         job.folder / "model",
         method=dump(job.stage.method),
         parent=parent.weights if parent else None,
         data=data.pairs.fingerprint,
-        poison=data.plan.mark() if data.plan else parent.poison if parent else None,
+        # A model that was cleaned on pairs with poison left in them is still the victim it was.
+        poison={**own, "before": before} if own and before else own or before,
         training={"seed": job.seed, "threads": torch.get_num_threads(), "stage": job.stage.name},
     )
     return card.weights
