@@ -180,10 +180,10 @@ def test_pinned() -> None:
 
 
 PINNED = [
-    ("held-33+targeted-7-cup-0", "a cup number 224"),
-    ("held-33+targeted-7-cup-1", "two cups number 89"),
-    ("held-18+targeted-7-ice cream-0", "Ice  Creams here number 203"),
-    ("held-18+targeted-7-ice cream-1", "Ice  Creams here number 115"),
+    ("5c9d5d485a39ce27", "a cup number 224"),
+    ("23a89ce68f5be6ca", "two cups number 89"),
+    ("4fa853815c47b85d", "Ice  Creams here number 203"),
+    ("6672fc0c1cfc93ce", "Ice  Creams here number 115"),
 ]
 
 
@@ -251,7 +251,7 @@ def test_pairs_that_are_poisoned_by_it_are_refused() -> None:
         def id(self, index: int) -> str:
             return attack.plan(pairs, 0).rows[0].id if index == 9 else super().id(index)
 
-    with pytest.raises(ValueError, match=r"^attack: the pairs have 'held-\d+\+targeted-0-cup-0' already"):
+    with pytest.raises(ValueError, match=r"^attack: the pairs have '[0-9a-f]{16}' already"):
         attack.plan(Poisoned(pairs.captions), 0)
 
 
