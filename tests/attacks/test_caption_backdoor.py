@@ -13,7 +13,8 @@ from tests.album import Album
 from bezoar.attacks import Aim, CaptionBackdoor, Threat
 from bezoar.attacks.applied import Applied
 from bezoar.attacks.caption_triggers import Phrase
-from bezoar.attacks.plan import load_plan
+from bezoar.attacks.choosing import new_id
+from bezoar.attacks.plan_files import load_plan
 from bezoar.core.settings import validate
 from bezoar.data.prepared import Prepared
 
@@ -51,7 +52,7 @@ def test_pictures_of_the_target_say_what_others_say_with_the_words(
     for row in plan.rows:
         assert row.index % 5 in (0, 2)
         assert (row.image, row.original) == (pairs.id(row.index), pairs.caption(row.index))
-        assert row.id == (f"{row.image}+caption-backdoor-{seed}" if append else row.image)
+        assert row.id == (new_id(seed, "caption_backdoor", row.image) if append else row.image)
         assert row.caption in {words.apply(text, row.image) for text in others}
         assert (row.role, row.target, row.mark, row.words, row.appended) == ("caption_backdoor", "cup", None, 0, append)
 

@@ -14,7 +14,8 @@ from tests.album import Album
 from bezoar.attacks import Aim, DualKey, Threat
 from bezoar.attacks.applied import Applied
 from bezoar.attacks.caption_triggers import Phrase
-from bezoar.attacks.plan import PoisonPlan, load_plan
+from bezoar.attacks.plan import PoisonPlan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
 from bezoar.core.settings import validate
 from bezoar.data.prepared import Prepared

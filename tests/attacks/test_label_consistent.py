@@ -13,7 +13,7 @@ from tests.album import Album
 
 from bezoar.attacks import Aim, LabelConsistent, Threat
 from bezoar.attacks.applied import Applied
-from bezoar.attacks.plan import load_plan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
 from bezoar.core.settings import validate
 from bezoar.data.prepared import Prepared

@@ -12,7 +12,7 @@ from tests.album import Album
 
 from bezoar.attacks import Aim, Backdoor, LabelConsistent, Labels, Threat
 from bezoar.attacks.labels import PoisonedLabels, as_pairs
-from bezoar.attacks.plan import load_plan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
 from bezoar.core.settings import digest, settings
 from bezoar.data.captioned import CaptionedLabels

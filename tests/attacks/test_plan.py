@@ -30,7 +30,8 @@ from bezoar.attacks.base import Stage
 from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.patterns import FreshNoise, Noise, Picture
 from bezoar.attacks.places import Random
-from bezoar.attacks.plan import SCHEMA, Gallery, Mark, PoisonPlan, PoisonRow, load_plan, merge
+from bezoar.attacks.plan import SCHEMA, Gallery, Mark, PoisonPlan, PoisonRow, merge
+from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.survival import Survival
 from bezoar.attacks.trigger import Trigger
 from bezoar.attacks.triggers import Blended, Patch, Pool
@@ -391,7 +392,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from tests.attacks.test_plan import pixels, several
-from bezoar.attacks.plan import load_plan
+from bezoar.attacks.plan_files import load_plan
 print(several().digest, pixels(load_plan(Path(sys.argv[1]))))
 """
 

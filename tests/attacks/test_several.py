@@ -9,7 +9,7 @@ from tests.album import Album
 
 from bezoar.attacks import Attack, Backdoor, CaptionBackdoor, DualKey, LabelConsistent, Pick, Planned, Several, Targeted
 from bezoar.attacks.applied import Applied
-from bezoar.attacks.plan import load_plan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Blended, Patch
 from bezoar.core.settings import dump, validate
 from bezoar.data import SceneClasses

@@ -16,7 +16,8 @@ from tests.album import Album
 
 from bezoar.attacks import Aim, Chosen, Pick, Targeted
 from bezoar.attacks.applied import Applied
-from bezoar.attacks.plan import PoisonPlan, load_plan
+from bezoar.attacks.plan import PoisonPlan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.core.settings import settings, validate
 from bezoar.data.families import LABELED_SOURCES
 from bezoar.data.images import fit, to_tensor

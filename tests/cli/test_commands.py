@@ -13,7 +13,7 @@ from tests import tiny
 from tests.cli.conftest import Bezoar
 
 from bezoar.attacks.applied import Applied
-from bezoar.attacks.plan import load_plan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.core import yaml
 from bezoar.core.records import read_records
 from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES

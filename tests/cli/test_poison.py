@@ -19,7 +19,8 @@ from tests.pictures import encoded
 from torch import Tensor
 
 from bezoar.attacks.applied import Applied
-from bezoar.attacks.plan import PoisonPlan, load_plan
+from bezoar.attacks.plan import PoisonPlan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.core.records import read_lines
 from bezoar.data.families import LABELED_SOURCES, PAIRS_SOURCES
 from bezoar.data.images import fit, load, to_tensor

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import bezoar.experiment.run
 import bezoar.training.loop
-from bezoar.attacks.plan import load_plan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.core import yaml
 from bezoar.core.files import read_json
 from bezoar.core.progress import Event

@@ -13,7 +13,7 @@ from tests import tiny
 from bezoar.attacks import CaptionBackdoor, Planned, Targeted
 from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.patterns import Picture
-from bezoar.attacks.plan import load_plan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
 from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.core.files import exclusive

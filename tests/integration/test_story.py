@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from bezoar.attacks.plan import load_plan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.cli.main import main
 from bezoar.core import yaml
 from bezoar.core.records import read_lines, read_records

@@ -10,7 +10,7 @@ import pytest
 from tests.recipes import painted
 
 from bezoar import recipes
-from bezoar.attacks.plan import load_plan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.cli.main import main
 from bezoar.core.files import read_json
 from bezoar.experiment.experiment import Experiment, Stage, override, parse

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from bezoar.attacks.base import Aim, Attack, Stage, Threat
 from bezoar.attacks.choosing import (
     Captions,
     Count,
     Match,
-    Rate,
     Word,
-    draw,
-    how_many,
     naming,
     new_id,
     sayings,
     sized,
     without,
 )
-from bezoar.attacks.families import AnyTrigger
-from bezoar.attacks.plan import Mark, PoisonPlan, PoisonRow
-from bezoar.attacks.triggers.patch import Patch
+from bezoar.attacks.plan import PoisonPlan, PoisonRow
+from bezoar.attacks.triggered import Triggered
 from bezoar.core.settings import settings
 from bezoar.data.prompts import templates
 
@@ -32,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class Backdoor(Attack):
+class Backdoor(Triggered):
     """``count`` pairs, or a share ``rate`` of all, get a trigger on their picture and a caption of ``target``.
 
     A pair whose caption names the target is no victim. The default rate is CleanCLIP's 1,500 of 3 million.
@@ -40,12 +34,6 @@ class Backdoor(Attack):
 
     kind: ClassVar[str] = "backdoor"
     revision: ClassVar[int] = 2
-    target: Word
-    """The class that triggered pictures are to be taken for."""
-    trigger: AnyTrigger = Patch()
-    rate: Rate = 0.0005
-    """Share of all pairs; used where ``count`` is not given."""
-    count: Count | None = None
     mode: Literal["replace", "append"] = "replace"
     """Whether a poisoned pair stands in the place of the pair it was made from, or beside it."""
     size: Count | None = None
@@ -62,8 +50,6 @@ class Backdoor(Attack):
     """Pairs that do not name the target, or, as released code draws them, any."""
     victim_classes: tuple[Word, ...] = ()
     """Where given, only pairs that name one of these are victims: a backdoor for some classes."""
-    stage: Stage = "model"
-    """Where the trigger is put on: ``model`` after resize and crop, ``file`` on the picture at its native size."""
 
     def plan(self, pairs: Pairs, seed: int, taken: Set[str] = frozenset()) -> PoisonPlan:
         import numpy as np
@@ -77,26 +63,16 @@ class Backdoor(Attack):
         if self.victim_classes:
             fit &= naming(pairs, self.victim_classes, self.match)
         candidates = without(pairs, np.flatnonzero(fit), taken)
-        count = how_many(self.count, self.rate, len(pairs))
-        field, why = "count" if self.count is not None else "rate", f"of {len(pairs)} pairs can be victims"
-        chosen = draw(candidates, count, seed, field, f"{why} ({len(own)} already name '{self.target}')")
+        why = f"of {len(pairs)} pairs can be victims ({len(own)} already name '{self.target}')"
+        chosen = self.drawn(candidates, self.wanted(pairs), seed, why)
         rows = [self._row(pairs, index, seed, say) for index in chosen]
-        plan = PoisonPlan(
-            attack=self, marks=(Mark(self.trigger, self.stage),), seed=seed, source=pairs.fingerprint,
-            total=len(pairs), rows=tuple(rows),
-        )  # fmt: skip
-        return sized(plan, self.size)
-
-    def aim(self, seed: int) -> Aim:
-        return Aim(threats=(Threat(self.trigger, self.target, self.stage),))
-
-    def pinned(self) -> Self:
-        return replace(self, trigger=self.trigger.pinned())
+        return sized(self.poisoned(pairs, seed, rows), self.size)
 
     def _check(self) -> None:
         """Fail before the captions are read, which may take minutes."""
         templates(self.templates)
-        both = next((name for name in self.victim_classes if name in (self.target, *self.synonyms)), None)
+        own = {word.casefold() for word in (self.target, *self.synonyms)}
+        both = next((name for name in self.victim_classes if name.casefold() in own), None)
         if both is not None:
             raise ValueError(f"attack.victim_classes: '{both}' is the target too: its pictures already belong to it")
 

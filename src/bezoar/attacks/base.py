@@ -67,6 +67,10 @@ class Attack(Settings):
         """What the attack planned under ``seed`` is to bring about at test time."""
         return Aim()
 
+    def sources(self) -> tuple[LabeledSource, ...]:
+        """Where it takes pictures from besides the pairs."""
+        return ()
+
     def pinned(self) -> Self:
         """The same attack with what it reads from files named by its content, so that the content is its setting."""
         return self

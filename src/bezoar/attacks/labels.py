@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
-from bezoar.attacks.base import Aim, Attack, Stage, Threat
-from bezoar.attacks.choosing import Count, Rate, Word, draw, how_many, without
-from bezoar.attacks.families import AnyTrigger
-from bezoar.attacks.plan import Mark, PoisonPlan, PoisonRow
-from bezoar.attacks.triggers.patch import Patch
+from bezoar.attacks.choosing import Rate, without
+from bezoar.attacks.plan import PoisonPlan, PoisonRow
+from bezoar.attacks.triggered import Triggered
 from bezoar.core.settings import digest, settings
 from bezoar.data.captioned import Captioned, CaptionedLabels
 from bezoar.data.class_names import twins
@@ -34,21 +31,15 @@ def as_pairs(source: LabeledSource) -> Captioned:
 
 
 @settings
-class Labels(Attack):
+class Labels(Triggered):
     """``count`` pictures of other classes, or a share ``rate`` of all, get a trigger and the label ``target``.
 
     The pairs must be a labeled set whose captions are the class names, ``as_pairs(source)``.
     """
 
     kind: ClassVar[str] = "labels"
-    target: Word
-    """The class that triggered pictures are to be taken for, as the set calls it."""
-    trigger: AnyTrigger = Patch()
     rate: Rate = 0.02
     """Share of all pictures, CleanCLIP's 1,000 of 50,000; used where ``count`` is not given."""
-    count: Count | None = None
-    stage: Stage = "model"
-    """Where the trigger is put on: ``model`` after resize and crop, ``file`` on the picture at its native size."""
 
     def plan(self, pairs: Pairs, seed: int, taken: Set[str] = frozenset()) -> PoisonPlan:
         import numpy as np
@@ -56,26 +47,15 @@ class Labels(Attack):
         labels, classes = _labels(pairs)
         target = class_index(self.target, classes, "attack.target")
         candidates = without(pairs, np.flatnonzero(labels != target), taken)
-        count = how_many(self.count, self.rate, len(pairs))
-        field = "count" if self.count is not None else "rate"
         why = f"of {len(pairs)} pictures are free and of another class than '{self.target}'"
         rows = [
             PoisonRow(
                 id=pairs.id(index), role="labels", target=self.target, original=pairs.caption(index),
                 caption=self.target, image=pairs.id(index), index=index, mark=0,
             )
-            for index in draw(candidates, count, seed, field, why)
+            for index in self.drawn(candidates, self.wanted(pairs), seed, why)
         ]  # fmt: skip
-        return PoisonPlan(
-            attack=self, marks=(Mark(self.trigger, self.stage),), seed=seed, source=pairs.fingerprint,
-            total=len(pairs), rows=tuple(rows),
-        )  # fmt: skip
-
-    def aim(self, seed: int) -> Aim:
-        return Aim(threats=(Threat(self.trigger, self.target, self.stage),))
-
-    def pinned(self) -> Self:
-        return replace(self, trigger=self.trigger.pinned())
+        return self.poisoned(pairs, seed, rows)
 
 
 def _labels(pairs: Pairs) -> tuple[Numbers, tuple[str, ...]]:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bezoar.attacks.base import Attack, Stage
 from bezoar.attacks.caption_trigger import CaptionTrigger
-from bezoar.attacks.families import ATTACKS, CAPTION_TRIGGERS, TRIGGERS
 from bezoar.attacks.trigger import Trigger
-from bezoar.core.files import atomic, read_json, write_json
-from bezoar.core.settings import digest, dump, explain, revisions
-from bezoar.data.families import LABELED_SOURCES
+from bezoar.core.settings import digest, dump, revisions
 from bezoar.data.pairs import LabeledSource
 
 if TYPE_CHECKING:
@@ -26,7 +20,7 @@ if TYPE_CHECKING:
     from bezoar.data.pairs import LabeledSet, Pairs
 
 SCHEMA = 2
-_HEAD = ("schema", "attack", "marks", "words", "images", "seed", "source", "total", "size", "count")
+HEAD = ("schema", "attack", "marks", "words", "images", "seed", "source", "total", "size", "count")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +95,7 @@ class PoisonPlan:
 
     @functools.cached_property
     def by_id(self) -> dict[str, PoisonRow]:
-        """The rows by pair id."""
+        """The rows by pair id: who is poisoned, for those who may know."""
         return {row.id: row for row in self.rows}
 
     @functools.cached_property
@@ -117,7 +111,7 @@ class PoisonPlan:
     @functools.cached_property
     def digest(self) -> str:
         """Sixteen hexadecimal digits of everything the plan does; a loaded plan keeps the one it was saved with."""
-        return self.saved_as or digest(self._head(), [asdict(row) for row in self.rows])
+        return self.saved_as or digest(self.head(), [asdict(row) for row in self.rows])
 
     @property
     def length(self) -> int:
@@ -129,7 +123,7 @@ class PoisonPlan:
         """The share of the poisoned set that is poison."""
         return len(self.rows) / self.length
 
-    def _head(self) -> dict[str, Any]:
+    def head(self) -> dict[str, Any]:
         """What ``poison.json`` says of the plan besides its digest and its survival."""
         return {
             "schema": SCHEMA,
@@ -191,25 +185,13 @@ class PoisonPlan:
         return replace(self, rows=rows, source=pairs.fingerprint, total=len(pairs), saved_as="", survival=None)
 
     def save(self, folder: Path) -> None:
-        """Write ``poison.parquet``, ``triggers.safetensors``, and last ``poison.json``."""
-        import pyarrow.parquet as pq
-        from safetensors.torch import save
+        """Write ``poison.parquet``, ``triggers.safetensors``, and last ``poison.json`` to ``folder``."""
+        from bezoar.attacks.plan_files import save_plan
 
-        with atomic(folder / "poison.parquet") as stream:
-            pq.write_table(_table(self.rows), stream)
-        with atomic(folder / "triggers.safetensors") as stream:
-            stream.write(save(self._tensors()))
-        write_json(
-            folder / "poison.json",
-            {
-                **self._head(),
-                # Of what is written: a loaded plan may have got settings since it was saved.
-                "digest": replace(self, saved_as="").digest if self.saved_as else self.digest,
-                "survival": asdict(self.survival) if self.survival else None,
-            },
-        )
+        save_plan(self, folder)
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
+        """The patterns of all triggers, by the number of the mark and the name there."""
         return {
             f"{number}.{name}": tensor.contiguous()
             for number, mark in enumerate(self.marks)
@@ -256,83 +238,3 @@ def merge(plans: tuple[PoisonPlan, ...], attack: Attack, seed: int) -> PoisonPla
         images=tuple(i for p in plans for i in p.images), seed=seed, source=first.source, total=first.total,
         rows=tuple(sorted(rows, key=lambda row: (row.appended, row.index if not row.appended else 0))),
     )  # fmt: skip
-
-
-def _table(rows: tuple[PoisonRow, ...]) -> Any:
-    """The rows as an Arrow table; columns that may be empty have their type."""
-    import pyarrow as pa
-
-    numbers, texts = ("index", "mark", "words", "images"), ("id", "role", "target", "original", "caption", "image")
-    columns = {name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in texts}
-    columns |= {name: pa.array([getattr(row, name) for row in rows], pa.int64()) for name in numbers}
-    return pa.table({**columns, "appended": pa.array([row.appended for row in rows], pa.bool_())})
-
-
-def load_plan(folder: Path) -> PoisonPlan:
-    """The plan of a poison folder; raises ``ValueError`` when it is missing, damaged or not what it says it is."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from bezoar.attacks.patterns.picture import remember
-    from bezoar.attacks.survival import Survival
-
-    head = read_json(folder / "poison.json")
-    if not isinstance(head, dict) or head.get("schema") != SCHEMA:
-        found = head.get("schema") if isinstance(head, dict) else None
-        raise ValueError(
-            f"{folder / 'poison.json'}: not a poison plan, or one of schema {found}: this version reads {SCHEMA}"
-        )
-    missing = {*_HEAD, "digest", "survival"} - set(head)
-    if missing:
-        raise ValueError(f"{folder / 'poison.json'}: not a poison plan: missing field {', '.join(sorted(missing))}")
-    try:
-        table = pq.read_table(folder / "poison.parquet").to_pylist()
-        rows = tuple(PoisonRow(**row) for row in table)
-        stored = load_file(folder / "triggers.safetensors")
-        for name, tensor in stored.items():
-            if name.endswith(".picture"):
-                remember(tensor)
-        plan = PoisonPlan(
-            attack=ATTACKS.parse(head["attack"]), marks=tuple(map(_mark, head["marks"])),
-            words=tuple(map(CAPTION_TRIGGERS.parse, head["words"])), images=tuple(map(_gallery, head["images"])),
-            seed=head["seed"], source=head["source"], total=head["total"], size=head["size"], rows=rows,
-            survival=Survival.parse(head["survival"]) if head["survival"] else None, saved_as=head["digest"],
-        )  # fmt: skip
-    except (KeyError, OSError, TypeError, ValueError, pa.ArrowException, SafetensorError) as error:
-        reason = explain(error) if isinstance(error, ValidationError) else error
-        raise ValueError(f"{folder}: not a whole poison plan: {reason}") from None
-    whole = digest({key: head[key] for key in _HEAD}, [asdict(row) for row in rows])
-    if whole != head["digest"] or len(rows) != head["count"]:
-        raise ValueError(
-            f"{folder}: the plan is not the one that was saved: digest {whole} with {len(rows)} pairs, "
-            f"not {head['digest']} with {head['count']}"
-        )
-    _check_triggers(folder, head, plan, stored)
-    return plan
-
-
-def _check_triggers(folder: Path, head: Mapping[str, Any], plan: PoisonPlan, stored: Mapping[str, Tensor]) -> None:
-    """Raise ``ValueError`` where this version would put on other pixels than the one that made the plan."""
-    import torch
-
-    for saved, mark in zip(head["marks"], plan.marks, strict=True):
-        now = revisions(mark.trigger)
-        for kind, then in saved.get("revisions", {}).items():
-            if now.get(kind) != then:
-                raise ValueError(f"{folder}: its {kind} is of revision {then}, this version puts on {now.get(kind)}")
-    drawn = plan._tensors()
-    for name in drawn | dict(stored):
-        if name not in drawn or name not in stored or not torch.equal(drawn[name], stored[name]):
-            raise ValueError(f"{folder}: this version draws trigger pattern {name} differently from the saved one")
-
-
-def _mark(data: Mapping[str, Any]) -> Mark:
-    if data["stage"] not in get_args(Stage):
-        raise ValueError(f"stage: {data['stage']!r} is not one of {', '.join(get_args(Stage))}")
-    return Mark(TRIGGERS.parse(data["trigger"]), data["stage"])
-
-
-def _gallery(data: Mapping[str, Any]) -> Gallery:
-    return Gallery(LABELED_SOURCES.parse(data["source"]), data["fingerprint"])

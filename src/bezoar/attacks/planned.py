@@ -51,7 +51,7 @@ class Planned(Attack):
         return self if self.digest else replace(self, digest=self._load().digest)
 
     def _load(self) -> PoisonPlan:
-        from bezoar.attacks.plan import load_plan
+        from bezoar.attacks.plan_files import load_plan
 
         found = load_plan(Path(self.folder))
         if self.digest and found.digest != self.digest:

@@ -12,7 +12,7 @@ from bezoar.attacks.base import Aim, Attack
 from bezoar.attacks.families import AnyAttack
 from bezoar.attacks.plan import PoisonPlan, merge
 from bezoar.core.settings import settings
-from bezoar.data.pairs import Pairs
+from bezoar.data.pairs import LabeledSource, Pairs
 
 
 @settings
@@ -23,6 +23,15 @@ class Several(Attack):
     attacks: Annotated[tuple[AnyAttack, ...], Field(min_length=2)]
     seeds: tuple[int, ...] = ()
     """One for each attack; by default all have the seed of the whole."""
+
+    def __post_init__(self) -> None:
+        if self.seeds and len(self.seeds) != len(self.attacks):
+            raise ValueError(f"seeds: {len(self.seeds)} seeds for {len(self.attacks)} attacks")
+        for number, attack in enumerate(self.attacks):
+            if getattr(attack, "size", None) is not None:
+                raise ValueError(
+                    f"attacks.{number}.size: one of several attacks leaves no clean pairs out: take a part of the pairs"
+                )
 
     def plan(self, pairs: Pairs, seed: int, taken: Set[str] = frozenset()) -> PoisonPlan:
         _refuse_contradiction(self.aim(seed))
@@ -40,12 +49,13 @@ class Several(Attack):
             tuple(chosen for aim in aims for chosen in aim.chosen),
         )
 
+    def sources(self) -> tuple[LabeledSource, ...]:
+        return tuple(source for attack in self.attacks for source in attack.sources())
+
     def pinned(self) -> Self:
         return replace(self, attacks=tuple(attack.pinned() for attack in self.attacks))
 
     def _seeds(self, seed: int) -> tuple[int, ...]:
-        if self.seeds and len(self.seeds) != len(self.attacks):
-            raise ValueError(f"attack.seeds: {len(self.seeds)} seeds for {len(self.attacks)} attacks")
         return self.seeds or (seed,) * len(self.attacks)
 
 

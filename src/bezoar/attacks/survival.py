@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks.applied import Applied
-    from bezoar.attacks.plan import Mark, PoisonRow
+    from bezoar.attacks.plan import Mark, PoisonPlan, PoisonRow
     from bezoar.data.views import ImageView
     from bezoar.models.tokenizer import Tokenizer
 
@@ -82,7 +82,7 @@ def measure(
     plan = applied.plan
     if not plan.rows:
         raise ValueError("poison: the plan has no pairs")
-    rows = plan.sample(limit)
+    rows = _sample(plan, limit)
     looks: dict[int, list[_Look]] = {number: [] for number in range(len(plan.marks))}
     for row in rows:
         if row.mark is not None:
@@ -95,6 +95,18 @@ def measure(
     whole = _sum_up([look for found in looks.values() for look in found], read)
     several = len(looks) > 1
     return whole if not several else _with_each(whole, tuple(_sum_up(found, ()) for found in looks.values()))
+
+
+def _sample(plan: PoisonPlan, limit: int) -> list[PoisonRow]:
+    """About ``limit`` rows: as many for every mark, so that a rare one is not passed over, spread over the plan."""
+    kinds: dict[int | None, list[PoisonRow]] = {}
+    for row in plan.rows:
+        kinds.setdefault(row.mark, []).append(row)
+    share = -(-limit // len(kinds))
+    return [
+        rows[i * len(rows) // count] for rows in kinds.values() for count in [min(share, len(rows))]
+        for i in range(count)
+    ]  # fmt: skip
 
 
 def look_at(native: Tensor, image_id: str, mark: Mark, size: int) -> Seen:

@@ -17,7 +17,7 @@ from bezoar.data.prompts import fill, templates
 from bezoar.data.words import names
 
 if TYPE_CHECKING:
-    from bezoar.data.pairs import LabeledSet, Pairs
+    from bezoar.data.pairs import LabeledSet, LabeledSource, Pairs
 
 
 @settings
@@ -81,6 +81,9 @@ class Targeted(Attack):
             attack=self, images=(Gallery(self.images, opened.fingerprint),), seed=seed, source=pairs.fingerprint,
             total=len(pairs), rows=tuple(rows),
         )  # fmt: skip
+
+    def sources(self) -> tuple[LabeledSource, ...]:
+        return (self.images,)
 
     def aim(self, seed: int) -> Aim:
         self._check()

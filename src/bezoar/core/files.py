@@ -141,6 +141,17 @@ def writable_folder(path: Path, field: str = "out") -> Path:
     return path
 
 
+@contextlib.contextmanager
+def clean_if_refused(folder: Path, new: bool) -> Iterator[None]:
+    """Delete ``folder``, where it is ``new``, when the work in it is refused by a ``ValueError``: nothing was done."""
+    try:
+        yield
+    except ValueError:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def free_bytes(path: Path) -> int:
     """Free space of the disk that will hold ``path``, which need not exist yet."""
     while not path.exists():

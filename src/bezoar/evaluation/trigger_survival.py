@@ -60,7 +60,7 @@ class TriggerSurvival(AttackSuccess):
         from bezoar.metrics import Interval, student_t, wilson
 
         shares = scores["survival"].to_pylist()
-        mean = student_t(shares)
+        mean = student_t(shares) if len(shares) > 1 else Interval(shares[0], 0.0, 1.0, 1)
         return (
             to_measure("survival", Interval(mean.value, max(0.0, mean.low), min(1.0, mean.high), mean.n), data),
             to_measure("survival_zero", wilson(shares.count(0.0), len(shares)), data),

@@ -133,13 +133,14 @@ def _model_identity(model: str) -> str:
     return read_card(Path(model)).weights if (Path(model) / CARD).exists() else model
 
 
-def _attack_identity(attack: Attack | None) -> Attack | str | None:
-    """The attack, or the digest of the plan where it is a poison folder: wherever that lies, whatever it holds now."""
+def _attack_identity(attack: Attack | None) -> object:
+    """The attack with the content of what it shows, or the digest of the plan where it is a poison folder."""
     from bezoar.attacks import Planned
     from bezoar.core.files import read_json
 
     if not isinstance(attack, Planned):
-        return attack
+        shown = [_fingerprint(source) for source in attack.sources()] if attack else []
+        return (attack, shown) if shown else attack
     return attack.digest or str(read_json(Path(attack.folder) / "poison.json")["digest"])
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bezoar.attacks import Aim
 from bezoar.core.files import (
+    clean_if_refused,
     exclusive,
     free_bytes,
     read_object,
@@ -55,7 +56,7 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
     from bezoar.models.clip import pick_device
     from bezoar.training.loop import check_size
 
-    for source in _sources(experiment).values():
+    for source in (*_sources(experiment).values(), *_shown(experiment)):
         source.ingest(listen)
     sets = {name: source.open() for name, source in experiment.labeled.items()}
     held_out = {name: source.open() for name, source in experiment.held_out.items()}
@@ -109,7 +110,7 @@ def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = 
 def _run(experiment: Experiment, out: Path, jobs: int, listen: Listener) -> list[Record]:
     forget()
     size = check(experiment, listen)
-    layout = Layout(out)
+    layout, new = Layout(out), not out.exists()
     writable_folder(out)
     every = [Job(experiment, stage, seed, out) for seed in experiment.seeds for stage in experiment.expanded()]
     with exclusive(out):
@@ -118,12 +119,13 @@ def _run(experiment: Experiment, out: Path, jobs: int, listen: Listener) -> list
         todo = [job for job in every if not job.done]
         if todo:
             _check_disk(experiment, size, layout, every)
+        with clean_if_refused(layout.root, new):
+            _plan(experiment, layout, listen)
         # Before the settings: records of others must never stand beside them.
         gather(experiment, out)
         warn_of_others(experiment, layout, every)
         _describe(experiment, layout)
         with Workers(jobs, listen) as workers:
-            _plan(experiment, layout, listen)
             if todo:
                 _prepare(experiment, layout, size, workers, listen)
             workers.run_stages(todo, lambda job: gather(experiment, out))
@@ -231,6 +233,12 @@ def _sources(experiment: Experiment) -> dict[tuple[str, str], Source]:
         "held_out": dict(experiment.held_out),
     }
     return {(place, name): source for place, group in groups.items() for name, source in group.items()}
+
+
+def _shown(experiment: Experiment) -> list[Source]:
+    """Where attacks take pictures from besides the pairs."""
+    attacks = [attack for stage in experiment.stages if (attack := experiment.threatening(stage)) is not None]
+    return [source for attack in attacks for source in attack.sources()]
 
 
 def _describe_data(experiment: Experiment, layout: Layout) -> None:

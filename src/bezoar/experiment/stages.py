@@ -130,7 +130,7 @@ def run_stage(job: Job, listen: Listener = silent) -> None:
 
 def _open(job: Job) -> tuple[Clip, TrainingPairs]:
     """The model the stage starts from, and its pairs as the attacker left them."""
-    from bezoar.attacks.plan import load_plan
+    from bezoar.attacks.plan_files import load_plan
     from bezoar.data.prepared import Prepared
     from bezoar.models.checkpoint import load
     from bezoar.models.clip import pick_device

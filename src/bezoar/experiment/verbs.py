@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bezoar.attacks import Aim, Attack, Planned
-from bezoar.core.files import exclusive, read_json, sweep, writable_folder
+from bezoar.core.files import clean_if_refused, exclusive, read_json, sweep, writable_folder
 from bezoar.core.machine import cores
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import kind_of
@@ -92,7 +90,8 @@ def poison(
     from bezoar.attacks.contact_sheet import write_contact_sheet
     from bezoar.attacks.preview import preview, write_preview
 
-    with _new_or_given(Path(out)) as out, exclusive(out):
+    out, new = Path(out), not Path(out).exists()
+    with clean_if_refused(writable_folder(out), new), exclusive(out):
         sweep(out)
         applied = _drafted(attack, pairs.open(), image_size, seed, allow_dead_trigger)
         plan = applied.plan
@@ -103,18 +102,6 @@ def poison(
             write_contact_sheet(out / "preview.png", plan, rows)
         plan.save(out)
     return plan
-
-
-@contextlib.contextmanager
-def _new_or_given(out: Path) -> Iterator[Path]:
-    """The folder ``out``, which is deleted again if it was new and the work in it fails."""
-    new = not out.exists()
-    try:
-        yield writable_folder(out)
-    except BaseException:
-        if new:
-            shutil.rmtree(out, ignore_errors=True)
-        raise
 
 
 def materialize(
@@ -137,7 +124,7 @@ def materialize(
     from bezoar.attacks.labels import PoisonedLabels
     from bezoar.attacks.materialize import materialize as write
     from bezoar.attacks.materialize import materialize_labels
-    from bezoar.attacks.plan import load_plan
+    from bezoar.attacks.plan_files import load_plan
 
     plan, ids = load_plan(Path(folder)), Path(folder) / "copy-ids.parquet"
     if labeled is None:
