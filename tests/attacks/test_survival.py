@@ -12,6 +12,7 @@ import pytest
 import torch
 from tests import tiny
 from tests.album import Album
+from torch import Tensor
 
 from bezoar.attacks import Backdoor, CaptionBackdoor, DualKey, Several
 from bezoar.attacks.applied import Applied, put_on
@@ -20,7 +21,7 @@ from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.patterns import Solid
 from bezoar.attacks.places import Center, Corner, Place, Random
 from bezoar.attacks.plan import Mark, PoisonPlan
-from bezoar.attacks.survival import Survival, refuse_dead
+from bezoar.attacks.survival import Survival, look_at, refuse_dead
 from bezoar.attacks.survival import measure as measure_applied
 from bezoar.attacks.trigger import Trigger
 from bezoar.attacks.triggers import Blended, LegacyCleanClipPatch, LegacyDeclip, Patch
@@ -401,3 +402,39 @@ def test_both_keys_are_looked_at() -> None:
     found = measure(plan, pairs, 32, tokenizer=clip())
     assert (found.n, found.captions) == (8, 8)
     assert (found.mean, found.words) == (1, 1)
+
+
+class _Impure(Trigger):
+    """Triggers from outside that are not what a trigger must be."""
+
+    kind = "impure"
+
+
+class _Changes(_Impure):
+    def apply(self, image: Tensor, image_id: str) -> Tensor:
+        return image.fill_(7)
+
+
+class _Draws(_Impure):
+    def apply(self, image: Tensor, image_id: str) -> Tensor:
+        return torch.randint(0, 256, image.shape, dtype=torch.uint8)
+
+
+class _Floats(_Impure):
+    def apply(self, image: Tensor, image_id: str) -> Tensor:
+        return image.float()
+
+
+@pytest.mark.parametrize("stage", ["model", "file"])
+@pytest.mark.parametrize(
+    ("trigger", "words"),
+    [
+        (_Changes(), "changes the picture it"),
+        (_Draws(), "draws differently"),
+        (_Floats(), r"must give uint8 .*float32"),
+    ],
+)
+def test_a_trigger_that_is_no_pure_function_is_refused(trigger: Trigger, words: str, stage: Stage) -> None:
+    picture = torch.full((3, 40, 40), 100, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=f"attack.trigger: 'impure' {words}"):
+        look_at(picture, "a", Mark(trigger, stage), 32)

@@ -64,7 +64,8 @@ def test_poison_says_what_it_did(bezoar: Bezoar, home: Path) -> None:
     lines = (home / "poison.txt").read_text().splitlines()
     assert lines[0] == f"8 of 32 pairs poisoned (25.000%), plan {plan.digest}"
     assert re.fullmatch(
-        r"trigger that reaches a model of 32 px: mean 100\.0%, least 100\.0%, gone on 0\.0% of 8 images; "
+        r"of the trigger's area a model of 32 px gets 100\.0% on average, 100\.0% at least, nothing on 0\.0% of 8 "
+        r"images; "
         r"PSNR \d+\.\d dB, SSIM 0\.\d{3}, L∞ \d+",
         lines[1],
     )

@@ -131,3 +131,22 @@ def test_what_is_rendered_comes_back(value: Any) -> None:
 )
 def test_strings_stay_strings(text: str) -> None:
     assert yaml.parse(yaml.render({"key": text, text: 1})) == {"key": text, text: 1}
+
+
+def test_an_alias_is_a_copy() -> None:
+    """Changing one place by its path must change no other."""
+    data = yaml.parse("a: &x {b: [1, 2]}\nc: *x\nd: {<<: *x, e: 3}\n")
+    data["a"]["b"].append(3)
+    assert data == {"a": {"b": [1, 2, 3]}, "c": {"b": [1, 2]}, "d": {"b": [1, 2], "e": 3}}
+
+
+def test_aliases_that_stand_for_billions_are_refused() -> None:
+    lines = ["l0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 10)]
+    with pytest.raises(ValueError, match=r"^bomb: not valid YAML here: its aliases stand for more than 1,000,000"):
+        yaml.parse("\n".join(lines), "bomb")
+
+
+def test_an_alias_of_what_it_is_in_is_refused() -> None:
+    with pytest.raises(ValueError, match="an alias stands for what it is a part of"):
+        yaml.parse("&a [1, *a]")

@@ -14,6 +14,7 @@ from bezoar.attacks.choosing import (
     new_id,
     sayings,
     sized,
+    warn_unnamed,
     without,
 )
 from bezoar.attacks.plan import PoisonPlan, PoisonRow
@@ -58,6 +59,8 @@ class Backdoor(Triggered):
         words = (self.target, *self.synonyms)
         named = naming(pairs, words, self.match)
         own = np.flatnonzero(named)
+        if not len(own) and self.captions == "templates":
+            warn_unnamed(self.target, len(pairs))
         say = sayings(pairs, self.target, own, self.captions, self.templates)
         fit = ~named if self.victims == "others" else np.ones(len(pairs), np.bool_)
         if self.victim_classes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -44,6 +45,14 @@ def naming(pairs: Pairs, words: tuple[str, ...], match: Match = "word") -> NDArr
             check_caption(caption, "pairs", pairs.id(index))
         found[index] = test(caption, words)
     return found
+
+
+def warn_unnamed(target: str, pairs: int) -> None:
+    """Say that no caption names the target, which may be meant, or misspelled."""
+    logging.getLogger(__name__).warning(
+        "attack.target: none of %d captions names '%s': if it is a class that is measured, check its spelling", pairs,
+        target,
+    )  # fmt: skip
 
 
 def new_id(seed: int, *names: str | int) -> str:

@@ -33,7 +33,8 @@ class Planned(Attack):
             if not self.other_pairs:
                 raise ValueError(
                     f"poison: the plan in {self.folder} was made for pairs {found.source}, these are "
-                    f"{pairs.fingerprint}; other_pairs lays it over pairs that hold its ids"
+                    f"{pairs.fingerprint}; for pairs that hold its ids, 'bezoar poison planned --folder {self.folder} "
+                    "--other-pairs' makes another of it"
                 )
             found = found.onto(pairs)
         both = next((row.id for row in found.rows if row.id in taken), None)

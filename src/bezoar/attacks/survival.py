@@ -117,15 +117,39 @@ def look_at(native: Tensor, image_id: str, mark: Mark, size: int) -> Seen:
 
     if mark.stage != "file":
         clean = fit(native, size)
+        _check_pure(mark, clean, image_id)
         triggered = on_model(mark, clean, image_id)
         written = float(_changed(clean, triggered).sum())
         return Seen(clean, triggered, written, written)
+    _check_pure(mark, native, image_id)
     canvas, changed = mark.trigger.canvas(native), mark.trigger.apply(native, image_id)
     clean, triggered = fit(canvas, size), fit(changed, size)
     # Through the same geometry goes where it was written: the filter blurs what is to be seen beyond that.
     area = _changed(canvas, changed).to(clean.dtype) * 255
     seen = _changed(clean, triggered, VISIBLE if linf(canvas, changed) > VISIBLE else 0)
     return Seen(clean, triggered, float(resize(area, size).sum()) / 255, float(fit(area, size)[seen].sum()) / 255)
+
+
+def _check_pure(mark: Mark, image: Tensor, image_id: str) -> None:
+    """Raise ``ValueError`` for a trigger that is no pure function of uint8 pictures, as one from outside may be."""
+    import torch
+
+    given = image.clone()
+    first = mark.trigger.apply(given, image_id)
+    if not torch.equal(given, image):
+        raise ValueError(
+            f"attack.trigger: '{mark.trigger.kind}' changes the picture it is given: it must make a new one"
+        )
+    if first.dtype != torch.uint8 or first.ndim != 3 or first.shape[0] != 3:
+        raise ValueError(
+            f"attack.trigger: '{mark.trigger.kind}' must give uint8 [3, height, width], got {first.dtype} "
+            f"{list(first.shape)}"
+        )
+    if not torch.equal(first, mark.trigger.apply(image.clone(), image_id)):
+        raise ValueError(
+            f"attack.trigger: '{mark.trigger.kind}' draws differently each time: let it draw from a stream of "
+            "bezoar.core.seeds, named by its seed and the id"
+        )
 
 
 class Seen(NamedTuple):

@@ -52,6 +52,9 @@ def main(words: list[str] | None = None) -> int:
         return _fail(explain(error), USAGE)
     except ValueError as error:
         return _fail(str(error), USAGE)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as head does; the interpreter must not write to it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (FloatingPointError, RuntimeError, OSError) as error:
         return _fail(f"{error}", FAILED)
     except KeyboardInterrupt:

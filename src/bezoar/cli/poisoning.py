@@ -42,7 +42,8 @@ class Facts(NamedTuple):
             for number, one in enumerate(left.each):
                 yield from self._left(f"  {plan.marks[number].trigger.kind} {number + 1}: ", one)
         for row in plan.rows[:3]:
-            yield f"  {row.id}: {row.original!r} -> {row.caption!r}"
+            before = repr(row.original) if row.original else f"picture for '{row.target}'"
+            yield f"  {row.image}: {before} -> {row.caption!r}"
         yield f"wrote {out}" if out else "nothing written (--dry-run)"
         if copy:
             yield f"wrote the poisoned copy to {copy}"
@@ -50,8 +51,8 @@ class Facts(NamedTuple):
     def _left(self, of: str, left: Survival) -> Iterator[str]:
         if left.mean is not None and left.minimum is not None and left.zero is not None:
             seen = f"; PSNR {left.psnr:.1f} dB, SSIM {left.ssim:.3f}, L∞ {left.linf:.0f}" if left.psnr else ""
-            yield (f"{of}trigger that reaches a model of {self.image_size} px: mean {left.mean:.1%}, least "
-                   f"{left.minimum:.1%}, gone on {left.zero:.1%} of {left.n} images{seen}")  # fmt: skip
+            yield (f"{of}of the trigger's area a model of {self.image_size} px gets {left.mean:.1%} on average, "
+                   f"{left.minimum:.1%} at least, nothing on {left.zero:.1%} of {left.n} images{seen}")  # fmt: skip
         if left.words is not None:
             yield f"{of}words whole after the cut in {left.words:.1%} of {left.captions} captions"
 
