@@ -97,8 +97,8 @@ def test_the_set_as_it_then_is(stage: str, tmp_path: Path) -> None:
         elif index in victims:
             expected = fit(TRIGGER.apply(native, shelf.id(index)), 16)
         assert poisoned.picture(index, prepared).equal(expected)
-        if index in victims and stage == "file":
-            expected = TRIGGER.apply(native, shelf.id(index))
+        if stage == "file":  # a copy then keeps the size of every picture: it would tell the poisoned ones
+            expected = TRIGGER.apply(native, shelf.id(index)) if index in victims else native
         assert poisoned.stored(index, 16).equal(expected)
     other = PoisonedLabels(shelf, Labels(target="cup", trigger=TRIGGER, count=20).plan(pairs(), 3))
     assert len({poisoned.fingerprint, other.fingerprint, shelf.fingerprint}) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,10 @@ def test_seeds_of_their_own() -> None:
     assert {row.id for row in plan.rows if row.target == "cup"} == set(CUP.plan(pairs, 5).by_id)
     assert plan.rows == several(CUP, DOG, seeds=(5, 9)).plan(pairs, 1).rows
     assert several(CUP, AIMED, seeds=(1, 4)).aim(0).chosen == AIMED.aim(4).chosen
-    with pytest.raises(ValueError, match=r"^attack.seeds: 1 seeds for 2 attacks$"):
-        several(CUP, DOG, seeds=(1,)).plan(pairs, 0)
+    with pytest.raises(ValueError, match="seeds: 1 seeds for 2 attacks"):
+        several(CUP, DOG, seeds=(1,))
+    with pytest.raises(ValueError, match=r"attacks.1.size: one of several attacks leaves no clean pairs out"):
+        several(CUP, dataclasses.replace(DOG, size=20))
 
 
 def test_a_plan_made_before_beside_another(tmp_path: Path) -> None:
