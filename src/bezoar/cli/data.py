@@ -80,7 +80,7 @@ class Inspect:
     """Print one JSON object."""
 
     def __call__(self) -> None:
-        from bezoar.cli.commands import listening, say
+        from bezoar.cli.common import listening, say
         from bezoar.data.inspection import inspect, write_sheet
 
         if self.sheet is not None and self.sheet.suffix.lower() != ".png":
@@ -109,7 +109,7 @@ class Cache:
     """Delete it all; it is made again when it is needed. Nothing may be running."""
 
     def __call__(self) -> None:
-        from bezoar.cli.commands import say
+        from bezoar.cli.common import say
         from bezoar.core.machine import cache_folder
 
         root = cache_folder() / "sources"

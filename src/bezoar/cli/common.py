@@ -1,0 +1,30 @@
+"""What several verbs of the command line share: how sources are typed, how results and progress are shown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from bezoar.cli.families import one_word
+from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES, LabeledSource, PairsSource
+
+Source = Annotated[
+    PairsSource, arg(help="A .csv, .tsv, .parquet or .jsonl file, a folder, scenes:train, or YAML in braces.")
+]
+Labeled = Annotated[LabeledSource | None, one_word(LABELED_SOURCES)]
+HeldOut = Annotated[PairsSource | None, one_word(PAIRS_SOURCES)]
+
+
+def say(text: str = "") -> None:
+    """Print to stdout."""
+    print(text, flush=True)
+
+
+def listening() -> Any:
+    """A listener that shows progress on stderr while it is open."""
+    from rich.console import Console
+
+    from bezoar.cli.progress import Display
+
+    return Display(Console(stderr=True))

@@ -1,0 +1,100 @@
+"""The verb ``bezoar evaluate``: its fields are its flags; calling it does the work."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from bezoar.attacks.caption_trigger import CaptionTrigger
+from bezoar.attacks.families import CAPTION_TRIGGERS, TRIGGERS
+from bezoar.attacks.trigger import Trigger
+from bezoar.cli.common import HeldOut, Labeled, say
+from bezoar.cli.data import Keys, NamedKeys
+from bezoar.cli.families import one_word
+from bezoar.experiment.experiment import Device
+
+if TYPE_CHECKING:
+    from bezoar.evaluation import AttackSuccess
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure a model: clean accuracy, and the success of an attack where one is named."""
+
+    model: str
+    """A model folder, or a name as for train."""
+    data: Labeled = None
+    """Labeled set: a table, a folder with one folder a class or a labels.csv, scenes:test, or YAML in braces."""
+    held_out: HeldOut = None
+    """Pairs to measure retrieval on."""
+    keys: NamedKeys = Keys()
+    poison: Path | None = None
+    """Poison folder whose trigger and target are measured."""
+    trigger: Annotated[Trigger | None, one_word(TRIGGERS)] = None
+    """A trigger to measure without a plan: patch, patch:solid, or YAML in braces."""
+    target: str | None = None
+    """The class that the trigger is to call up."""
+    words: Annotated[CaptionTrigger | None, one_word(CAPTION_TRIGGERS)] = None
+    """Words in every prompt beside the trigger, for a dual key: phrase:SUDO."""
+    stage: Literal["model", "file"] | None = None
+    """Where the trigger is put on: after resize and crop (model), or on the file; by default as the plan says."""
+    by_class: bool = False
+    """Tell the attack's success for each class too."""
+    templates: str = "auto"
+    """Prompt templates: the labeled set's own or else CLIP's 80 (auto), openai (80), simple, plain, own."""
+    scores: Path | None = None
+    """Folder for the per-sample tables."""
+    device: Device = "auto"
+    """auto is a GPU where there is one."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> None:
+        from bezoar.evaluation import Evaluator, Retrieval, ZeroShot
+        from bezoar.experiment.verbs import ATTACKED, evaluate, planned
+
+        self._check()
+        self.keys.refuse_idle(self.data, self.held_out)
+        measured: tuple[Evaluator, ...] = ()
+        if self.data:
+            measured = (ZeroShot(templates=self.templates), *self._success(), *(
+                dataclasses.replace(one, templates=self.templates) for one in ATTACKED if not self.trigger
+            ))  # fmt: skip
+        measures = evaluate(
+            model=self.model, data=self.data and self.keys.of(self.data),
+            held_out=self.held_out and self.keys.of(self.held_out),
+            evaluators=(*measured, *((Retrieval(),) if self.held_out else ())),
+            against=planned(self.poison) if self.poison else None, scores=self.scores, device=self.device,
+        )  # fmt: skip
+        if self.json:
+            say(json.dumps({"model": self.model, "measures": [dataclasses.asdict(m) for m in measures]}))
+            return
+        for m in measures:
+            say(f"{m.metric:<19} {m.value:7.2%}   95 % interval {m.low:.2%} to {m.high:.2%}   n {m.n}   {m.data}")
+
+    def _check(self) -> None:
+        if self.poison and self.trigger:
+            raise ValueError("trigger: give a poison folder or a trigger, not both")
+        if self.trigger and not self.target:
+            raise ValueError("target: a trigger needs the class it is to call up")
+        if self.target and not (self.trigger or self.poison):
+            raise ValueError("trigger: a target needs the trigger that is to call it up")
+        for name in ("words", "stage"):
+            if getattr(self, name) and not (self.trigger or self.poison):
+                raise ValueError(f"{name}: belongs to a trigger: name one with --trigger, or a poison folder")
+        if self.by_class and not (self.trigger or self.poison):
+            raise ValueError("by-class: tells an attack's success, and none is named")
+        if (self.poison or self.trigger) and not self.data:
+            raise ValueError("data: an attack is measured on a labeled set, and none is given")
+
+    def _success(self) -> tuple[AttackSuccess, ...]:
+        from bezoar.evaluation import AttackSuccess, AttackSuccessByClass
+
+        kinds = (AttackSuccess, AttackSuccessByClass) if self.by_class else (AttackSuccess,)
+        return tuple(
+            kind(templates=self.templates, trigger=self.trigger, target=self.target, words=self.words, stage=self.stage)
+            for kind in kinds
+        )
