@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from tests.album import Album
 
-from bezoar.attacks import Aim, Backdoor, Planned, Targeted, Threat
+from bezoar.attacks import Aim, Backdoor, Planned, Several, Targeted, Threat
+from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
+from bezoar.core.settings import digest
 from bezoar.data import SceneClasses
 
 PAIRS = Album([f"caption {i}" for i in range(20)])
@@ -81,3 +84,29 @@ def test_what_it_aims_at_is_of_the_seed_it_was_made_with(tmp_path: Path) -> None
     aims = {seed: attack.aim(seed) for seed in range(8)}
     assert len({aim.chosen[0].ids for aim in aims.values()}) > 1
     assert [Planned(folder=str(tmp_path)).aim(seed) for seed in (0, 4)] == [aims[4]] * 2
+
+
+def test_inside_others_it_is_named_by_what_it_holds(tmp_path: Path) -> None:
+    """Else a finished stage would be taken for that of another plan in the same folder."""
+    digests = []
+    for seed in (4, 5):
+        ATTACK.plan(PAIRS, seed).save(tmp_path)
+        other = Backdoor(target="dog", trigger=Patch(size=3, reference=16), count=2)
+        digests.append(digest(Several(attacks=(Planned(folder=str(tmp_path)), other)).pinned()))
+    assert len(set(digests)) == 2
+
+
+def test_other_held_out_pictures_are_refused_when_they_are_measured(tmp_path: Path) -> None:
+    held = SceneClasses(split="test", count=40)
+    plan = Targeted(images=held, targets=("star",), captions="templates", captions_per_image=2).plan(PAIRS, 0)
+    (gallery,) = plan.images
+    dataclasses.replace(plan, images=(gallery._replace(fingerprint="0" * 16),)).save(tmp_path)
+    with pytest.raises(ValueError, match="0000000000000000"):
+        Planned(folder=str(tmp_path)).aim(0)
+
+
+def test_one_saved_anew_can_be_read(tmp_path: Path) -> None:
+    """A loaded plan keeps the digest that it was saved with, its new files have their own."""
+    plan = dataclasses.replace(ATTACK.plan(PAIRS, 4), saved_as="0" * 16)
+    plan.save(tmp_path)
+    assert load_plan(tmp_path).rows == plan.rows

@@ -228,3 +228,27 @@ def test_sources_are_looked_at_anew_in_every_run(monkeypatch: pytest.MonkeyPatch
     assert sorted(opened) == [16, 32], "a source is fingerprinted once a run"
     digests(experiment)
     assert len(opened) == 4
+
+
+def test_a_digest_changes_with_the_content_of_what_an_attack_shows(tmp_path: Path) -> None:
+    """Held-out pictures of targeted poison, and the picture of an evaluator's trigger: their paths say nothing."""
+    from PIL import Image
+
+    held = tmp_path / "held"
+    logo = tmp_path / "logo.png"
+    plain = tiny.experiment(
+        attack={
+            "kind": "targeted", "targets": ["star"], "captions_per_image": 1,
+            "images": {"kind": "folder", "path": str(held)},
+        },
+        evaluators=[{"kind": "attack_success", "target": "star", "trigger": {
+            "kind": "patch", "size": 4, "pattern": {"kind": "picture", "path": str(logo)}}}],
+    )  # fmt: skip
+    found = []
+    for number, (shown, stamped) in enumerate([(1, 1), (2, 1), (2, 2)]):
+        for name in ("star", "heart"):
+            (held / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8 + shown, 8), (shown, 9, 9)).save(held / name / "0.png")
+        Image.new("RGB", (4, 4), (stamped, 0, 0)).save(logo)
+        found.append(digests(parse(plain).pinned())["victim"])
+        assert len(set(found)) == number + 1

@@ -91,7 +91,8 @@ def poison(
     from bezoar.attacks.preview import preview, write_preview
 
     out, new = Path(out), not Path(out).exists()
-    with clean_if_refused(writable_folder(out), new), exclusive(out):
+    writable_folder(out)
+    with exclusive(out), clean_if_refused(out, new):
         sweep(out)
         applied = _drafted(attack, pairs.open(), image_size, seed, allow_dead_trigger)
         plan = applied.plan

@@ -67,7 +67,7 @@ class Picture(Pattern):
 
     def _pixels(self) -> Tensor:
         """uint8 ``[3, height, width]``; raises ``ValueError`` when the file is not to be read, or holds another."""
-        digest = self.sha256 or _read(self.path)
+        digest = self.sha256 or _first(self.path)
         if digest not in _KNOWN:
             found = _read(self.path)
             if found != digest:
@@ -79,8 +79,13 @@ class Picture(Pattern):
 
 
 @functools.lru_cache(maxsize=64)
+def _first(path: str) -> str:
+    """The digest of what ``path`` held when it was first asked for: it does not change under a running process."""
+    return _read(path)
+
+
 def _read(path: str) -> str:
-    """The digest of the picture at ``path``, whose pixels are then remembered."""
+    """The digest of the picture that ``path`` holds now, whose pixels are then remembered."""
     from bezoar.data.decode import decode
     from bezoar.data.images import to_tensor
 
