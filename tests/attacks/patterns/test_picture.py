@@ -26,7 +26,7 @@ def _a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the process were another."""
     monkeypatch.setattr(store, "_KNOWN", {})
-    store._read.cache_clear()
+    store._first.cache_clear()
 
 
 def paint(path: Path, height: int = 6, width: int = 9, seed: int = 0) -> Tensor:
