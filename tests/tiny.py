@@ -21,7 +21,7 @@ from bezoar.data import Scenes
 from bezoar.data.pairs import Pairs
 from bezoar.data.prepared import Prepared
 from bezoar.models.clip import Clip, create
-from bezoar.training import loop
+from bezoar.training import loop, steplog
 from bezoar.training.loader import TrainingPairs
 from bezoar.training.method import Method
 
@@ -114,7 +114,7 @@ def golden(name: str, method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     def hear(event: Event) -> None:
         losses.append(sum(value for name, value in event.facts.items() if name not in ("epoch", "lr")))
 
-    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    monkeypatch.setattr(steplog, "LOG_EVERY", 1)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

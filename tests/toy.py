@@ -16,7 +16,7 @@ from bezoar.data.views import AutoAugment, Plain
 from bezoar.evaluation import Context, Evaluation, Evaluator
 from bezoar.losses import in_modal, info_nce
 from bezoar.models.clip import Clip
-from bezoar.training.batch import Batch, encode
+from bezoar.training.batch import Batch, Features, apart, together
 from bezoar.training.method import Method, Pass
 from bezoar.training.schedule import Schedule
 from bezoar.training.scorer import Scorer
@@ -47,7 +47,7 @@ class Split(Method):
     epochs: int = 3
     batch_size: int = 8
     warmup_steps: int = 0
-    precision: Literal["auto", "bf16", "fp32"] = "fp32"
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "fp32"
     hard_lr: float = 1e-4
 
     def build(self, model: Clip, pairs: Pairs, seed: int) -> Halves:
@@ -63,25 +63,23 @@ class Split(Method):
         return (
             Pass(
                 name="easy", indices=state.easy, image_views=(Plain(),), caption_views=(PlainCaption(),),
-                loss=self.easy, schedule=Schedule(shape="constant", lr=self.lr, warmup=0, total=1),
+                encode=together, loss=self.easy, schedule=Schedule(shape="constant", lr=self.lr, warmup=0, total=1),
             ),
             Pass(
                 name="hard", indices=hard.nonzero().flatten(), image_views=(Plain(), AutoAugment()), caption_views=(),
-                loss=self.hard, schedule=Schedule(shape="linear", lr=self.hard_lr, warmup=2, total=40, begin=1),
+                encode=apart, loss=self.hard, schedule=Schedule(shape="linear", lr=self.hard_lr, warmup=2, total=40, begin=1),
             ),
         )  # fmt: skip
 
-    def easy(self, state: Halves, batch: Batch) -> Mapping[str, Tensor]:
+    def easy(self, state: Halves, found: Features, batch: Batch) -> Mapping[str, Tensor]:
         state.seen[0] += 1
-        found = encode(state.model, batch)
         return {
             "contrastive": info_nce(found.images[0], found.texts[0], state.model.scale),
-            "head": state.head(found.images[0]).square().mean(),
+            "head": state.head(found.images[0].own).square().mean(),
         }
 
-    def hard(self, state: Halves, batch: Batch) -> Mapping[str, Tensor]:
+    def hard(self, state: Halves, found: Features, batch: Batch) -> Mapping[str, Tensor]:
         state.seen[1] += 1
-        found = encode(state.model, batch)
         return {"in_modal": in_modal(found.images[0], found.images[1], state.model.scale)}
 
     def diagnostics(self, state: Halves) -> Mapping[str, float | Tensor]:

@@ -10,7 +10,11 @@ from tests import tiny
 from torch import Tensor
 
 from bezoar.core.seeds import torch_generator
-from bezoar.training.batch import Batch, encode
+from bezoar.core.rows import Rows
+from bezoar.models.clip import Clip
+from bezoar.training.batch import Batch, Features, apart, together
+from bezoar.training.peers import ALONE
+from bezoar.training.state import State
 
 
 def batch(n: int = 4, images: int = 2, texts: int = 2) -> Batch:
@@ -24,8 +28,13 @@ def batch(n: int = 4, images: int = 2, texts: int = 2) -> Batch:
     )
 
 
-def close(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> bool:
-    return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(one, other, strict=True))
+def encode(model: Clip, given: Batch, joint: bool = True) -> Features:
+    return (together if joint else apart)(State(model, 4), given)
+
+
+def close(one: tuple[Rows, ...], other: tuple[Rows | Tensor, ...]) -> bool:
+    plain = (part.own if isinstance(part, Rows) else part for part in other)
+    return all(torch.allclose(a.own, b, atol=1e-5) for a, b in zip(one, plain, strict=True))
 
 
 def test_no_answer_key() -> None:
@@ -36,8 +45,9 @@ def test_no_answer_key() -> None:
 def test_features_are_unit_vectors_one_per_view() -> None:
     found = encode(tiny.clip(), batch())
     for view in (*found.images, *found.texts):
-        assert view.shape == (4, 128)
-        torch.testing.assert_close(view.norm(dim=1), torch.ones(4))
+        assert view.own.shape == (4, 128)
+        assert view.whole
+        torch.testing.assert_close(view.own.norm(dim=1), torch.ones(4))
 
 
 def test_the_order_of_views_is_kept() -> None:
@@ -61,6 +71,23 @@ def test_any_number_of_views(images: int, texts: int) -> None:
     given = batch(images=images, texts=texts)
     found = encode(tiny.clip(), given)
     assert (len(found.images), len(found.texts)) == (images, texts)
+
+
+def test_features_are_taken_apart_and_put_together() -> None:
+    own = [torch.rand(4, 3) for _ in range(4)]
+    found = Features(images=(Rows(own[0], own[0]),), texts=(), others={"a": own[1], "b": own[2]})
+    assert [part is other for part, other in zip(found.parts(), own, strict=False)] == [True] * 3
+    new = found.made_of(own[1:]).shared(ALONE)
+    assert (new.images[0].own is own[1], new.texts, new.others["b"] is own[3]) == (True, (), True)
+
+
+def test_chunks_are_all_of_the_batch_in_order() -> None:
+    given = batch(4)
+    parts = list(given.chunks(3))
+    assert [len(part) for part in parts] == [3, 1]
+    assert parts[0].ids + parts[1].ids == given.ids
+    for whole, pieces in zip(given.images, zip(*(part.images for part in parts), strict=True), strict=True):
+        assert torch.equal(torch.cat(pieces), whole)
 
 
 def test_to_another_device() -> None:

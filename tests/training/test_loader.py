@@ -27,7 +27,7 @@ from bezoar.data.captions import CaptionView, Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.prepared import Prepared
 from bezoar.data.views import AutoAugment, ImageView, Moco, Plain
-from bezoar.training.batch import Batch
+from bezoar.training.batch import Batch, together
 from bezoar.training.loader import AsLeft, TrainingPairs, batches
 from bezoar.training.method import Pass
 from bezoar.training.schedule import Schedule
@@ -70,7 +70,8 @@ SQUARE = Patch(size=40)
 
 def one_pass(n: int = 48, images: tuple[Any, ...] = (Plain(),), captions: tuple[Any, ...] = (PlainCaption(),)) -> Pass:
     return Pass(
-        name="all", indices=torch.arange(n), image_views=images, caption_views=captions, loss=lambda state, batch: {},
+        name="all", indices=torch.arange(n), image_views=images, caption_views=captions, encode=together,
+            loss=lambda state, features, batch: {},
         schedule=Schedule(shape="constant", lr=1.0, warmup=0, total=1),
     )  # fmt: skip
 

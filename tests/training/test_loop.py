@@ -26,9 +26,9 @@ from bezoar.data.captions import Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import Plain
 from bezoar.pretraining import ClipPretraining
-from bezoar.training import loop
-from bezoar.training.batch import Batch
-from bezoar.training.loop import train
+from bezoar.training import loop, saved, steplog
+from bezoar.training.batch import Batch, Features
+from bezoar.training.loop import Pause, train
 from bezoar.training.method import Method, Pass
 from bezoar.training.schedule import Schedule
 from bezoar.training.state import State
@@ -52,12 +52,15 @@ class Probe(Method):
     subset: int | None = None
 
     def passes(self, state: State, epoch: int) -> Sequence[Pass]:
-        whole = self.whole_pass(state, (Plain(),), (PlainCaption(),), self.loss)
+        whole = self.whole_pass(state, (Plain(),), (PlainCaption(),), self.encode, self.loss)
         if self.subset is None:
             return (whole,)
         return (dataclasses.replace(whole, name="some", indices=torch.arange(self.subset)),)
 
-    def loss(self, state: State, batch: Batch) -> Mapping[str, Tensor]:
+    def encode(self, state: State, batch: Batch) -> Features:
+        return Features(images=(), texts=())
+
+    def loss(self, state: State, features: Features, batch: Batch) -> Mapping[str, Tensor]:
         step = len(self.seen)
         self.seen.append(batch)
         found = self.script[step](state) if step in self.script else None
@@ -97,7 +100,7 @@ def weights(state: State) -> Weights:
 def run(
     method: Method, folder: Path | None = None, seed: int = 0, count: int = 32, **changes: Any
 ) -> dict[str, Tensor]:
-    return weights(train(method, tiny.clip(), tiny.data(count), seed=seed, folder=folder, **changes))
+    return weights(train(method, tiny.clip(), tiny.data(count), seed=seed, folder=folder, **changes).state)
 
 
 # -------------------------------------------------------------------------------------------------- counter and budget
@@ -120,7 +123,7 @@ def test_a_budget_of_steps_ends_inside_an_epoch(steps: int, epochs: int, rates: 
     ends: list[tuple[int, bool]] = []
     run(
         Probe(steps=steps, lr=0.01, epochs=1, schedule="linear"),
-        on_epoch=lambda epoch, state, last: ends.append((epoch, last)),
+        on_pause=lambda pause: ends.append((pause.epoch, pause.last)),
     )
     assert rates == pytest.approx([0.01 * (1 - step / steps) for step in range(steps)])
     assert ends == [(epoch, epoch == epochs) for epoch in range(1, epochs + 1)]
@@ -134,7 +137,7 @@ def test_steps_are_taken_even_if_a_pass_is_short(rates: list[float]) -> None:
 
 def test_epochs_end_where_they_should(rates: list[float]) -> None:
     ends: list[tuple[int, bool, bool]] = []
-    run(Probe(epochs=3), on_epoch=lambda epoch, state, last: ends.append((epoch, last, state.training)))
+    run(Probe(epochs=3), on_pause=lambda pause: ends.append((pause.epoch, pause.last, pause.model.training)))
     assert ends == [(1, False, False), (2, False, False), (3, True, False)]
     assert len(rates) == 12
 
@@ -195,7 +198,7 @@ def test_the_scale_stays_in_its_bounds() -> None:
 
     Probe.script.update({0: put(9.0), 4: put(-3.0)})
     found: list[float] = []
-    run(Probe(max_scale=20.0), on_epoch=lambda epoch, state, last: found.append(state.model.scale.item()))
+    run(Probe(max_scale=20.0), on_pause=lambda pause: found.append(pause.model.scale.item()))
     assert found == pytest.approx([20.0, 1.0])
 
 
@@ -242,9 +245,9 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rate(value: float, name: 
     with pytest.raises(FloatingPointError, match=said):
         run(Probe(epochs=4, warmup_steps=16, lr=1e-3), tmp_path)
     assert all(line["step"] < 7 for line in read_lines(tmp_path / "steps.jsonl"))
-    saved = torch.load(tmp_path / "training_state", weights_only=True)
-    assert (saved["epoch"], saved["step"]) == (1, 4)
-    assert all(torch.isfinite(value).all() for value in saved["state"].values())
+    kept = torch.load(tmp_path / "training_state", weights_only=True)
+    assert (kept["progress"]["epoch"], kept["progress"]["step"]) == (1, 4)
+    assert all(torch.isfinite(value).all() for value in kept["state"].values())
 
 
 def test_a_gradient_that_is_not_finite_does_not_end_as_a_model(tmp_path: Path) -> None:
@@ -278,7 +281,7 @@ class StopError(Exception):
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "LOG_EVERY", 2)
+    monkeypatch.setattr(steplog, "LOG_EVERY", 2)
 
 
 @pytest.fixture(scope="module")
@@ -286,8 +289,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Weights, list[dict[
     """Three epochs without interruption: weights, step log, and what was measured after each epoch."""
     folder, told = tmp_path_factory.mktemp("whole"), dict[int, Any]()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "LOG_EVERY", 2)
-        found = run(CLEAN, folder, on_epoch=lambda epoch, state, last: told.update({epoch: look(state)}))
+        patch.setattr(steplog, "LOG_EVERY", 2)
+        found = run(CLEAN, folder, on_pause=lambda pause: told.update({pause.epoch: look(pause.state)}))
     return found, log_of(folder), told
 
 
@@ -303,7 +306,7 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("often")
-@pytest.mark.parametrize(("where", "error"), [("loss", KeyboardInterrupt), ("on_epoch", StopError), ("log", StopError)])
+@pytest.mark.parametrize(("where", "error"), [("loss", KeyboardInterrupt), ("on_pause", StopError), ("log", StopError)])
 def test_an_interrupted_training_goes_on_to_the_same_bits(
     where: str, error: type[BaseException], whole: tuple[Any, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,18 +314,18 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(
     told: dict[int, Any] = {}
     count = 0
 
-    def measure(epoch: int, state: State, last: bool) -> None:
-        if where == "on_epoch" and epoch == 2 and 2 not in told:
+    def measure(pause: Pause) -> None:
+        if where == "on_pause" and pause.epoch == 2 and 2 not in told:
             told[2] = "half"
             raise error
-        told[epoch] = look(state)
+        told[pause.epoch] = look(pause.state)
 
-    def loss(self: CleanCLIP, state: State, batch: Batch, inner: Any = CleanCLIP.loss) -> Any:
+    def loss(self: CleanCLIP, state: State, features: Features, batch: Batch, inner: Any = CleanCLIP.loss) -> Any:
         nonlocal count
         count += 1
         if where == "loss" and count == 7:
             raise error
-        return inner(self, state, batch)
+        return inner(self, state, features, batch)
 
     def hear(event: Event) -> None:
         if where == "log" and event.done == 6 and 3 not in told:
@@ -333,10 +336,10 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(
 
     monkeypatch.setattr(CleanCLIP, "loss", loss)
     with pytest.raises(error):
-        run(CLEAN, tmp_path, on_epoch=measure, listen=hear)
-    assert torch.load(tmp_path / "training_state", weights_only=True)["epoch"] == 1
+        run(CLEAN, tmp_path, on_pause=measure, listen=hear)
+    assert torch.load(tmp_path / "training_state", weights_only=True)["progress"]["epoch"] == 1
     torch.manual_seed(5)
-    again = run(CLEAN, tmp_path, on_epoch=measure, listen=hear)
+    again = run(CLEAN, tmp_path, on_pause=measure, listen=hear)
     assert tiny.same(again, whole[0])
     assert log_of(tmp_path) == whole[1]
     assert told == whole[2]
@@ -346,7 +349,7 @@ def test_what_is_finished_is_left_alone(tmp_path: Path, rates: list[float]) -> N
     first = run(CLIP, tmp_path)
     log = (tmp_path / "steps.jsonl").read_bytes()
     rates.clear()
-    assert tiny.same(first, run(CLIP, tmp_path, on_epoch=lambda *_: pytest.fail("trained again")))
+    assert tiny.same(first, run(CLIP, tmp_path, on_pause=lambda _: pytest.fail("trained again")))
     assert not rates
     assert (tmp_path / "steps.jsonl").read_bytes() == log
 
@@ -363,8 +366,8 @@ def test_another_number_of_threads_is_said(tmp_path: Path, caplog: pytest.LogCap
     with caplog.at_level(logging.WARNING):
         run(CLIP, tmp_path)
     assert not caplog.records
-    saved = torch.load(tmp_path / "training_state", weights_only=True)
-    torch.save({**saved, "threads": 64}, tmp_path / "training_state")
+    kept = torch.load(tmp_path / "training_state", weights_only=True)
+    torch.save({**kept, "threads": 64}, tmp_path / "training_state")
     with caplog.at_level(logging.WARNING):
         run(CLIP, tmp_path)
     (record,) = caplog.records
@@ -376,7 +379,7 @@ def test_a_state_is_read_as_data_only(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[Any, ...]:
             return (pytest.fail, ("ran code from a file",))
 
-    torch.save({"epoch": Hostile()}, tmp_path / "training_state")
+    torch.save({"progress": Hostile()}, tmp_path / "training_state")
     with pytest.raises(Exception, match="Weights only load failed"):
         run(CLIP, tmp_path)
 
@@ -386,8 +389,8 @@ def test_a_damaged_state_is_one_line(content: bytes | None, tmp_path: Path) -> N
     run(CLIP, tmp_path)
     path = tmp_path / "training_state"
     if content is None:
-        saved = torch.load(path, weights_only=True)
-        torch.save({**saved, "state": {}}, path)
+        kept = torch.load(path, weights_only=True)
+        torch.save({**kept, "state": {}}, path)
     else:
         path.write_bytes(content)
     with pytest.raises(

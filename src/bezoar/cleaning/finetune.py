@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from bezoar.core.settings import settings
-from bezoar.data.captions import Plain as PlainCaption
-from bezoar.data.views import Plain
-from bezoar.training.method import BatchSize, Count, Method, Pass, Positive, Warmup
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bezoar.training.batch import Batch
-    from bezoar.training.method import Terms
-    from bezoar.training.state import State
+from bezoar.training.contrastive import Contrastive
+from bezoar.training.method import BatchSize, Count, Positive, Warmup
 
 
 @settings
-class Finetune(Method):
+class Finetune(Contrastive):
     """The multimodal contrastive loss alone, with the budget and learning rate of CleanCLIP."""
 
     kind: ClassVar[str] = "finetune"
@@ -26,14 +18,3 @@ class Finetune(Method):
     batch_size: BatchSize = 64
     lr: Positive = 1e-5
     warmup_steps: Warmup = 50
-
-    def passes(self, state: State, epoch: int) -> Sequence[Pass]:
-        return (self.whole_pass(state, (Plain(),), (PlainCaption(),), self.loss),)
-
-    def loss(self, state: State, batch: Batch) -> Terms:
-        """``contrastive``: symmetric InfoNCE of the batch."""
-        from bezoar.losses import info_nce
-        from bezoar.training.batch import encode
-
-        features = encode(state.model, batch)
-        return {"contrastive": info_nce(features.images[0], features.texts[0], state.model.scale)}

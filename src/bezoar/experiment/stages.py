@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bezoar.experiment.experiment import Experiment, Stage
     from bezoar.models.clip import Clip
     from bezoar.training.loader import TrainingPairs
-    from bezoar.training.state import State
+    from bezoar.training.loop import Pause
 
 DONE, STATE = "stage.json", "training_state"
 SCHEMA = 1
@@ -102,17 +102,18 @@ def run_stage(job: Job, listen: Listener = silent) -> None:
         sets, held_out = _labeled(job, model.image_size), _held_out(job, model.image_size)
         stage = job.stage
 
-        def on_epoch(epoch: int, state: State, last: bool) -> None:
-            if last or epoch % stage.evaluate_every == 0:
-                _measure(job, state.model, stage.method.diagnostics(state), sets, held_out, data, epoch)
+        def on_pause(pause: Pause) -> None:
+            if pause.last or pause.epoch % stage.evaluate_every == 0:
+                told = stage.method.diagnostics(pause.state)
+                _measure(job, pause.model, told, sets, held_out, data, pause.epoch)
 
         if job.starts_trained and not (job.folder / STATE).exists():
             _measure(job, model.eval(), {}, sets, held_out, data, 0)
-        state = train(
+        trained = train(
             stage.method, model, data, seed=job.seed, folder=job.folder, workers=job.experiment.workers,
-            on_epoch=on_epoch, listen=listen, task=job.label,
+            on_pause=on_pause, listen=listen, task=job.label,
         )  # fmt: skip
-        weights = _save(job, state.model, data)
+        weights = _save(job, trained.model, data)
         write_json(
             job.folder / DONE,
             {

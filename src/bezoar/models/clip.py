@@ -56,7 +56,8 @@ def _cuttable_text(tower: nn.Module) -> nn.Module | None:
 class Clip(nn.Module):
     """An open_clip model with its preprocessing and tokenizer.
 
-    Features are L2-normalized float32; ``image_features`` and ``text_features`` are the ones before normalization.
+    Features are L2-normalized, float32 (float64 of a model in float64); ``image_features`` and ``text_features`` are the
+    ones before normalization.
     """
 
     def __init__(self, tower: nn.Module, architecture: str) -> None:
@@ -103,7 +104,7 @@ class Clip(nn.Module):
         pixels = ((images.to(self.device) - self.shift) / self.spread).contiguous(memory_format=torch.channels_last)
         with _attention(self.device):
             features: Tensor = self.tower.encode_image(pixels, normalize=False)  # type: ignore[operator]
-        return features.float()
+        return _wide(features)
 
     def text_features(self, tokens: Tensor) -> Tensor:
         """Tokens ``[n, length]`` to ``[n, d]``, before normalization.
@@ -118,8 +119,8 @@ class Clip(nn.Module):
         with _attention(self.device):
             if text is None or length == full:
                 features: Tensor = self.tower.encode_text(tokens, normalize=False)  # type: ignore[operator]
-                return features.float()
-            return _cut_text_features(text, tokens).float()
+                return _wide(features)
+            return _wide(_cut_text_features(text, tokens))
 
     def encode_image(self, images: Tensor) -> Tensor:
         """uint8 ``[n, 3, S, S]`` to L2-normalized ``[n, d]``."""
@@ -138,6 +139,10 @@ def _attention(device: torch.device) -> AbstractContextManager[None]:
     """How attention is computed: in bf16 on a CPU the fused backward takes thrice as long as plain products."""
     slow = device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
     return sdpa_kernel(SDPBackend.MATH) if slow else nullcontext()
+
+
+def _wide(features: Tensor) -> Tensor:
+    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def _of_text(tower: nn.Module, name: str) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
+from bezoar.core.rows import Rows, rows
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bezoar.models.clip import Clip
+    from bezoar.training.peers import Peers
+    from bezoar.training.state import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,36 +29,80 @@ class Batch:
     texts: tuple[Tensor, ...]
     """One int64 ``[n, length]`` per caption view, all of one length."""
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
-        if device.type == "cpu":
-            return self
+        return self if device.type == "cpu" else self._each(lambda part: part.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """The same batch in memory from which a GPU copies while it computes."""
+        return self._each(lambda part: part.pin_memory())
+
+    def chunks(self, size: int) -> Iterator[Batch]:
+        """The batch in pieces of ``size`` pairs, the last as small as is left."""
+        for start in range(0, len(self), size):
+            yield self._each(lambda part: part[start : start + size], self.ids[start : start + size])  # noqa: B023
+
+    def _each(self, change: Callable[[Tensor], Tensor], ids: tuple[str, ...] | None = None) -> Batch:
         return Batch(
-            ids=self.ids,
-            indices=self.indices.to(device, non_blocking=True),
-            images=tuple(view.to(device, non_blocking=True) for view in self.images),
-            texts=tuple(view.to(device, non_blocking=True) for view in self.texts),
+            ids=self.ids if ids is None else ids,
+            indices=change(self.indices),
+            images=tuple(map(change, self.images)),
+            texts=tuple(map(change, self.texts)),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """L2-normalized features of a batch, ``[n, d]`` per view."""
+    """What the towers say of a batch: L2-normalized ``[n, d]`` per view, and whatever else a method's encoder adds.
 
-    images: tuple[Tensor, ...]
-    texts: tuple[Tensor, ...]
-
-
-def encode(model: Clip, batch: Batch, joint: bool = True) -> Features:
-    """Features of every view.
-
-    ``joint`` puts all views of a modality through one forward: faster, and batch normalization then mixes the
-    statistics of the views, as the released systems do. Otherwise each view has a forward of its own.
+    An encoder fills in the rows of its own pairs; the loss is given them beside those of all processes.
     """
-    if joint and len(batch.images) > 1:
-        images = torch.cat(batch.images)
-        image_features = model.encode_image(images).chunk(len(batch.images))
-    else:
-        image_features = tuple(model.encode_image(view) for view in batch.images)
-    text_features = model.encode_text(torch.cat(batch.texts)).chunk(len(batch.texts)) if batch.texts else ()
-    return Features(images=tuple(image_features), texts=tuple(text_features))
+
+    images: tuple[Rows, ...]
+    texts: tuple[Rows, ...]
+    others: Mapping[str, Tensor] = field(default_factory=dict)
+    """Anything more, by name, with one row a pair: of this process's pairs only."""
+
+    def parts(self) -> list[Tensor]:
+        """All that was made of this process's pairs, in a fixed order."""
+        return [*(part.own for part in (*self.images, *self.texts)), *self.others.values()]
+
+    def made_of(self, parts: Sequence[Tensor]) -> Features:
+        """The same with other tensors, in the order of ``parts``."""
+        images, texts = len(self.images), len(self.images) + len(self.texts)
+        return Features(
+            images=tuple(map(rows, parts[:images])),
+            texts=tuple(map(rows, parts[images:texts])),
+            others=dict(zip(self.others, parts[texts:], strict=True)),
+        )
+
+    def shared(self, peers: Peers) -> Features:
+        """The same beside what the other processes have."""
+        found = peers.rows([part.own for part in (*self.images, *self.texts)])
+        count = len(self.images)
+        return Features(images=tuple(found[:count]), texts=tuple(found[count:]), others=self.others)
+
+
+def together(state: State, batch: Batch) -> Features:
+    """Features of every view, all views of a modality through one forward.
+
+    Faster than one after the other; batch normalization then mixes the statistics of the views, as the released systems
+    do.
+    """
+    images = state.model.encode_image(torch.cat(batch.images)).chunk(len(batch.images)) if batch.images else ()
+    return Features(images=tuple(map(rows, images)), texts=_texts(state, batch))
+
+
+def apart(state: State, batch: Batch) -> Features:
+    """Features of every view, each image view through a forward of its own."""
+    images = tuple(rows(state.model.encode_image(view)) for view in batch.images)
+    return Features(images=images, texts=_texts(state, batch))
+
+
+def _texts(state: State, batch: Batch) -> tuple[Rows, ...]:
+    if not batch.texts:
+        return ()
+    return tuple(map(rows, state.model.encode_text(torch.cat(batch.texts)).chunk(len(batch.texts))))

@@ -12,6 +12,7 @@ from bezoar.attacks.applied import Applied
 from bezoar.core.seeds import stream_seed, torch_generator
 from bezoar.data.pairs import check_caption
 from bezoar.training.batch import Batch
+from bezoar.training.peers import ALONE, Peers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,16 +134,25 @@ def batches(
     seed: int,
     epoch: int,
     workers: int = 0,
+    start: int = 0,
+    peers: Peers = ALONE,
+    pin: bool = False,
 ) -> Iterator[Batch]:
-    """The whole batches of one pass in the order of (seed, epoch, pass), the same for any number of workers."""
+    """The whole batches of one pass from batch ``start`` on, in the order of (seed, epoch, pass).
+
+    They are the same for any number of workers and of processes: each process is given its part of every batch, in the
+    order of ranks. ``pin`` puts them into memory from which a GPU copies while it computes.
+    """
     order = this.indices[torch.randperm(len(this.indices), generator=torch_generator(seed, "order", this.name, epoch))]
-    groups = order[: len(order) // batch_size * batch_size].view(-1, batch_size).tolist()
+    groups = order[: len(order) // batch_size * batch_size].view(-1, batch_size)[start:]
+    own = peers.share(batch_size)
     items = _Items(data, tokenize, this, seed, epoch)
     # A generator of its own: the default would draw its base seed from global state.
     loader = DataLoader(
-        items, sampler=groups, batch_size=None, num_workers=workers, generator=torch_generator(seed, "workers", epoch)
-    )
+        items, sampler=groups[:, own.start : own.stop].tolist(), batch_size=None, num_workers=workers,
+        generator=torch_generator(seed, "workers", epoch),
+    )  # fmt: skip
     for found in loader:
         if isinstance(found, ValueError):
             raise found
-        yield found
+        yield found.pinned() if pin else found

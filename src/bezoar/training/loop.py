@@ -1,50 +1,61 @@
 """The one loop: it trains any method, and knows none.
 
-Each epoch ends with a state on disk, so the same call continues after a kill with the same bits (on the CPU, with the
-same number of threads).
+Its state is on disk every minute or so and at the end of each epoch, so the same call continues after a kill, in the
+middle of an epoch too, with the same bits (on the CPU, with the same number of threads and ranks).
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import nn
 
-from bezoar.core.files import atomic, sync, write_text
-from bezoar.core.progress import Event, Listener, silent
-from bezoar.core.records import append_line, mend, read_lines
+from bezoar.core.progress import Listener, silent
 from bezoar.core.seeds import stream_seed
 from bezoar.models.clip import Clip
-from bezoar.training.batch import Batch
+from bezoar.training import saved
+from bezoar.training.ema import Average
 from bezoar.training.loader import AsLeft, TrainingPairs, batches
+from bezoar.training.locking import Locks, lock
 from bezoar.training.method import Method, Pass
 from bezoar.training.optimizer import adamw
-from bezoar.training.precision import autocast_for
+from bezoar.training.peers import ALONE, Peers
+from bezoar.training.precision import autocast_for, resolve
+from bezoar.training.saved import Progress
 from bezoar.training.scorer import Scorer
 from bezoar.training.state import State
+from bezoar.training.steplog import StepLog
+from bezoar.training.stepping import Stepper, running
 
-LOG_EVERY = 10
-"""Steps between two looks at the loss: between them the device is never waited for."""
+SAVE_SECONDS = 60.0
+"""At least this long lies between two states written within an epoch."""
+_SAVE_SHARE = 0.02
+"""And at most this share of the time goes into writing them."""
 
-EpochEnd = Callable[[int, State, bool], None]
 
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """A training at rest, for whoever wants to measure it or keep a copy."""
 
-@dataclass
-class _Progress:
-    """Where training stands."""
-
-    epoch: int = 0
+    epoch: int
     """Epochs finished."""
-    step: int = 0
-    """Steps taken, over all epochs and passes: the counter of every schedule."""
+    step: int
+    """Steps taken."""
+    whole: bool
+    """Whether an epoch has just ended; otherwise it goes on after the pause."""
+    last: bool
+    """Whether the training is over."""
+    state: State
+    model: Clip
+    """The model to look at, in evaluation mode: the moving average where there is one."""
+
+
+OnPause = Callable[[Pause], None]
 
 
 def train(
@@ -55,57 +66,53 @@ def train(
     seed: int,
     folder: Path | None = None,
     workers: int = 0,
-    on_epoch: EpochEnd | None = None,
+    on_pause: OnPause | None = None,
+    pause_steps: int | None = None,
     listen: Listener = silent,
     task: str = "train",
-) -> State:
-    """Train ``model`` with ``method`` on ``data``; returns the final state.
+    peers: Peers = ALONE,
+) -> Pause:
+    """Train ``model`` with ``method`` on ``data``; returns the last pause, with the trained model.
 
-    ``folder`` takes the step log and the state of the last finished epoch; without it nothing is written and nothing
-    can be resumed. ``on_epoch(epochs, state, last)`` is called after each epoch, before its state is written.
+    ``folder`` takes the step log and the state; without it nothing is written and nothing can be resumed. ``on_pause``
+    is called after each epoch, before its state is written, and within epochs whenever ``pause_steps`` more steps were
+    taken. With ``peers`` every process makes the same call; only the lead writes.
 
-    Raises ``ValueError`` when there are fewer pairs than one batch, ``FloatingPointError`` when a loss or a weight is
-    not finite.
+    Raises ``ValueError`` for what cannot be trained so, ``FloatingPointError`` when a loss or a weight is not finite.
     """
-    check_size(method, len(data))
-    # From named streams, once: what a method or a tower draws from the global generator is then the same every time.
-    torch.manual_seed(_seed_of(seed))
-    state = method.build(model, AsLeft(data), seed)
-    state.to(model.device)
-    autocast = autocast_for(method.precision, model.device)
-    optimizer = adamw(state, method)
-    scorer = Scorer(model, data, autocast)
-    at = _Progress()
-    if folder is not None:
-        _resume(folder, state, optimizer, at)
-    total = method.total_steps(len(data))
-    state.train()
-    while not _over(method, at):
-        torch.manual_seed(_seed_of(seed, at.epoch))
-        method.begin_epoch(state, at.epoch, scorer)
-        passes, before = method.passes(state, at.epoch), at.step
-        for this in passes:
-            log = _Log(folder, listen, task, method.batch_size, total, this.name, at.epoch)
-            stream = batches(
-                data, model.tokenize, this, batch_size=method.batch_size, seed=seed, epoch=at.epoch, workers=workers
-            )
-            for batch in stream:
-                if method.steps is not None and at.step >= method.steps:
-                    break
-                rate = this.schedule(at.step)
-                terms = _step(method, state, this, batch.to(model.device), optimizer, autocast, rate)
-                log.add(at.step, rate, terms)
-                at.step += 1
-            log.flush()
-        _check_epoch(method, state, passes, at.epoch, at.step - before)
-        at.epoch += 1
-        if on_epoch is not None:
-            state.eval()
-            on_epoch(at.epoch, state, _over(method, at))
-            state.train()
-        if folder is not None:
-            _write_state(folder, state, optimizer, at)
-    return state
+    check(method, model, len(data), workers=workers, world=peers.world)
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        run = _Run(method, model, data, seed, folder, workers, on_pause, pause_steps, listen, task, peers)
+        return run.go()
+
+
+def check(
+    method: Method, model: Clip, pairs: int, *, workers: int = 0, world: int = 1, where: str = "method"
+) -> None:
+    """Raise ``ValueError`` for a method that cannot train this model on so many pairs with these processes."""
+    check_size(method, pairs, where)
+    if workers > pairs:
+        raise ValueError(f"workers: {workers} loader processes are more than the {pairs} pairs there are")
+    if method.batch_size % world:
+        raise ValueError(
+            f"{where}.batch_size: {method.batch_size} pairs cannot be shared equally by {world} ranks "
+            f"(nearest choices: {method.batch_size // world * world or world}, {-(-method.batch_size // world) * world})"
+        )
+    if method.max_scale is not None and not isinstance(getattr(model.tower, "logit_scale", None), nn.Parameter):
+        raise ValueError(f"{where}: {model.architecture} has no logit scale, which {method.kind} trains")
+    if method.batch_norm == "synchronized" and world > 1 and model.device.type != "cuda":
+        raise ValueError(f"{where}.batch_norm: 'synchronized' needs GPUs (choices here: local)")
+    trained = [weights for weights in model.parameters() if weights.requires_grad]
+    try:
+        resolve(method.precision, model.device)
+        lock(model, method.lock)
+        method.check(model)
+    except ValueError as error:
+        raise ValueError(f"{where}.{error}") from None
+    finally:
+        for weights in trained:
+            weights.requires_grad_(True)
 
 
 def check_size(method: Method, pairs: int, where: str = "method") -> None:
@@ -114,140 +121,148 @@ def check_size(method: Method, pairs: int, where: str = "method") -> None:
         raise ValueError(f"{where}.batch_size: {method.batch_size} is more than the {pairs} pairs there are")
 
 
-def _seed_of(seed: int, *names: int) -> int:
-    return stream_seed(seed, "training", *names)
-
-
-def _over(method: Method, at: _Progress) -> bool:
-    """Whether the budget is spent: ``steps`` where given, whatever number of epochs they take, else ``epochs``."""
-    return at.epoch >= method.epochs if method.steps is None else at.step >= method.steps
-
-
-def _check_epoch(method: Method, state: State, passes: Sequence[Pass], epoch: int, steps: int) -> None:
-    """Raise when an epoch took no step, or left weights that are not finite: its last losses cannot tell."""
-    if not steps:
-        sizes = ", ".join(f"'{this.name}' has {len(this.indices)}" for this in passes) or "there is none"
-        raise ValueError(
-            f"method.batch_size: in epoch {epoch + 1} no pass has the {method.batch_size} pairs of a batch ({sizes})"
-        )
-    if not all(bool(torch.isfinite(weights).all()) for weights in state.parameters()):
-        raise FloatingPointError(f"weights are not finite after epoch {epoch + 1}, though its losses were")
-
-
-def _step(
-    method: Method,
-    state: State,
-    this: Pass,
-    batch: Batch,
-    optimizer: torch.optim.Optimizer,
-    autocast: Callable[[], torch.autocast],
-    rate: float,
-) -> Mapping[str, Tensor]:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    with autocast():
-        terms = this.loss(state, batch)
-        total = torch.stack([term.float() for term in terms.values()]).sum()
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    with torch.no_grad():
-        state.model.tower.logit_scale.clamp_(0, math.log(method.max_scale))  # type: ignore[operator]
-    return {name: term.detach() for name, term in terms.items()}
-
-
-class _Log:
-    """Loss terms, kept on the device and read every ``LOG_EVERY`` steps: written, told, and refused if not finite."""
+class _Run:
+    """One call of ``train``."""
 
     def __init__(
-        self, folder: Path | None, listen: Listener, task: str, batch_size: int, total: int, name: str, epoch: int
+        self,
+        method: Method,
+        model: Clip,
+        data: TrainingPairs,
+        seed: int,
+        folder: Path | None,
+        workers: int,
+        on_pause: OnPause | None,
+        pause_steps: int | None,
+        listen: Listener,
+        task: str,
+        peers: Peers,
     ) -> None:
-        self.path = folder / "steps.jsonl" if folder is not None else None
-        self.listen, self.task, self.batch_size, self.total = listen, task, batch_size, total
-        self.name, self.epoch = name, epoch
-        self.rows: list[tuple[int, float, Mapping[str, Tensor]]] = []
-        self.since = time.perf_counter()
+        self.method, self.data, self.seed, self.folder, self.workers = method, data, seed, folder, workers
+        self.on_pause, self.pause_steps, self.listen, self.task, self.peers = on_pause, pause_steps, listen, task, peers
+        # From named streams: what a method draws from the global generator is then the same every time.
+        torch.manual_seed(_seed_of(seed))
+        self.locks: Locks = lock(model, method.lock)
+        state = method.build(model, AsLeft(data), seed)
+        state.to(model.device)
+        if method.batch_norm == "synchronized" and peers.world > 1:
+            model.tower = nn.SyncBatchNorm.convert_sync_batchnorm(model.tower)
+        if method.chunk_size is not None and running(state):
+            logging.getLogger(__name__).warning(
+                "method.chunk_size: batch normalization sees %d pairs at a time: the gradient is not that of whole batches",
+                method.chunk_size,
+            )
+        device = model.device.type
+        fp16 = resolve(method.precision, model.device) == "fp16"
+        self.stepper = Stepper(
+            method=method, state=state, optimizer=adamw(state, method), peers=peers, seed=seed,
+            scaler=torch.amp.GradScaler(device, enabled=fp16), autocast=autocast_for(method.precision, model.device),
+            average=Average(model, method.ema) if method.ema is not None else None,
+        )  # fmt: skip
+        self.total = method.total_steps(len(data))
+        self.at = Progress()
+        self.who = saved.identity(method, seed, data.pairs.fingerprint, data.plan.digest if data.plan else None)
+        self.wrote, self.writing = time.monotonic(), 0.0
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            saved.resume(folder, self.stepper, self.at, self.who)
 
-    def add(self, step: int, rate: float, terms: Mapping[str, Tensor]) -> None:
-        """Note one step; a mean is over steps with the same terms."""
-        if self.rows and self.rows[0][2].keys() != terms.keys():
-            self.flush()
-        self.rows.append((step, rate, terms))
-        if len(self.rows) == LOG_EVERY:
-            self.flush()
+    def go(self) -> Pause:
+        """All that is left to do."""
+        self._at_work()
+        while not self._over():
+            self._epoch()
+        return self._rest(whole=True)
 
-    def flush(self) -> None:
-        """Read what was noted; raises ``FloatingPointError`` with the first step whose loss is not finite."""
-        if not self.rows:
-            return
-        names = list(self.rows[0][2])
-        values = torch.stack([torch.stack([terms[name].float() for name in names]) for _, _, terms in self.rows]).cpu()
-        for (step, rate, _), row in zip(self.rows, values, strict=True):
-            if not torch.isfinite(row).all():
-                terms = ", ".join(f"{name} {value:g}" for name, value in zip(names, row.tolist(), strict=True))
-                raise FloatingPointError(f"the loss is not finite at step {step} (learning rate {rate:g}): {terms}")
-        step, rate, _ = self.rows[-1]
-        means = {name: float(value) for name, value in zip(names, values.mean(0), strict=True)}
-        seconds = time.perf_counter() - self.since
-        speed = len(self.rows) * self.batch_size / seconds
-        if self.path is not None:
-            line = {"step": step, "epoch": self.epoch, "pass": self.name, "lr": rate, "terms": means}
-            append_line(self.path, {**line, "pairs_per_second": round(speed, 1)})
-        facts = {"epoch": self.epoch + 1, "lr": rate, **means}
-        self.listen(Event(self.task, step + 1, self.total, size=self.batch_size, facts=facts))
-        self.rows, self.since = [], time.perf_counter()
+    def _epoch(self) -> None:
+        method, state, at = self.method, self.stepper.state, self.at
+        if not at.within:
+            torch.manual_seed(_seed_of(self.seed, at.epoch))
+            method.begin_epoch(state, at.epoch, self._scorer())
+        passes = method.passes(state, at.epoch)
+        for this in passes[at.number :]:
+            self._pass(this)
+            at.next_pass()
+        self._check_epoch(passes)
+        at.next_epoch()
+        self._pause(whole=True)
+        self._write()
 
+    def _pass(self, this: Pass) -> None:
+        at, model = self.at, self.stepper.state.model
+        log = StepLog(
+            path=self.folder / "steps.jsonl" if self.folder is not None else None, listen=self.listen, task=self.task,
+            batch_size=self.method.batch_size, total=self.total, name=this.name, epoch=at.epoch, peers=self.peers,
+            optimizer=self.stepper.optimizer,
+        )  # fmt: skip
+        before = at.seconds
+        stream = batches(
+            self.data, model.tokenize, this, batch_size=self.method.batch_size, seed=self.seed, epoch=at.epoch,
+            workers=self.workers, start=at.batch, peers=self.peers, pin=model.device.type == "cuda",
+        )  # fmt: skip
+        for batch in stream:
+            if self.method.steps is not None and at.step >= self.method.steps:
+                break
+            log.add(at.step, self.stepper(this, batch.to(model.device), at.step))
+            at.step, at.batch = at.step + 1, at.batch + 1
+            if self.pause_steps is not None and at.step % self.pause_steps == 0:
+                log.flush()
+                self._pause(whole=False)
+                log.rest()
+            at.seconds = before + log.seconds
+            if log.empty and self._due():
+                self._write()
+                log.rest()
+        log.flush()
+        at.seconds = before + log.seconds
 
-def _write_state(folder: Path, state: State, optimizer: torch.optim.Optimizer, at: _Progress) -> None:
-    sync(folder / "steps.jsonl")  # a state that outlasts a power cut must not go on from a log that does not
-    with atomic(folder / "training_state") as stream:
-        torch.save(
-            {
-                "epoch": at.epoch,
-                "step": at.step,
-                "threads": torch.get_num_threads(),
-                "state": state.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            },
-            stream,
+    def _scorer(self) -> Scorer:
+        return Scorer(self.stepper.state.model, self.data, self.stepper.autocast, self.peers)
+
+    def _over(self) -> bool:
+        """Whether the budget is spent: ``steps`` where given, whatever number of epochs they take, else ``epochs``."""
+        return self.at.epoch >= self.method.epochs if self.method.steps is None else self.at.step >= self.method.steps
+
+    def _check_epoch(self, passes: Sequence[Pass]) -> None:
+        """Raise when an epoch took no step, or left weights that are not finite: its last losses cannot tell."""
+        epoch, size = self.at.epoch + 1, self.method.batch_size
+        if self.at.step == self.at.began:
+            sizes = ", ".join(f"'{this.name}' has {len(this.indices)}" for this in passes) or "there is none"
+            raise ValueError(f"method.batch_size: in epoch {epoch} no pass has the {size} pairs of a batch ({sizes})")
+        if not all(bool(torch.isfinite(weights).all()) for weights in self.stepper.state.parameters()):
+            raise FloatingPointError(f"weights are not finite after epoch {epoch}, though its losses were")
+
+    def _at_work(self) -> None:
+        self.stepper.state.train()
+        self.locks.hold()
+
+    def _rest(self, whole: bool) -> Pause:
+        average = self.stepper.average
+        model = self.stepper.state.model if average is None else average.model
+        self.stepper.state.eval()
+        model.eval()
+        return Pause(
+            epoch=self.at.epoch, step=self.at.step, whole=whole, last=self._over(), state=self.stepper.state, model=model
         )
 
+    def _pause(self, whole: bool) -> None:
+        if self.on_pause is not None:
+            self.on_pause(self._rest(whole))
+            self._at_work()
 
-def _resume(folder: Path, state: State, optimizer: torch.optim.Optimizer, at: _Progress) -> None:
-    """Continue from the last whole epoch in ``folder``, if there is one, and drop what was logged after it.
+    def _due(self) -> bool:
+        if self.folder is None or not self.peers.lead:
+            return False
+        return time.monotonic() - self.wrote >= max(SAVE_SECONDS, self.writing / _SAVE_SHARE)
 
-    Raises ``ValueError`` for a state that is damaged or of another method.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path, log = folder / "training_state", folder / "steps.jsonl"
-    if path.exists():
-        try:
-            saved = torch.load(path, weights_only=True, map_location="cpu")
-            _fit_buffers(state, saved["state"])
-            state.load_state_dict(saved["state"])
-            optimizer.load_state_dict(saved["optimizer"])
-            at.epoch, at.step, threads = saved["epoch"], saved["step"], saved["threads"]
-        except torch.OutOfMemoryError:
-            raise
-        except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(
-                f"{path}: cannot be continued from (delete it to begin the stage anew): {reason}"
-            ) from error
-        if threads != torch.get_num_threads():
-            logging.getLogger(__name__).warning(
-                "resuming with %d threads what began with %d: the weights will differ in their last bits",
-                torch.get_num_threads(), threads,
-            )  # fmt: skip
-    if log.exists():
-        mend(log)
-        kept = [line for line in read_lines(log) if line["step"] < at.step]
-        write_text(log, "".join(json.dumps(line) + "\n" for line in kept))
+    def _write(self) -> None:
+        if self.folder is None or not self.peers.lead:
+            return
+        began = time.monotonic()
+        saved.write(self.folder, self.stepper, self.at, self.who)
+        self.wrote = time.monotonic()
+        self.writing = self.wrote - began
 
 
-def _fit_buffers(state: State, saved: Mapping[str, Tensor]) -> None:
-    """Give buffers the shapes they were saved with: a split or a pool that a method keeps may have grown since."""
-    for name, buffer in list(state.named_buffers()):
-        if name in saved and saved[name].shape != buffer.shape:
-            owner, _, leaf = name.rpartition(".")
-            setattr(state.get_submodule(owner), leaf, torch.empty_like(saved[name], device=buffer.device))
+def _seed_of(seed: int, *names: int) -> int:
+    return stream_seed(seed, "training", *names)

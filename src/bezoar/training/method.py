@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
     from bezoar.data.pairs import Pairs
     from bezoar.models.clip import Clip
-    from bezoar.training.batch import Batch
+    from bezoar.training.batch import Batch, Features
     from bezoar.training.scorer import Scorer
     from bezoar.training.state import State
 
     Terms = Mapping[str, Tensor]
     # A method's own state type stands first; the loop hands it back unseen.
-    Loss = Callable[[Any, Batch], Terms]
+    Encode = Callable[[Any, Batch], Features]
+    Loss = Callable[[Any, Features, Batch], Terms]
 
 Count = Annotated[int, Field(ge=1)]
 BatchSize = Annotated[int, Field(ge=2)]
@@ -47,8 +48,10 @@ class Pass:
     """Positions in the pairs, ``int64 [n]``; the loop shuffles them."""
     image_views: Sequence[ImageView]
     caption_views: Sequence[CaptionView]
+    encode: Encode
+    """State and some pairs to their features; pairs do not see each other but through batch normalization."""
     loss: Loss
-    """State and batch to named, weighted terms; the loop sums and logs them."""
+    """State, the features of the whole batch and this process's pairs to named, weighted terms: means over its rows."""
     schedule: Schedule
 
 
@@ -63,19 +66,39 @@ class Method(Settings):
     epochs: Count = 64
     steps: Count | None = None
     batch_size: BatchSize = 128
-    """Pairs in one contrastive batch, over all devices."""
+    """Pairs in one contrastive batch, over all ranks. What is left of an epoch's order after its last whole batch waits
+    for the next epoch."""
+    chunk_size: Count | None = None
+    """Pairs that a rank takes through the towers at a time, to save memory; the contrastive batch stays whole (cached
+    features, Gao et al. 2021). Batch normalization then sees a chunk at a time: other gradients than without."""
     lr: Positive = 5e-4
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
+    legacy_schedule: bool = False
+    """The learning rate runs one epoch ahead, as in the released code: the first epoch of warm-up is skipped, and in the
+    last epoch the rate rises again."""
     warmup_steps: Warmup = 10_000
     weight_decay: Weight = 0.1
     """Of AdamW; norms, biases and the logit scale are never decayed."""
+    decay_embeddings: bool = True
+    """Whether token and position embeddings are decayed, as in the systems."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     eps: Positive = 1e-8
-    max_scale: Annotated[float, Field(gt=1)] = 100.0
-    """The learned inverse temperature is clamped to [1, max_scale] after every step."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """``auto`` is bf16 autocast where the device computes in bf16, else fp32."""
+    clip_norm: Positive | None = None
+    """Largest norm of the gradient over all parameters; without it gradients are not clipped."""
+    max_scale: Annotated[float, Field(gt=1)] | None = 100.0
+    """The learned inverse temperature is clamped to [1, max_scale] after every step; ``null`` leaves it alone."""
+    lock: tuple[str, ...] = ()
+    """What stays as it is: ``image``, ``text``, or names of parameters with wildcards, as ``visual.layer1.*``."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of a moving average of the weights, which is then what is measured and kept; none by default."""
+    batch_norm: Literal["local", "synchronized"] = "local"
+    """Whether each rank normalizes by its own pairs or, on GPUs, by those of all; running statistics are averaged."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """``auto`` is bf16 autocast where the device computes in bf16, else fp32; fp16 scales the loss and needs a GPU."""
+
+    def check(self, model: Clip) -> None:
+        """Raise ``ValueError`` for a model that this method cannot train; called before the long work starts."""
 
     def build(self, model: Clip, pairs: Pairs, seed: int) -> State:
         """The state of a run: the model and whatever else changes while training."""
@@ -87,7 +110,10 @@ class Method(Settings):
         """Called before epoch ``epoch`` (from 0): may score pairs with the model and re-split, re-cluster, re-teach."""
 
     def passes(self, state: Any, epoch: int) -> Sequence[Pass]:
-        """What to run over in epoch ``epoch``."""
+        """What to run over in epoch ``epoch``, from what ``begin_epoch`` has left in the state.
+
+        Asked again when an interrupted epoch goes on, so it may not depend on what changes during the epoch.
+        """
         raise NotImplementedError
 
     def diagnostics(self, state: Any) -> Mapping[str, float | Tensor]:
@@ -103,13 +129,19 @@ class Method(Settings):
         return self.steps if self.steps is not None else self.epochs * self.steps_per_epoch(pairs)
 
     def whole_pass(
-        self, state: State, image_views: Sequence[ImageView], caption_views: Sequence[CaptionView], loss: Loss
+        self,
+        state: State,
+        image_views: Sequence[ImageView],
+        caption_views: Sequence[CaptionView],
+        encode: Encode,
+        loss: Loss,
     ) -> Pass:
         """The one pass over all pairs that most methods make."""
         import torch
 
-        total = self.total_steps(state.pairs)
+        total, ahead = self.total_steps(state.pairs), self.steps_per_epoch(state.pairs) if self.legacy_schedule else 0
         return Pass(
             name="all", indices=torch.arange(state.pairs), image_views=image_views, caption_views=caption_views,
-            loss=loss, schedule=Schedule(shape=self.schedule, lr=self.lr, warmup=self.warmup_steps, total=total),
+            encode=encode, loss=loss,
+            schedule=Schedule(shape=self.schedule, lr=self.lr, warmup=self.warmup_steps, total=total, ahead=ahead),
         )  # fmt: skip

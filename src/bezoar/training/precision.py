@@ -1,4 +1,4 @@
-"""Mixed precision where it pays: bf16 autocast on devices that compute in bf16."""
+"""Mixed precision where it pays: bf16 autocast on devices that compute in bf16, fp16 with a scaled loss on request."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from typing import Literal
 
 import torch
 
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
-def resolve(precision: Literal["auto", "bf16", "fp32"], device: torch.device) -> Literal["bf16", "fp32"]:
-    """``auto`` is bf16 on a GPU that has it and on a CPU with bf16 units (AVX-512 BF16 or AMX), else fp32."""
+
+def resolve(precision: Precision, device: torch.device) -> Literal["bf16", "fp16", "fp32"]:
+    """``auto`` is bf16 on a GPU that has it and on a CPU with bf16 units (AVX-512 BF16 or AMX), else fp32.
+
+    Raises ``ValueError`` for fp16 where no GPU scales the loss for it.
+    """
+    if precision == "fp16" and device.type != "cuda":
+        raise ValueError(f"precision: 'fp16' needs a CUDA device, this one is {device.type} (choices: auto, bf16, fp32)")
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -21,7 +29,7 @@ def resolve(precision: Literal["auto", "bf16", "fp32"], device: torch.device) ->
     return "fp32"
 
 
-def autocast_for(precision: Literal["auto", "bf16", "fp32"], device: torch.device) -> Callable[[], torch.autocast]:
+def autocast_for(precision: Precision, device: torch.device) -> Callable[[], torch.autocast]:
     """A function that opens the autocast region of a forward pass."""
-    on = resolve(precision, device) == "bf16"
-    return lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=on)
+    found = resolve(precision, device)
+    return lambda: torch.autocast(device.type, dtype=_TYPES[found], enabled=found != "fp32")

@@ -1,0 +1,33 @@
+"""Plain multimodal contrastive training: what pre-training with CLIP and fine-tuning with it have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bezoar.core.settings import settings
+from bezoar.data.captions import Plain as PlainCaption
+from bezoar.data.views import Plain
+from bezoar.training.method import Method, Pass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bezoar.training.batch import Batch, Features
+    from bezoar.training.method import Terms
+    from bezoar.training.state import State
+
+
+@settings
+class Contrastive(Method):
+    """Pairs as they are, and symmetric InfoNCE over the batch."""
+
+    def passes(self, state: State, epoch: int) -> Sequence[Pass]:
+        from bezoar.training.batch import together
+
+        return (self.whole_pass(state, (Plain(),), (PlainCaption(),), together, self.loss),)
+
+    def loss(self, state: State, features: Features, batch: Batch) -> Terms:
+        """``contrastive``: symmetric InfoNCE of the batch."""
+        from bezoar.losses import info_nce
+
+        return {"contrastive": info_nce(features.images[0], features.texts[0], state.model.scale)}

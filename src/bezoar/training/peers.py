@@ -1,0 +1,162 @@
+"""The processes that train one model together: who they are, and how they tell each other what they have."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from bezoar.core.rows import Rows
+
+T = TypeVar("T")
+
+
+class _Gather(torch.autograd.Function):
+    """Everybody's rows; each process gets back the sum of the gradients that all of them have for its own."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, rank: int, world: int) -> Tensor:
+        ctx.start, ctx.count = rank * len(own), len(own)
+        return _all(own.contiguous(), world)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        total = grads[0].contiguous()
+        dist.all_reduce(total)
+        return total[ctx.start : ctx.start + ctx.count], None, None
+
+
+def _all(own: Tensor, world: int) -> Tensor:
+    found = own.new_empty((world * len(own), *own.shape[1:]))
+    dist.all_gather_into_tensor(found, own)
+    return found
+
+
+@dataclass(frozen=True)
+class Peers:
+    """This process among the ``world`` that train together; each call below is made by all of them at one point."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def lead(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.rank == 0
+
+    def rows(self, own: Sequence[Tensor]) -> list[Rows]:
+        """Matrices ``[n, …]`` of this process beside those of all, with gradients; ``n`` is the same everywhere."""
+        if self.world == 1:
+            return [Rows(part, part) for part in own]
+        # One message for all: what is told apart by width is put side by side.
+        wide = torch.cat([part.flatten(1) for part in own], dim=1)
+        everybody = _Gather.apply(wide, self.rank, self.world).split([part[0].numel() for part in own], dim=1)  # type: ignore[no-untyped-call]
+        return [
+            Rows(part, whole.reshape(-1, *part.shape[1:]), self.rank * len(part))
+            for part, whole in zip(own, everybody, strict=True)
+        ]
+
+    def share(self, count: int) -> range:
+        """Which of ``count`` things are this process's: ranges in the order of ranks that differ by at most one."""
+        return range(count * self.rank // self.world, count * (self.rank + 1) // self.world)
+
+    def collect(self, own: Tensor, count: int) -> Tensor:
+        """All ``[count, …]`` of what each process made for its ``share``, in order, on every process."""
+        if self.world == 1:
+            return own
+        most = -(-count // self.world)
+        padded = own.new_zeros((most, *own.shape[1:]))
+        padded[: len(own)] = own
+        found = _all(padded, self.world).split(most)
+        return torch.cat([part[: len(Peers(rank, self.world).share(count))] for rank, part in enumerate(found)])
+
+    def average_(self, tensors: Sequence[Tensor]) -> None:
+        """Put the mean over all processes into each tensor, in place."""
+        if self.world == 1 or not tensors:
+            return
+        for bucket in _buckets(tensors):
+            flat = torch.cat([tensor.flatten() for tensor in bucket])
+            dist.all_reduce(flat)
+            flat /= self.world
+            parts = flat.split([tensor.numel() for tensor in bucket])
+            torch._foreach_copy_(bucket, [p.view_as(t) for p, t in zip(parts, bucket, strict=True)])
+
+    def from_lead(self, value: T) -> T:
+        """The value that the lead has."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        if self.world > 1:
+            dist.barrier()
+
+
+ALONE = Peers()
+
+_BUCKET = 25 << 20
+"""Bytes that are averaged in one message."""
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    bucket: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if bucket and (size >= _BUCKET or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
+        size += tensor.numel() * tensor.element_size()
+    if bucket:
+        yield bucket
+
+
+def asked() -> tuple[int, int]:
+    """Rank and number of processes as ``torchrun`` says in the environment; 0 of 1 where it says nothing.
+
+    Raises ``ValueError`` for numbers that do not fit.
+    """
+    words = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if words == (None, None):
+        return 0, 1
+    try:
+        rank, world = (int(word) for word in words if word is not None)
+    except ValueError:
+        rank, world = -1, 0
+    if not 0 <= rank < world:
+        raise ValueError(f"RANK and WORLD_SIZE: must be set together, with 0 <= RANK < WORLD_SIZE, got {words}")
+    return rank, world
+
+
+@contextlib.contextmanager
+def joined(device: torch.device, patience: float = 1800) -> Iterator[Peers]:
+    """Meet the other processes that ``torchrun`` started, for as long as the block lasts; alone where there are none.
+
+    ``patience`` is how many seconds a message may take before the others are given up. Raises ``RuntimeError`` where
+    they cannot be met.
+    """
+    rank, world = asked()
+    if world == 1:
+        yield ALONE
+        return
+    own = None
+    if device.type == "cuda":
+        own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(own)
+    dist.init_process_group(
+        "nccl" if own is not None else "gloo", timeout=datetime.timedelta(seconds=patience), device_id=own
+    )
+    try:
+        yield Peers(rank, world)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,56 @@
+"""Training on pairs and an augmented view of each: what MMCL+SSL pre-training and CleanCLIP have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from bezoar.core.settings import settings
+from bezoar.data.captions import AnyCaptionView, Eda
+from bezoar.data.captions import Plain as PlainCaption
+from bezoar.data.views import AnyImageView, AutoAugment, Plain
+from bezoar.training.method import Method, Pass, Weight
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bezoar.training.batch import Batch, Features
+    from bezoar.training.method import Terms
+    from bezoar.training.state import State
+
+
+@settings
+class TwoViews(Method):
+    """``clip_weight`` · multimodal + ``in_modal_weight`` · mean of the image and the text in-modal term.
+
+    Caption views are drawn anew each epoch; the released code drew them once for the whole run, which
+    ``caption_view: {kind: eda, frozen: true}`` does too.
+    """
+
+    clip_weight: Weight = 1.0
+    in_modal_weight: Weight = 1.0
+    in_modal: Literal["one_way", "symmetric"] = "one_way"
+    """``one_way``: originals find their views, as in the released code; ``symmetric``: views find their originals too,
+    and the term is the mean of both."""
+    image_view: AnyImageView = AutoAugment()
+    caption_view: AnyCaptionView = Eda()
+    joint_views: bool = True
+    """Both image views in one forward: batch normalization then mixes their statistics, as in the released code."""
+
+    def passes(self, state: State, epoch: int) -> Sequence[Pass]:
+        from bezoar.training.batch import apart, together
+
+        images, captions = (Plain(), self.image_view), (PlainCaption(), self.caption_view)
+        return (self.whole_pass(state, images, captions, together if self.joint_views else apart, self.loss),)
+
+    def loss(self, state: State, features: Features, batch: Batch) -> Terms:
+        """``contrastive``, ``in_modal_image`` and ``in_modal_text``, each with its weight."""
+        from bezoar.losses import in_modal, info_nce
+
+        (image, image_view), (text, text_view) = features.images, features.texts
+        scale, half = state.model.scale, self.in_modal_weight / 2
+        find = {"one_way": in_modal, "symmetric": info_nce}[self.in_modal]
+        return {
+            "contrastive": self.clip_weight * info_nce(image, text, scale),
+            "in_modal_image": half * find(image, image_view, scale),
+            "in_modal_text": half * find(text, text_view, scale),
+        }
