@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from bezoar.models.clip import Clip
 
@@ -21,12 +21,12 @@ def compile_towers(model: Clip) -> None:
     Raises ``ValueError`` where nothing can be compiled, as without a C++ compiler on the CPU.
     """
     _try(model.device)
-    tower = model.tower
-    tower.visual.compile()  # type: ignore[operator]
-    text: nn.Module = getattr(tower, "text", tower)  # type: ignore[assignment]
+    tower: Any = model.tower
+    tower.visual.compile()
+    text = getattr(tower, "text", tower)
     # Where captions are cut, the model calls the transformer itself and not the module around it.
     inner = text.transformer if text is tower or model.cuts_captions else text
-    inner.compile(dynamic=model.cuts_captions or None)  # type: ignore[operator]
+    inner.compile(dynamic=model.cuts_captions or None)
 
 
 def _try(device: torch.device) -> None:

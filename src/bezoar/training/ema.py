@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from timm.utils import ModelEmaV3
+from timm.utils.model_ema import ModelEmaV3
 
 if TYPE_CHECKING:
     from torch import Tensor

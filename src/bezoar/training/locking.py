@@ -20,21 +20,27 @@ _OF_NO_TOWER = ("logit_scale", "logit_bias")
 
 @dataclass(frozen=True, kw_only=True)
 class Locks:
-    """What is locked."""
+    """What is locked in a model."""
 
+    model: Clip
     names: tuple[str, ...]
-    """Names of the locked parameters, as ``model.tower`` has them."""
-    norms: tuple[nn.Module, ...]
-    """The normalizations with running statistics among them."""
+    """The parameters that were trained before, as ``model.tower`` names them."""
+    norms: tuple[str, ...]
+    """The locked normalizations with running statistics. Their names: the modules themselves may be replaced."""
 
     def hold(self) -> None:
         """Keep the running statistics of locked normalizations: to be called after each ``train()`` of the model."""
         for norm in self.norms:
-            norm.eval()
+            self.model.tower.get_submodule(norm).eval()
+
+    def release(self) -> None:
+        """Let what was trained before be trained again."""
+        for name in self.names:
+            self.model.tower.get_parameter(name).requires_grad_(True)
 
 
 def lock(model: Clip, what: Sequence[str]) -> Locks:
-    """Take what ``what`` names out of training: before the optimizer is made, and after normalizations are replaced.
+    """Take what ``what`` names out of training; to be called before the optimizer is made.
 
     ``image`` and ``text`` are whole towers, which the logit scale is no part of; anything else is a name of parameters
     in ``model.tower`` with the wildcards of a shell, where ``*`` also stands for dots: ``visual.layer1.*``. A
@@ -43,21 +49,21 @@ def lock(model: Clip, what: Sequence[str]) -> Locks:
     Raises ``ValueError`` for a name that no parameter has, and when nothing would be left to train; nothing is locked
     then.
     """
-    tower = model.tower
-    parameters = dict(tower.named_parameters())
-    locked = {name for pattern in what for name in _matches(pattern, list(parameters))}
-    if locked and not any(one.requires_grad for name, one in parameters.items() if name not in locked):
-        raise ValueError(f"method.lock: {', '.join(what)}: everything is locked, so there is nothing to train")
-    for name in locked:
+    parameters = dict(model.tower.named_parameters())
+    found = {name for pattern in what for name in _matches(pattern, list(parameters))}
+    trained = [name for name, one in parameters.items() if one.requires_grad]
+    if found and found.issuperset(trained):
+        raise ValueError(f"lock: {', '.join(what)}: everything is locked, so there is nothing to train")
+    for name in found:
         parameters[name].requires_grad_(False)
     norms = [
-        module
-        for path, module in tower.named_modules()
+        path
+        for path, module in model.tower.named_modules()
         if isinstance(module, nn.modules.batchnorm._NormBase)
-        and {f"{path}.{name}" for name, _ in module.named_parameters()} & locked
+        and {f"{path}.{name}" for name, _ in module.named_parameters()} & found
         and not any(one.requires_grad for one in module.parameters())
     ]
-    return Locks(names=tuple(name for name in parameters if name in locked), norms=tuple(norms))
+    return Locks(model=model, names=tuple(name for name in trained if name in found), norms=tuple(norms))
 
 
 def _matches(pattern: str, names: Sequence[str]) -> Iterable[str]:
@@ -66,7 +72,7 @@ def _matches(pattern: str, names: Sequence[str]) -> Iterable[str]:
         return [name for name in names if _tower(name) == pattern]
     found = [name for name in names if fnmatchcase(name, pattern)]
     if not found:
-        raise ValueError(f"method.lock: no parameter is named '{pattern}'{nearest(pattern, _choices(pattern, names))}")
+        raise ValueError(f"lock: no parameter is named '{pattern}'{nearest(pattern, _choices(pattern, names))}")
     return found
 
 
