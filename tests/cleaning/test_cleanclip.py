@@ -18,7 +18,7 @@ from bezoar.data.captions import Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import AutoAugment, Plain
 from bezoar.losses import info_nce
-from bezoar.training import loop
+from bezoar.training import loop, steplog
 from bezoar.training.batch import Batch
 from bezoar.training.loader import batches
 from bezoar.training.state import State
@@ -35,8 +35,10 @@ def batch(method: CleanCLIP, epoch: int = 0) -> Batch:
 def terms(method: CleanCLIP, architecture: str = "micro-cnn-32", training: bool = False) -> dict[str, float]:
     model = tiny.clip(architecture)
     state = State(model, 48).train(training)
+    (whole,) = method.passes(state, 0)
     with torch.no_grad():
-        return {name: term.item() for name, term in method.loss(state, batch(method)).items()}
+        given = batch(method)
+        return {name: term.item() for name, term in whole.loss(state, whole.encode(state, given), given).items()}
 
 
 def cross_entropy(logits: NDArray[np.float64]) -> float:
@@ -122,7 +124,7 @@ def test_one_forward_for_both_views_matters_only_to_batch_norms() -> None:
 
 def test_without_in_modal_terms_it_is_fine_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without batch norm: with it, the second view would still be in the statistics."""
-    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    monkeypatch.setattr(steplog, "LOG_EVERY", 1)
     brief: dict[str, Any] = {"epochs": 1, "batch_size": 8, "lr": 1e-3, "warmup_steps": 2, "precision": "fp32"}
     losses: list[list[float]] = []
     for method in (CleanCLIP(in_modal_weight=0.0, caption_view=Eda(wordnet="none"), **brief), Finetune(**brief)):

@@ -11,7 +11,7 @@ from bezoar.core.seeds import torch_generator
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import Plain
 from bezoar.pretraining import METHODS, ClipPretraining
-from bezoar.training.batch import Batch
+from bezoar.training.batch import Batch, together
 from bezoar.training.loop import train
 from bezoar.training.precision import autocast_for
 from bezoar.training.scorer import Scorer
@@ -35,7 +35,7 @@ def test_the_loss_from_features_by_hand() -> None:
     words = model.tokenize(["a red axe", "two mushrooms", "a cat on a box"])
     batch = Batch(ids=("a", "b", "c"), indices=torch.arange(3), images=(images,), texts=(words,))
     with torch.no_grad():
-        terms = method.loss(state, batch)
+        terms = method.loss(state, together(state, batch), batch)
         logits = (model.scale * model.encode_image(images) @ model.encode_text(words).T).double().numpy()
     assert list(terms) == ["contrastive"]
     both = [-np.log(np.exp(table[i, i]) / np.exp(table[i]).sum()) for table in (logits, logits.T) for i in range(3)]

@@ -12,14 +12,31 @@ from bezoar.training.method import Method, Pass
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bezoar.models.clip import Clip
     from bezoar.training.batch import Batch, Features
     from bezoar.training.method import Terms
     from bezoar.training.state import State
 
 
+def check_towers(model: Clip) -> None:
+    """Raise ``ValueError`` for a model that a contrastive loss would not train whole, or whose scale is no number."""
+    if hasattr(model.tower, "text_decoder"):
+        raise ValueError(
+            f"kind: trains an image and a text tower; {model.architecture} has a caption decoder too, which would be "
+            "left behind"
+        )
+    shape = getattr(getattr(model.tower, "logit_scale", None), "shape", None)
+    if shape != ():
+        found = "none" if shape is None else f"one of shape {list(shape)}"
+        raise ValueError(f"kind: needs a logit scale that is one number; {model.architecture} has {found}")
+
+
 @settings
 class Contrastive(Method):
     """Pairs as they are, and symmetric InfoNCE over the batch."""
+
+    def check(self, model: Clip) -> None:
+        check_towers(model)
 
     def passes(self, state: State, epoch: int) -> Sequence[Pass]:
         from bezoar.training.batch import together

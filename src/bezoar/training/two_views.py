@@ -8,11 +8,13 @@ from bezoar.core.settings import settings
 from bezoar.data.captions import AnyCaptionView, Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import AnyImageView, AutoAugment, Plain
+from bezoar.training.contrastive import check_towers
 from bezoar.training.method import Method, Pass, Weight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bezoar.models.clip import Clip
     from bezoar.training.batch import Batch, Features
     from bezoar.training.method import Terms
     from bezoar.training.state import State
@@ -35,6 +37,9 @@ class TwoViews(Method):
     caption_view: AnyCaptionView = Eda()
     joint_views: bool = True
     """Both image views in one forward: batch normalization then mixes their statistics, as in the released code."""
+
+    def check(self, model: Clip) -> None:
+        check_towers(model)
 
     def passes(self, state: State, epoch: int) -> Sequence[Pass]:
         from bezoar.training.batch import apart, together
