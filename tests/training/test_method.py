@@ -26,7 +26,7 @@ from bezoar.training.scorer import Scorer
 
 
 def ready(folder: Path | None = None, **changes: Any) -> Halves:
-    state = train(Split(**changes), tiny.clip(), tiny.data(40), seed=0, folder=folder)
+    state = train(Split(**changes), tiny.clip(), tiny.data(40), seed=0, folder=folder).state
     assert isinstance(state, Halves)
     return state
 
@@ -84,7 +84,7 @@ def test_a_resume_keeps_everything(
         with pytest.raises(KeyboardInterrupt):
             ready(tmp_path)
     saved = torch.load(tmp_path / "training_state", weights_only=True)
-    assert saved["epoch"] == at[0]
+    assert saved["progress"]["epoch"] == at[0]
     assert len(saved["state"]["easy"]) == 8 * at[0]
     state = ready(tmp_path)
     assert tiny.same(dict(state.state_dict()), dict(done[0].state_dict()))
@@ -129,7 +129,11 @@ def test_an_evaluator_reads_what_the_method_tells(tmp_path: Path) -> None:
         ("beta2", 1, "beta2: Input should be less than 1, got 1"),
         ("weight_decay", -0.1, "weight_decay: Input should be greater than or equal to 0, got -0.1"),
         ("schedule", "cosin", "schedule: Input should be 'cosine', 'constant' or 'linear', got 'cosin'"),
-        ("precision", "fp16", "precision: Input should be 'auto', 'bf16' or 'fp32', got 'fp16'"),
+        ("precision", "fp8", "precision: Input should be 'auto', 'bf16', 'fp16' or 'fp32', got 'fp8'"),
+        ("chunk_size", 0, "chunk_size: Input should be greater than or equal to 1, got 0"),
+        ("clip_norm", 0, "clip_norm: Input should be greater than 0, got 0"),
+        ("ema", 1, "ema: Input should be less than 1, got 1"),
+        ("batch_norm", "sync", "batch_norm: Input should be 'local' or 'synchronized', got 'sync'"),
     ],
 )
 def test_no_method_loosens_what_a_field_may_be(kind: str, field: str, value: object, said: str) -> None:
