@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from bezoar.data.captions import Eda
     from bezoar.data.inspection import inspect
-    from bezoar.data.views import AutoAugment, SimClr
+    from bezoar.data.views import AutoAugment, Light, Moco, RandAugment, SimClr
     from bezoar.evaluation import (
         AttackSuccess,
         AttackSuccessByClass,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from bezoar.experiment.experiment import Experiment, Stage
     from bezoar.experiment.run import run
     from bezoar.experiment.verbs import clean, draft, evaluate, materialize, planned, poison, train
-    from bezoar.pretraining import ClipPretraining
+    from bezoar.pretraining import ClipPretraining, ClipSSL
     from bezoar.training.method import Method
 
 _HOMES = {
@@ -72,7 +72,7 @@ _HOMES = {
     ),
     "bezoar.data.captions": ("Eda",),
     "bezoar.data.inspection": ("inspect",),
-    "bezoar.data.views": ("AutoAugment", "SimClr"),
+    "bezoar.data.views": ("AutoAugment", "Light", "Moco", "RandAugment", "SimClr"),
     "bezoar.evaluation": (
         "AttackSuccess", "AttackSuccessByClass", "CaptionSuccess", "Retrieval", "TargetedSuccess", "TriggerSurvival",
         "ZeroShot",
@@ -80,7 +80,7 @@ _HOMES = {
     "bezoar.experiment.experiment": ("Experiment", "Stage"),
     "bezoar.experiment.run": ("run",),
     "bezoar.experiment.verbs": ("clean", "draft", "evaluate", "materialize", "planned", "poison", "train"),
-    "bezoar.pretraining": ("ClipPretraining",),
+    "bezoar.pretraining": ("ClipPretraining", "ClipSSL"),
     "bezoar.training.method": ("Method",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -96,6 +96,7 @@ __all__ = [
     "Captioned",
     "CleanCLIP",
     "ClipPretraining",
+    "ClipSSL",
     "DualKey",
     "Eda",
     "Experiment",
@@ -106,14 +107,17 @@ __all__ = [
     "LabeledPart",
     "LabeledTable",
     "Labels",
+    "Light",
     "Method",
     "Mined",
+    "Moco",
     "PairsPart",
     "Patch",
     "Phrase",
     "Pick",
     "Planned",
     "Pool",
+    "RandAugment",
     "Retrieval",
     "SceneClasses",
     "Scenes",

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bezoar.data.views import AutoAugment, ImageView, Moco, Plain, SimClr
+from bezoar.data.views import AutoAugment, ImageView, Light, Moco, Plain, RandAugment, SimClr
 
-ALL: tuple[ImageView, ...] = (AutoAugment(), Moco(), Plain(), SimClr())
+CROPPED: tuple[ImageView, ...] = (Moco(), SimClr())
+WHOLE: tuple[ImageView, ...] = (AutoAugment(), Light(), Light(noise=1, cutout=1, side=0.4), Plain(), RandAugment())
 
 
 def picture(height: int = 32, width: int = 40) -> Tensor:
@@ -24,7 +25,7 @@ def corner(image: Tensor) -> Tensor:
     return marked
 
 
-@pytest.mark.parametrize("view", ALL, ids=lambda view: view.kind)
+@pytest.mark.parametrize("view", CROPPED + WHOLE, ids=lambda view: view.kind)
 def test_a_mark_that_does_nothing_changes_nothing(view: ImageView) -> None:
     image, before = picture(), torch.default_generator.get_state()
     for seed in range(30):
@@ -55,7 +56,7 @@ def test_a_mark_takes_what_comes_after_it() -> None:
     assert torch.equal(flipped.apply(image, 3, corner).flip(-1), corner(flipped.apply(image, 3).flip(-1)))
 
 
-@pytest.mark.parametrize("view", [AutoAugment(), Plain()], ids=lambda view: view.kind)
+@pytest.mark.parametrize("view", WHOLE, ids=lambda view: view.kind)
 def test_without_a_crop_the_mark_is_first(view: ImageView) -> None:
     image = picture()
     for seed in range(30):

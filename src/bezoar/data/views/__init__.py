@@ -5,8 +5,10 @@ from typing import Annotated
 from bezoar.core.settings import Family
 from bezoar.data.views.auto_augment import AutoAugment
 from bezoar.data.views.base import ImageView
+from bezoar.data.views.light import Light
 from bezoar.data.views.moco import Moco
 from bezoar.data.views.plain import Plain
+from bezoar.data.views.rand_augment import RandAugment
 from bezoar.data.views.simclr import SimClr
 
 IMAGE_VIEWS = Family(
@@ -14,12 +16,24 @@ IMAGE_VIEWS = Family(
     ImageView,
     (
         AutoAugment,
+        Light,
         Moco,
         Plain,
+        RandAugment,
         SimClr,
     ),
 )
 
 AnyImageView = Annotated[ImageView, IMAGE_VIEWS]
 
-__all__ = ["IMAGE_VIEWS", "AnyImageView", "AutoAugment", "ImageView", "Moco", "Plain", "SimClr"]
+__all__ = [
+    "IMAGE_VIEWS",
+    "AnyImageView",
+    "AutoAugment",
+    "ImageView",
+    "Light",
+    "Moco",
+    "Plain",
+    "RandAugment",
+    "SimClr",
+]

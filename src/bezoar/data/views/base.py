@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from bezoar.core.settings import Settings, settings
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @settings

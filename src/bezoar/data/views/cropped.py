@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from bezoar.core.settings import settings
-from bezoar.data.views.base import ImageView, under_seed
+from bezoar.data.views.base import ImageView, Share, under_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     _Transform = Callable[[Tensor], Tensor]
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Strength = Annotated[float, Field(ge=0)]
+Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @settings
@@ -43,7 +42,7 @@ class Cropped(ImageView):
     kernel: Annotated[int, Field(ge=1)] = 21
     """Width of the blur's kernel at ``reference`` px."""
     sigma_low: Annotated[float, Field(gt=0)] = 0.1
-    sigma_high: Annotated[float, Field(gt=0)] = 2.0
+    sigma_high: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
     """The blur's standard deviation is drawn between these, in px at ``reference`` px."""
     reference: Annotated[int, Field(ge=1)] = 224
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from bezoar.core.settings import settings
-from bezoar.data.views.cropped import Cropped, Share, Strength
+from bezoar.data.views.base import Share
+from bezoar.data.views.cropped import Cropped, Strength
 
 
 @settings

@@ -1,6 +1,7 @@
 """The SimCLR view: flip, random crop, color jitter, grey, blur (Chen et al. 2020, appendix A).
 
-The parameters are those that RoCLIP and SafeCLIP use: jitter of half SimCLR's strength, and a blur of every picture.
+The parameters are those that RoCLIP and SafeCLIP use: jitter of 0.5, 0.5, 0.5 and 0.1 where SimCLR has 0.8, 0.8, 0.8
+and 0.2, and a blur of every picture where SimCLR blurs half of them.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from bezoar.core.settings import settings
-from bezoar.data.views.cropped import Cropped, Share
+from bezoar.data.views.base import Share
+from bezoar.data.views.cropped import Cropped
 
 
 @settings
