@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bezoar.core.seeds import stream_seed
 from bezoar.core.settings import validate
-from bezoar.data.captions import eda
+from bezoar.data.captions import CAPTION_VIEWS, CaptionView, eda, wordnet
 from bezoar.data.captions.eda import OPERATIONS, STOP_WORDS, Eda, Operation, reduce
-from bezoar.data.captions.wordnet import WordNet
+from bezoar.data.captions.wordnet import WordNet, holds_wordnet
 
 relaxed = settings(deadline=None)
 
 Write = Callable[..., Path]
+Install = Callable[[Path, Path, pytest.MonkeyPatch], Path]
 
 CAPTION = "The big dog ran quickly to a cat!"
 WORDS = ["the", "big", "dog", "ran", "quickly", "to", "a", "cat"]
@@ -184,6 +187,61 @@ def test_without_wordnet_the_other_two_are_equally_likely() -> None:
     assert abs(hits["swap"] - 1000) < 100
 
 
+DECLIP = {"kind": "eda", "operations": ["synonym", "swap", "delete"], "alpha_synonym": 0, "alpha_swap": 0}
+
+
+def declip(wordnet: Path | str) -> CaptionView:
+    """DeCLIP's view of a caption, as it is written in a file."""
+    return CAPTION_VIEWS.parse({**DECLIP, "wordnet": str(wordnet)})
+
+
+def test_declip_is_one_of_three_equally_likely(tmp_path: Path, write_wordnet: Write) -> None:
+    folder = write_wordnet(tmp_path, {"adj": [["big", "large"]], "noun": [["dog", "hound"]]})
+    view = CAPTION_VIEWS.parse({**DECLIP, "wordnet": str(folder), "p_delete": 0.9})
+    hits = Counter(operation_of(view.apply(CAPTION, seed)) for seed in range(3000))
+    assert set(hits) == {"synonym", "swap", "delete"}
+    # Chi-square with two degrees of freedom: 18.4 is passed by chance once in ten thousand.
+    assert sum((count - 1000) ** 2 / 1000 for count in hits.values()) < 18.4, hits
+
+
+def test_declip_changes_one_word_of_a_caption_of_any_length(small: Path) -> None:
+    caption = " ".join(f"{word}{letter * 3}" for word in "klmno" for letter in "abcdefghij") + " quickly big ran"
+    words, view, found = caption.split(), declip(small), Counter[str]()
+    for seed in range(300):
+        text = view.apply(caption, seed).split()
+        gone, moved = (Counter(words) - Counter(text)).total(), sum(map(str.__ne__, words, text))
+        if text == words or Counter(text) < Counter(words):
+            found["delete"] += 1
+        elif gone == 0:
+            assert moved == 2
+            found["swap"] += 1
+        else:
+            assert gone == 1
+            found["synonym"] += 1
+    assert min(found[operation] for operation in ("delete", "swap", "synonym")) > 60
+
+
+@relaxed
+@given(epoch=st.integers(0, 1000), pair=st.sampled_from(["a", "b", "c"]), number=st.integers(0, 2))
+def test_frozen_is_the_draw_of_epoch_0_in_every_epoch(epoch: int, pair: str, number: int) -> None:
+    def text(view: Eda, epoch: int) -> str:
+        return view.apply(CAPTION, stream_seed(7, "caption view", view.drawn_in(epoch), pair, number))
+
+    fresh, frozen = Eda(wordnet="none"), Eda(wordnet="none", frozen=True)
+    assert text(frozen, epoch) == text(fresh, 0)
+
+
+def test_frozen_captions_and_views_still_differ_from_each_other() -> None:
+    def texts(view: Eda, epoch: int) -> list[str]:
+        names = [(pair, number) for pair in "abcdefgh" for number in range(2)]
+        return [view.apply(CAPTION, stream_seed(7, "caption view", view.drawn_in(epoch), *name)) for name in names]
+
+    fresh, frozen = Eda(wordnet="none"), Eda(wordnet="none", frozen=True)
+    assert len({tuple(texts(frozen, epoch)) for epoch in range(6)}) == 1
+    assert len({tuple(texts(fresh, epoch)) for epoch in range(6)}) == 6
+    assert len(set(texts(frozen, 5))) > 8
+
+
 @pytest.mark.parametrize("wordnet", ["small", "none"])
 def test_same_seed_same_caption(small: Path, wordnet: str) -> None:
     view = Eda(wordnet=str(small) if wordnet == "small" else wordnet)
@@ -274,11 +332,46 @@ def test_auto_finds_it(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
     assert drawn(Eda()) == drawn(Eda(wordnet=str(small)))
 
 
+def folder_of_debian(root: Path, source: Path, patch: pytest.MonkeyPatch) -> Path:
+    place = shutil.copytree(source, root / "usr/share/wordnet")
+    for name in ("WNSEARCHDIR", "WNHOME", "NLTK_DATA"):
+        patch.delenv(name, raising=False)
+    patch.setattr(wordnet, "places", lambda known=wordnet.places: (root / str(place)[1:] for place in known()))
+    return place
+
+
+def folder_of_nltk(root: Path, source: Path, patch: pytest.MonkeyPatch) -> Path:
+    patch.setenv("NLTK_DATA", str(root / "nltk_data"))
+    return shutil.copytree(source, root / "nltk_data/corpora/wordnet")
+
+
+def zip_of_nltk(root: Path, source: Path, patch: pytest.MonkeyPatch) -> Path:
+    place = shutil.copytree(source, root / "packed/wordnet")
+    (root / "nltk_data/corpora").mkdir(parents=True)
+    patch.setenv("NLTK_DATA", str(root / "nltk_data"))
+    return Path(shutil.make_archive(str(root / "nltk_data/corpora/wordnet"), "zip", place.parent, "wordnet"))
+
+
+@pytest.mark.parametrize("install", [folder_of_debian, folder_of_nltk, zip_of_nltk])
+def test_an_installed_wordnet_is_found_and_used(
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, install: Install
+) -> None:
+    # What this machine itself has installed stands before NLTK's folders.
+    mine = [place for place in wordnet.places() if holds_wordnet(place)]
+    monkeypatch.setattr(wordnet, "places", lambda known=wordnet.places: (p for p in known() if p not in mine))
+    place = install(tmp_path, small, monkeypatch)
+    resource = Eda().resources()["wordnet"]
+    assert resource == (str(place), WordNet(small).digest)
+    assert drawn(Eda()) == drawn(Eda(wordnet=str(small))) == drawn(Eda(wordnet=str(place)))
+    assert not caplog.records
+
+
 @pytest.mark.usefixtures("nowhere")
 def test_without_it_one_warning_says_how_to_get_it(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         texts = drawn(Eda(p_delete=0.9))
-        assert Eda(alpha_swap=0.2).resources() == {"wordnet": None}
+        assert Eda(alpha_swap=0.2).resources() == Eda(frozen=True).resources() == {"wordnet": None}
+        Eda(operations=("synonym", "swap", "delete")).apply("another caption", 1)
     (record,) = caplog.records
     assert record.name == "bezoar.data.captions.eda"
     for hint in ("synonym and insert", "apt install", "nltk.downloader wordnet", "WNSEARCHDIR", "field wordnet"):

@@ -23,6 +23,13 @@ class CaptionView(Settings):
         """A pure function of ``caption`` and ``seed``; a caption with nothing to change in it comes back as it is."""
         raise NotImplementedError
 
+    def drawn_in(self, epoch: int) -> int:
+        """The epoch whose draw stands in ``epoch``: that epoch itself, or always 0 in a view drawn once for the run.
+
+        Who derives the seed of ``apply`` from the epoch derives it from this.
+        """
+        return epoch
+
     def resources(self) -> dict[str, Resource | None]:
         """What the view reads besides its settings, by name; ``None`` for what it looked for and did not find.
 

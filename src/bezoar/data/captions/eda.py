@@ -2,8 +2,9 @@
 
 Wei & Zou 2019, "EDA: Easy Data Augmentation Techniques for Boosting Performance on Text Classification Tasks",
 section 2. CleanCLIP and its relatives make their second view of a caption so: one of the four operations per draw, each
-equally likely, on ``n = max(1, int(alpha * words))`` words. (They draw once per caption, for the whole run; here a draw
-is as fresh as its seed.)
+equally likely, on ``n = max(1, int(alpha * words))`` words, once per caption for the whole run: that is ``frozen``.
+DeCLIP draws anew at each step, and without insertion, on one word: ``operations=("synonym", "swap", "delete")`` with
+``alpha_synonym=0`` and ``alpha_swap=0``.
 
 The text is first reduced to words of the letters a to z, as in these systems: lower case, apostrophes dropped,
 everything else a space. So even an operation that finds nothing to change returns the reduced text. A caption without
@@ -138,14 +139,17 @@ class Eda(CaptionView):
     alpha_insert: Share = 0.1
     """Share of the words to insert; at least one word."""
     alpha_swap: Share = 0.1
-    """Share of the words to count swaps by; at least one swap."""
+    """Number of swaps as a share of the words; at least one swap."""
     p_delete: Share = 0.1
     """Probability with which each word is deleted."""
     operations: tuple[Operation, ...] = OPERATIONS
     """The operations to draw from, each equally likely."""
     wordnet: str = "auto"
     """Where synonyms come from: ``auto`` looks where WordNet is usually installed and goes without ``synonym`` and
-    ``insert`` where it is not; ``none`` leaves the two out; anything else is the folder with WordNet's files."""
+    ``insert`` where it is not; ``none`` leaves the two out; anything else is the folder with WordNet's files, or NLTK's
+    ``wordnet.zip``."""
+    frozen: bool = False
+    """One draw per caption for the whole run, as CleanCLIP, RoCLIP and SafeCLIP have it, instead of one per epoch."""
 
     @field_validator("operations")
     @classmethod
@@ -158,7 +162,8 @@ class Eda(CaptionView):
     @classmethod
     def _check_wordnet(cls, wordnet: str) -> str:
         if wordnet not in ("auto", "none") and not holds_wordnet(Path(wordnet).expanduser()):
-            raise ValueError(f"'{wordnet}' does not hold WordNet's files (choices: auto, none, a folder that does)")
+            choices = "auto, none, a folder with index.noun, data.noun and the rest, or NLTK's wordnet.zip"
+            raise ValueError(f"'{wordnet}' does not hold WordNet's files (choices: {choices})")
         return wordnet
 
     @model_validator(mode="after")
@@ -187,6 +192,9 @@ class Eda(CaptionView):
         self._in_force()
         source = thesaurus(self.wordnet)
         return {"wordnet": Resource(str(source.place), source.digest) if source else None}
+
+    def drawn_in(self, epoch: int) -> int:
+        return 0 if self.frozen else epoch
 
     def apply(self, caption: str, seed: int) -> str:
         words = reduce(caption)
