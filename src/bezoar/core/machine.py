@@ -12,6 +12,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def rank_and_world() -> tuple[int, int]:
+    """This process's number and how many train together, as ``torchrun`` says in the environment; else 0 and 1.
+
+    Raises ``ValueError`` for numbers that do not fit.
+    """
+    words = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if words == (None, None):
+        return 0, 1
+    numbers = [int(word) for word in words if word is not None and word.isdecimal()]
+    if len(numbers) < 2 or not numbers[0] < numbers[1]:
+        raise ValueError(f"RANK and WORLD_SIZE: must be set together, with 0 <= RANK < WORLD_SIZE, got {words}")
+    return numbers[0], numbers[1]
+
+
 def cache_folder() -> Path:
     """``$BEZOAR_CACHE``, or ``bezoar`` in the user's cache folder; it may be deleted whenever nothing runs."""
     given = os.environ.get("BEZOAR_CACHE")

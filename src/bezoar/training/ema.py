@@ -29,11 +29,10 @@ class Average:
         """``model`` lies on its device already, and no wrapper is around it; it is copied, once."""
         assert 0 < decay < 1, decay
         self._average = ModelEmaV3(model, decay=decay)
-        self._average.requires_grad_(False)
 
     @property
     def model(self) -> Clip:
-        """The averaged model, in evaluation mode and without gradients."""
+        """The averaged model, in evaluation mode; nothing trains it, though its weights could be."""
         model: Clip = self._average.module
         return model
 

@@ -14,7 +14,7 @@ from bezoar.core.settings import nearest
 if TYPE_CHECKING:
     from bezoar.models.clip import Clip
 
-TOWERS = ("image", "text")
+_TOWERS = ("image", "text")
 _OF_NO_TOWER = ("logit_scale", "logit_bias")
 
 
@@ -68,7 +68,7 @@ def lock(model: Clip, what: Sequence[str]) -> Locks:
 
 def _matches(pattern: str, names: Sequence[str]) -> Iterable[str]:
     """The names of parameters that ``pattern`` stands for."""
-    if pattern in TOWERS:
+    if pattern in _TOWERS:
         return [name for name in names if _tower(name) == pattern]
     found = [name for name in names if fnmatchcase(name, pattern)]
     if not found:
@@ -84,8 +84,8 @@ def _tower(name: str) -> str | None:
 
 def _choices(pattern: str, names: Sequence[str]) -> set[str]:
     """What could have been meant: patterns one level below the longest part of ``pattern`` that does exist."""
-    parts = pattern.split(".")
-    depth = max(k for k in range(len(parts)) if any(name.split(".")[:k] == parts[:k] for name in names))
-    level = [name.split(".") for name in names if name.split(".")[:depth] == parts[:depth]]
-    below = {".".join([*name[: depth + 1], "*"]) if len(name) > depth + 1 else ".".join(name) for name in level}
-    return below if depth else {*TOWERS, *below}
+    parts, paths = pattern.split("."), [name.split(".") for name in names]
+    depth = max(k for k in range(len(parts)) if any(len(path) > k and path[:k] == parts[:k] for path in paths))
+    below = [path for path in paths if len(path) > depth and path[:depth] == parts[:depth]]
+    choices = {".".join(path if len(path) == depth + 1 else [*path[: depth + 1], "*"]) for path in below}
+    return choices if depth else {*_TOWERS, *choices}

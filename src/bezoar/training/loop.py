@@ -146,7 +146,7 @@ class _Run:
         state = method.build(model, AsLeft(data), seed)
         state.to(model.device)
         if method.batch_norm == "synchronized" and peers.world > 1:
-            model.tower = nn.SyncBatchNorm.convert_sync_batchnorm(model.tower)
+            model.tower = nn.SyncBatchNorm.convert_sync_batchnorm(model.tower)  # type: ignore[no-untyped-call]
         if method.chunk_size is not None and running(state):
             logging.getLogger(__name__).warning(
                 "method.chunk_size: batch normalization sees %d pairs at a time: the gradient is not that of whole batches",

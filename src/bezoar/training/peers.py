@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from bezoar.core.machine import rank_and_world
 from bezoar.core.rows import Rows
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ class Peers:
 
     rank: int = 0
     world: int = 1
+    control: dist.ProcessGroup | None = None
+    """For what is no work: values from the lead, and waiting for it."""
 
     @property
     def lead(self) -> bool:
@@ -57,10 +60,11 @@ class Peers:
             return [Rows(part, part) for part in own]
         # One message for all: what is told apart by width is put side by side.
         wide = torch.cat([part.flatten(1) for part in own], dim=1)
-        everybody = _Gather.apply(wide, self.rank, self.world).split([part[0].numel() for part in own], dim=1)  # type: ignore[no-untyped-call]
+        everybody: Tensor = _Gather.apply(wide, self.rank, self.world)
+        parts = torch.split(everybody, [part[0].numel() for part in own], dim=1)
         return [
             Rows(part, whole.reshape(-1, *part.shape[1:]), self.rank * len(part))
-            for part, whole in zip(own, everybody, strict=True)
+            for part, whole in zip(own, parts, strict=True)
         ]
 
     def share(self, count: int) -> range:
@@ -74,7 +78,7 @@ class Peers:
         most = -(-count // self.world)
         padded = own.new_zeros((most, *own.shape[1:]))
         padded[: len(own)] = own
-        found = _all(padded, self.world).split(most)
+        found = torch.split(_all(padded, self.world), most)
         return torch.cat([part[: len(Peers(rank, self.world).share(count))] for rank, part in enumerate(found)])
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
@@ -85,7 +89,7 @@ class Peers:
             flat = torch.cat([tensor.flatten() for tensor in bucket])
             dist.all_reduce(flat)
             flat /= self.world
-            parts = flat.split([tensor.numel() for tensor in bucket])
+            parts = torch.split(flat, [tensor.numel() for tensor in bucket])
             torch._foreach_copy_(bucket, [p.view_as(t) for p, t in zip(parts, bucket, strict=True)])
 
     def from_lead(self, value: T) -> T:
@@ -93,13 +97,31 @@ class Peers:
         if self.world == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        dist.broadcast_object_list(box, src=0, group=self.control)
         return box[0]
+
+    def led(self, work: Callable[[], T]) -> T:
+        """What the lead's ``work`` returns; the others wait for it, and stop with it where it fails."""
+        if self.world == 1:
+            return work()
+        found: T | None = None
+        fault: BaseException | None = None
+        if self.lead:
+            try:
+                found = work()
+            except BaseException as error:
+                fault = error
+        said, value = self.from_lead((repr(fault) if isinstance(fault, KeyboardInterrupt) else fault and str(fault), found))
+        if fault is not None:
+            raise fault
+        if said is not None:
+            raise RuntimeError(f"rank 0 has stopped: {said}")
+        return value  # type: ignore[return-value]
 
     def wait(self) -> None:
         """Go on when all processes are here."""
         if self.world > 1:
-            dist.barrier()
+            dist.barrier(group=self.control)
 
 
 ALONE = Peers()
@@ -121,31 +143,19 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         yield bucket
 
 
-def asked() -> tuple[int, int]:
-    """Rank and number of processes as ``torchrun`` says in the environment; 0 of 1 where it says nothing.
-
-    Raises ``ValueError`` for numbers that do not fit.
-    """
-    words = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
-    if words == (None, None):
-        return 0, 1
-    try:
-        rank, world = (int(word) for word in words if word is not None)
-    except ValueError:
-        rank, world = -1, 0
-    if not 0 <= rank < world:
-        raise ValueError(f"RANK and WORLD_SIZE: must be set together, with 0 <= RANK < WORLD_SIZE, got {words}")
-    return rank, world
+_PATIENCE = datetime.timedelta(minutes=30)
+"""A message between processes at work; one that takes longer means that another hangs."""
+_LONG = datetime.timedelta(days=7)
+"""Waiting for what the lead alone does, as reading millions of pictures once."""
 
 
 @contextlib.contextmanager
-def joined(device: torch.device, patience: float = 1800) -> Iterator[Peers]:
+def joined(device: torch.device) -> Iterator[Peers]:
     """Meet the other processes that ``torchrun`` started, for as long as the block lasts; alone where there are none.
 
-    ``patience`` is how many seconds a message may take before the others are given up. Raises ``RuntimeError`` where
-    they cannot be met.
+    Raises ``ValueError`` where the environment is wrong, ``RuntimeError`` where another process is lost.
     """
-    rank, world = asked()
+    rank, world = rank_and_world()
     if world == 1:
         yield ALONE
         return
@@ -153,10 +163,15 @@ def joined(device: torch.device, patience: float = 1800) -> Iterator[Peers]:
     if device.type == "cuda":
         own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(own)
-    dist.init_process_group(
-        "nccl" if own is not None else "gloo", timeout=datetime.timedelta(seconds=patience), device_id=own
-    )
+    dist.init_process_group("nccl" if own is not None else "gloo", timeout=_PATIENCE, device_id=own)
+    control = dist.new_group(backend="gloo", timeout=_LONG)
+    assert isinstance(control, dist.ProcessGroup)  # every rank is in it
     try:
-        yield Peers(rank, world)
-    finally:
-        dist.destroy_process_group()
+        yield Peers(rank, world, control)
+    except RuntimeError as error:
+        # Left as it is, not closed: with a process gone, closing may wait for it.
+        if isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL")):
+            reason = str(error).strip().partition("\n")[0]
+            raise RuntimeError(f"another rank is lost ({reason}); the same command continues") from error
+        raise
+    dist.destroy_process_group()

@@ -6,10 +6,10 @@ import dataclasses
 import json
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bezoar.training.method import Method
     from bezoar.training.state import State
     from bezoar.training.stepping import Stepper
+
+T = TypeVar("T")
 
 STATE = "training_state"
 SCHEMA = 2
@@ -90,23 +92,26 @@ def resume(folder: Path, stepper: Stepper, at: Progress, who: Mapping[str, Any])
     """
     path = folder / STATE
     if path.exists():
-        try:
-            saved = torch.load(path, weights_only=True, map_location="cpu")
-            _check_same(path, json.loads(saved["who"]) if saved.get("schema") == SCHEMA else None, who)
-            _restore(stepper, saved)
-            for name, value in saved["progress"].items():
-                setattr(at, name, value)
-        except torch.OutOfMemoryError:
-            raise
-        except (OSError, EOFError, RuntimeError, KeyError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"{path}: cannot be continued from (delete it to begin the stage anew): {reason}") from error
+        saved = _reading(path, lambda: torch.load(path, weights_only=True, map_location="cpu"))
+        _check_same(path, saved, who)
+        _reading(path, lambda: _restore(stepper, at, saved))
         _say_others(saved["threads"], saved["ranks"], stepper.peers.world)
     if stepper.peers.lead:
         trim_log(folder / "steps.jsonl", at.step)
 
 
-def _restore(stepper: Stepper, saved: Mapping[str, Any]) -> None:
+def _reading(path: Path, work: Callable[[], T]) -> T:
+    """Do something with what a state holds; whatever is wrong with it is told in one line."""
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path}: cannot be continued from (delete it to begin the stage anew): {reason}") from error
+
+
+def _restore(stepper: Stepper, at: Progress, saved: Mapping[str, Any]) -> None:
     _fit_buffers(stepper.state, saved["state"])
     stepper.state.load_state_dict(saved["state"])
     stepper.optimizer.load_state_dict(saved["optimizer"])
@@ -114,6 +119,8 @@ def _restore(stepper: Stepper, saved: Mapping[str, Any]) -> None:
         stepper.scaler.load_state_dict(saved["scaler"])
     if stepper.average is not None:
         stepper.average.load_state_dict(saved["average"])
+    for name, value in saved["progress"].items():
+        setattr(at, name, value)
 
 
 def trim_log(log: Path, steps: int) -> None:
@@ -124,12 +131,12 @@ def trim_log(log: Path, steps: int) -> None:
         write_text(log, "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def _check_same(path: Path, before: Any, now: Mapping[str, Any]) -> None:
-    if before is None:
+def _check_same(path: Path, saved: Any, now: Mapping[str, Any]) -> None:
+    if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
         raise ValueError(
             f"{path}: was written by another version of Bezoar, which cannot be continued from; delete it to begin anew"
         )
-    flat, wanted = _flat(before), _flat(json.loads(json.dumps(now)))
+    flat, wanted = _flat(json.loads(saved["who"])), _flat(json.loads(json.dumps(now)))
     differ = [
         f"{name} was {flat.get(name)!r} and is {wanted.get(name)!r}"
         for name in sorted(flat | wanted)

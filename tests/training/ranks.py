@@ -1,0 +1,150 @@
+"""One rank of several, as a process of its own: ``python -m tests.training.ranks OUT``; run by ``test_peers``."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tests import tiny
+from tests.toy import Split
+from torch import Tensor
+
+from bezoar.cleaning import CleanCLIP, Finetune
+from bezoar.data.captions import Eda
+from bezoar.pretraining import METHODS
+from bezoar.training.loader import AsLeft, batches
+from bezoar.training.loop import train
+from bezoar.training.method import Method
+from bezoar.training.optimizer import adamw
+from bezoar.training.peers import ALONE, Peers, joined
+from bezoar.training.precision import autocast_for
+from bezoar.training.scorer import Scorer
+from bezoar.training.stepping import Stepper
+
+TOWER = "micro-vit-32"
+"""Without batch statistics."""
+BATCH = 12
+BRIEF: dict[str, Any] = {"epochs": 2, "batch_size": BATCH, "lr": 1e-3, "warmup_steps": 3, "precision": "fp32"}
+CPU = torch.device("cpu")
+
+
+def methods() -> dict[str, Method]:
+    """Every method, and what of the loop could make a difference between ranks."""
+    found: dict[str, Method] = {}
+    for kind in (*METHODS, Finetune, CleanCLIP):
+        words = {"caption_view": Eda(wordnet="none")} if "caption_view" in kind.__dataclass_fields__ else {}
+        found[kind.kind] = kind(**BRIEF, **words)
+    eda = Eda(wordnet="none")
+    found["symmetric"] = CleanCLIP(**BRIEF, caption_view=eda, in_modal="symmetric")
+    found["chunks"] = CleanCLIP(**BRIEF, caption_view=eda, chunk_size=2)
+    found["clipped"] = Finetune(**BRIEF, clip_norm=0.01)
+    found["locked"] = Finetune(**BRIEF, lock=("image",))
+    return found
+
+
+def step(method: Method, peers: Peers, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Terms and gradients of the first step, as this rank has them."""
+    model = tiny.clip(TOWER).to(dtype)
+    torch.set_default_dtype(dtype)  # for what a method adds to the model
+    data = tiny.data(2 * BATCH)
+    if method.lock:
+        for weights in model.tower.visual.parameters():  # type: ignore[union-attr]
+            weights.requires_grad_(False)
+    state = method.build(model, AsLeft(data), 0)
+    stepper = Stepper(
+        method=method, state=state, optimizer=adamw(state, method), scaler=torch.amp.GradScaler("cpu", enabled=False),
+        autocast=autocast_for("fp32", CPU), peers=peers, seed=0,
+    )  # fmt: skip
+    (this,) = method.passes(state, 0)
+    batch = next(batches(data, model.tokenize, this, batch_size=BATCH, seed=0, epoch=0, peers=peers))
+    terms = [term.clone() for term in stepper(this, batch, 0).values()]
+    peers.average_(terms)
+    torch.set_default_dtype(torch.float32)
+    grads = {name: weights.grad for name, weights in state.named_parameters() if weights.grad is not None}
+    return {**grads, **{f"term {number}": term for number, term in enumerate(terms)}}
+
+
+def trained(peers: Peers, folder: Path, method: Method, stop: int | None = None) -> dict[str, Tensor]:
+    """Weights and features after a whole training, or where it was broken off."""
+    calls: list[int] = []
+
+    def hear(event: Any) -> None:
+        calls.append(event.done)
+        if stop is not None and len(calls) > stop:
+            raise InterruptedError
+
+    try:
+        train(method, model := tiny.clip(TOWER), tiny.data(40), seed=0, folder=folder, peers=peers, listen=hear)
+    except InterruptedError:
+        pass
+    model.eval()
+    with torch.no_grad():
+        seen = model.encode_image(torch.stack([tiny.data(40).image(index) for index in range(8)]))
+    return {"seen": seen, **{name: value.clone() for name, value in model.state_dict().items()}}
+
+
+def scores(peers: Peers) -> dict[str, Tensor]:
+    """What a scorer says of seven pairs, shared out unevenly."""
+    images, texts = Scorer(tiny.clip(TOWER), tiny.data(7), autocast_for("fp32", CPU), peers).features()
+    return {"images": images, "texts": texts}
+
+
+def every_step() -> None:
+    """A state and a line of the log after every step."""
+    from bezoar.training import loop, steplog
+
+    steplog.LOG_EVERY, loop.SAVE_SECONDS, loop._SAVE_SHARE = 1, 0.0, float("inf")
+
+
+def all_of_it(peers: Peers, out: Path) -> dict[str, dict[str, Tensor]]:
+    """Everything that is compared with one process."""
+    found = {f"{name} {dtype}": step(method, peers, dtype) for name, method in methods().items() for dtype in DTYPES}
+    clean = methods()["cleanclip"]
+    found["trained"] = trained(peers, out / "whole", clean)
+    found["broken"] = trained(peers, out / "broken", clean, stop=3)
+    found["split"] = trained(peers, out / "split", Split(batch_size=6, epochs=2))
+    found["scores"] = scores(peers)
+    return found
+
+
+DTYPES = (torch.float64, torch.float32)
+
+
+def launch(world: int, words: Sequence[str], **environment: str) -> list[subprocess.Popen[str]]:
+    """``python words`` in ``world`` processes that find each other as ``torchrun`` would have them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
+    return [
+        subprocess.Popen(
+            [sys.executable, *words], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=os.environ | given | {"RANK": str(rank), "LOCAL_RANK": str(rank)} | environment,
+        )
+        for rank in range(world)
+    ]  # fmt: skip
+
+
+def ended(processes: Sequence[subprocess.Popen[str]], seconds: float = 240) -> list[tuple[int, str, str]]:
+    """Exit status, stdout and stderr of each."""
+    found = [(process, *process.communicate(timeout=seconds)) for process in processes]
+    return [(process.returncode, out, err) for process, out, err in found]
+
+
+def main(work: Callable[[Peers, Path], Any] = all_of_it) -> None:
+    out = Path(sys.argv[1])
+    torch.set_num_threads(1)
+    every_step()
+    with joined(CPU) as peers:
+        assert peers != ALONE
+        torch.save(work(peers, out), out / f"rank{peers.rank}.pt")
+
+
+if __name__ == "__main__":
+    main()
