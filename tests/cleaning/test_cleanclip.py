@@ -12,15 +12,14 @@ from tests import tiny
 from torch import Tensor
 
 from bezoar.cleaning import METHODS, CleanCLIP, Finetune
-from bezoar.core.progress import Event
 from bezoar.core.settings import digest
 from bezoar.data.captions import Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import AutoAugment, Plain
 from bezoar.losses import info_nce
-from bezoar.training import loop, steplog
 from bezoar.training.batch import Batch
 from bezoar.training.loader import batches
+from bezoar.training.loop import train
 from bezoar.training.state import State
 
 TINY: dict[str, Any] = {"batch_size": 8, "caption_view": Eda(wordnet="none"), "precision": "fp32"}
@@ -71,13 +70,12 @@ def test_defaults_are_the_papers() -> None:
     assert (method.image_view, method.caption_view) == (AutoAugment(policy="imagenet"), Eda())
 
 
-@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.5, 2.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.5, 2.0), (0.0, 1.0)])
 def test_the_loss_from_features_by_hand(weights: tuple[float, float]) -> None:
     method = CleanCLIP(clip_weight=weights[0], in_modal_weight=weights[1], **TINY)
     found = terms(method)
     assert found == pytest.approx(by_hand(method), rel=1e-4, abs=1e-7)
     assert (found["contrastive"] == 0) == (weights[0] == 0)
-    assert (found["in_modal_text"] == 0) == (found["in_modal_image"] == 0) == (weights[1] == 0)
 
 
 def test_without_views_the_in_modal_terms_are_those_of_a_pair_with_itself() -> None:
@@ -122,16 +120,15 @@ def test_one_forward_for_both_views_matters_only_to_batch_norms() -> None:
     assert mixed["in_modal_text"] == pytest.approx(alone["in_modal_text"], rel=1e-5)
 
 
-def test_without_in_modal_terms_it_is_fine_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without batch norm: with it, the second view would still be in the statistics."""
-    monkeypatch.setattr(steplog, "LOG_EVERY", 1)
-    brief: dict[str, Any] = {"epochs": 1, "batch_size": 8, "lr": 1e-3, "warmup_steps": 2, "precision": "fp32"}
-    losses: list[list[float]] = []
-    for method in (CleanCLIP(in_modal_weight=0.0, caption_view=Eda(wordnet="none"), **brief), Finetune(**brief)):
-        heard: list[Event] = []
-        loop.train(method, tiny.clip("micro-vit-32"), tiny.data(32), seed=0, listen=heard.append)
-        losses.append([event.facts["contrastive"] for event in heard])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+def test_without_in_modal_terms_it_is_fine_tuning() -> None:
+    """No view is made then, so the statistics of batch norms are those of fine-tuning too."""
+    given: dict[str, Any] = {"epochs": 1, "batch_size": 8, "lr": 1e-3, "warmup_steps": 2, "precision": "fp32"}
+    models = []
+    for method in (CleanCLIP(in_modal_weight=0.0, **given), Finetune(**given)):
+        model = tiny.clip()
+        train(method, model, tiny.data(32), seed=0)
+        models.append(dict(model.state_dict()))
+    assert tiny.same(*models)
 
 
 def test_every_setting_is_part_of_its_identity() -> None:

@@ -2,8 +2,11 @@
 
 from bezoar.pretraining.clip import ClipPretraining
 from bezoar.pretraining.clip_ssl import ClipSSL
+from bezoar.pretraining.cyclip import CyCLIP
+from bezoar.pretraining.legacy_siglip import LegacySigLIP
+from bezoar.pretraining.siglip import SigLIP
 from bezoar.training.method import Method
 
-METHODS: tuple[type[Method], ...] = (ClipPretraining, ClipSSL)
+METHODS: tuple[type[Method], ...] = (ClipPretraining, ClipSSL, CyCLIP, SigLIP, LegacySigLIP)
 
-__all__ = ["METHODS", "ClipPretraining", "ClipSSL"]
+__all__ = ["METHODS", "ClipPretraining", "ClipSSL", "CyCLIP", "LegacySigLIP", "SigLIP"]
