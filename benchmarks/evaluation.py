@@ -20,7 +20,8 @@ from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
 from bezoar.data.prompts import fill
 from bezoar.evaluation import AttackSuccess, Context, LabeledImages, ZeroShot, looks_of
-from bezoar.evaluation.base import Look, wordings
+from bezoar.evaluation.base import wordings
+from bezoar.evaluation.pictures import Look
 from bezoar.models.clip import create
 from bezoar.training.precision import autocast_for
 

@@ -19,7 +19,8 @@ from photos import jpeg, photo
 from bezoar.attacks.triggers import Patch
 from bezoar.data.decode import decode
 from bezoar.data.prepared import Prepared
-from bezoar.evaluation.base import UNTOUCHED, LabeledImages, Look
+from bezoar.evaluation.pictures import UNTOUCHED, LabeledImages, Look
+from bezoar.evaluation.sharing import spans
 
 if TYPE_CHECKING:
     from bezoar.data.pairs import Pixels
@@ -57,8 +58,9 @@ def timed(work: Callable[[], object]) -> float:
 
 def sweep(labeled: Files, *looks: Look) -> None:
     """Go through all chunks of a fresh set: nothing is kept from the round before."""
-    for _ in LabeledImages(labeled, Prepared(labeled, 224)).chunks(*looks):
-        pass
+    images = LabeledImages(labeled, Prepared(labeled, 224))
+    for span in spans(len(labeled)):
+        images.stack(span, looks)
 
 
 def compare(labeled: Files, look: Look, rounds: int) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
 from bezoar.evaluation import EVALUATORS, AttackSuccess, Context, Evaluation, LabeledImages, Look
 from bezoar.evaluation.attack_success import Case
-from bezoar.evaluation.base import UNTOUCHED
+from bezoar.evaluation.pictures import UNTOUCHED
 from bezoar.evaluation.tables import column, labels_of
 from bezoar.metrics import pooled, rank_of, wilson
 from bezoar.training.precision import autocast_for

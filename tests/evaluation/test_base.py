@@ -13,17 +13,15 @@ from tests.toy import Told
 from torch import Tensor
 from torch.nn import functional as F
 
-import bezoar.evaluation.base
-from bezoar.attacks.applied import put_on
 from bezoar.attacks.base import Aim, Threat
 from bezoar.attacks.caption_triggers import Phrase
-from bezoar.attacks.plan import Mark
 from bezoar.attacks.triggers import Patch
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
 from bezoar.data.scenes.grammar import KINDS
-from bezoar.evaluation import AttackSuccess, Context, LabeledImages, Look, ZeroShot, looks_of, names_of
-from bezoar.evaluation.base import UNTOUCHED, Evaluator, wordings
+from bezoar.evaluation import AttackSuccess, Context, LabeledImages, Look, ZeroShot, base, looks_of, names_of, sharing
+from bezoar.evaluation.base import Evaluator, wordings
+from bezoar.evaluation.pictures import UNTOUCHED
 from bezoar.models.clip import Clip
 from bezoar.training.precision import autocast_for
 
@@ -57,63 +55,6 @@ def images(count: int = 20) -> LabeledImages:
 
 def context(**sets: LabeledImages) -> Context:
     return Context(sets=sets or {"test": images()}, aim=AIM, autocast=FULL)
-
-
-def only(found: LabeledImages, look: Look = UNTOUCHED) -> list[Tensor]:
-    return [chunk for (chunk,) in found.chunks(look)]
-
-
-def test_all_pictures_in_order_whatever_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = images()
-    whole = torch.cat(only(found))
-    monkeypatch.setattr(bezoar.evaluation.base, "CHUNK", 7)
-    chunks = only(images())
-    assert [len(chunk) for chunk in chunks] == [7, 7, 6]
-    assert torch.equal(torch.cat(chunks), whole)
-    assert torch.equal(whole[3], found.prepared[3])
-
-
-@pytest.mark.parametrize("stage", ["model", "file", "after_random_crop"])
-@pytest.mark.parametrize("beside", [(), (UNTOUCHED,), (UNTOUCHED, FILE), (MODEL, FILE)])
-def test_triggered_pictures_are_made_as_in_training(stage: Any, beside: tuple[Look, ...]) -> None:
-    found, look = images(6), Look(Patch(size=9, reference=32), stage)
-    *others, triggered = (torch.cat(parts) for parts in zip(*found.chunks(*beside, look), strict=True))
-    for index in range(6):
-        for (trigger, where), rows in zip((*beside, look), (*others, triggered), strict=True):
-            mark = None if trigger is None else Mark(trigger, where)
-            expected = put_on(found.labeled, index, 32, mark) if mark else found.prepared[index]
-            assert torch.equal(rows[index], expected)
-
-
-def count_puts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    puts: list[str] = []
-    whole = Patch.apply
-
-    def apply(self: Patch, image: Tensor, image_id: str) -> Tensor:
-        puts.append(image_id)
-        return whole(self, image, image_id)
-
-    monkeypatch.setattr(Patch, "apply", apply)
-    return puts
-
-
-def test_triggered_pictures_are_kept_from_round_to_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, puts = images(6), count_puts(monkeypatch)
-    first = torch.cat(only(found, Look.under(THREAT)))
-    assert torch.equal(first, torch.cat(only(found, Look.under(THREAT._replace(target="axe")))))
-    assert len(puts) == 6
-    other = torch.cat(only(found, Look(Patch(size=9, reference=32))))
-    assert len(puts) == 12
-    assert not torch.equal(first, other)
-    (both,) = found.chunks(UNTOUCHED, Look.under(THREAT))
-    assert torch.equal(both[1], first)
-    assert len(puts) == 12
-
-
-def test_a_sweep_that_was_left_keeps_nothing() -> None:
-    found = images(6)
-    next(found.chunks(UNTOUCHED))
-    assert torch.cat(only(found)).shape == (6, 3, 32, 32)
 
 
 class Counted:
@@ -171,19 +112,9 @@ def test_looks_are_encoded_once_a_round_whoever_takes_them(monkeypatch: pytest.M
 def test_a_look_that_nobody_announced_is_taken_all_the_same() -> None:
     found, look = dataclasses.replace(context(), looks=(UNTOUCHED,)), Look(Patch(size=9, reference=32))
     model = tiny.clip().eval()
+    (chunk,) = images().stack(range(20), (look,))
     with torch.no_grad():
-        (chunk,) = only(images(), look)
         torch.testing.assert_close(found.features(model, "test", look), model.encode_image(chunk))
-
-
-def test_pictures_of_a_large_set_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """50,000 pictures of 224 px would be 7.5 GB."""
-    found, puts = images(6), count_puts(monkeypatch)
-    kept = torch.cat(only(images(6), Look.under(THREAT)))
-    monkeypatch.setattr(bezoar.evaluation.base, "KEEP", 6 * 3 * 32 * 32 - 1)
-    for _ in range(2):
-        assert torch.equal(kept, torch.cat(only(found, Look.under(THREAT))))
-    assert len(puts) == 18
 
 
 def test_a_head_is_the_mean_of_its_prompts() -> None:
@@ -226,8 +157,8 @@ def test_captions_come_back_in_order_whatever_the_batch(
     with torch.no_grad():
         alone = torch.cat([model.encode_captions([caption]) for caption in captions])
     before = context().head(model, "test", "own")
-    monkeypatch.setattr(bezoar.evaluation.base, "CHUNK", chunk)
-    monkeypatch.setattr(bezoar.evaluation.base, "PROMPTS", block)
+    monkeypatch.setattr(sharing, "CHUNK", chunk)
+    monkeypatch.setattr(base, "PROMPTS", block)
     torch.testing.assert_close(context().encode_captions(model, captions), alone, atol=1e-5, rtol=0)
     torch.testing.assert_close(context().head(model, "test", "own"), before, atol=1e-5, rtol=0)
 

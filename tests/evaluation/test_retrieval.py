@@ -11,7 +11,7 @@ from bezoar.attacks import Aim
 from bezoar.data import Scenes
 from bezoar.data.pairs import Pairs
 from bezoar.data.prepared import Prepared
-from bezoar.evaluation import EVALUATORS, Context, HeldOut, Retrieval, base, retrieval
+from bezoar.evaluation import EVALUATORS, Context, HeldOut, Retrieval, sharing
 from bezoar.models.clip import Clip
 from bezoar.training.precision import autocast_for
 
@@ -44,7 +44,7 @@ def test_it_is_in_the_family() -> None:
 
 @pytest.mark.parametrize("chunk", [256, 5])
 def test_photographs_with_several_captions(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval, "CHUNK", chunk)
+    monkeypatch.setattr(sharing, "CHUNK", chunk)
     pairs = Photographs([0, 1, 0, 2, 3, 3, 3, 4, 5, 6, 7, 1])
     model, evaluator = tiny.clip().eval(), Retrieval(top=(1, 3, 4, 5, 6))
     found = evaluator.evaluate(model, context(pairs))
@@ -91,4 +91,4 @@ def test_a_picture_is_looked_at_once() -> None:
     held = HeldOut(pairs, Counting(pairs, 32))
     Retrieval().evaluate(tiny.clip().eval(), Context(sets={}, aim=Aim(), autocast=FULL, held_out={"held": held}))
     assert looked == [0, 3]
-    assert len(pairs) < base.CHUNK
+    assert len(pairs) < sharing.CHUNK

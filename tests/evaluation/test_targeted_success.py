@@ -15,7 +15,7 @@ from bezoar.data import SceneClasses
 from bezoar.data.images import load
 from bezoar.data.pairs import LabeledSource
 from bezoar.data.prepared import Prepared
-from bezoar.evaluation import EVALUATORS, Context, Evaluation, LabeledImages, TargetedSuccess
+from bezoar.evaluation import EVALUATORS, Context, Evaluation, LabeledImages, TargetedSuccess, sharing
 from bezoar.evaluation.tables import column
 from bezoar.metrics import rank_of, wilson
 from bezoar.training.precision import autocast_for
@@ -45,9 +45,7 @@ def test_it_is_in_the_family() -> None:
 @pytest.mark.parametrize("chunk", [256, 1])
 def test_chosen_pictures_by_hand(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order in which they were chosen, whatever their order in the source."""
-    import bezoar.evaluation.base
-
-    monkeypatch.setattr(bezoar.evaluation.base, "CHUNK", chunk)
+    monkeypatch.setattr(sharing, "CHUNK", chunk)
     evaluator = TargetedSuccess(templates=("a {c}",), top=(1, 10, 16))
     found = evaluate(evaluator, count=2)
     model = tiny.clip().eval()

@@ -10,7 +10,8 @@ from bezoar.attacks.base import Aim, Stage, Threat
 from bezoar.attacks.families import AnyCaptionTrigger, AnyTrigger
 from bezoar.core.settings import settings
 from bezoar.data.pairs import class_index
-from bezoar.evaluation.base import UNTOUCHED, Evaluation, Evaluator, Look, Rank, wordings
+from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
+from bezoar.evaluation.pictures import UNTOUCHED, Look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -10,6 +10,8 @@ from pydantic import Field
 
 from bezoar.core.settings import Settings, digest, kind_of, settings
 from bezoar.data.prompts import templates
+from bezoar.evaluation.pictures import UNTOUCHED, HeldOut, LabeledImages, Look
+from bezoar.evaluation.sharing import shared, spans
 
 if TYPE_CHECKING:
     from typing import Self
@@ -18,23 +20,17 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from bezoar.attacks import Aim, Threat
-    from bezoar.attacks.base import Stage
+    from bezoar.attacks import Aim
     from bezoar.attacks.caption_trigger import CaptionTrigger
     from bezoar.attacks.plan import PoisonPlan
-    from bezoar.attacks.trigger import Trigger
     from bezoar.core.records import Measure
     from bezoar.data.pairs import LabeledSet, Pairs
-    from bezoar.data.prepared import Prepared
     from bezoar.models.clip import Clip
+    from bezoar.training.peers import Peers
 
 Rank = Annotated[int, Field(ge=1)]
-CHUNK = 256
-"""Pictures or captions in one forward."""
 PROMPTS = 8192
 """Prompts of a zero-shot head that are encoded together."""
-KEEP = 1 << 30
-"""Pictures of a set are kept in memory up to this many bytes; those of a larger set are made each time."""
 
 
 class Evaluation(NamedTuple):
@@ -42,100 +38,6 @@ class Evaluation(NamedTuple):
 
     measures: tuple[Measure, ...]
     scores: dict[str, pa.Table]
-
-
-class Look(NamedTuple):
-    """How pictures are looked at: untouched, or with a trigger put on at a stage."""
-
-    trigger: Trigger | None = None
-    stage: Stage = "model"
-
-    @classmethod
-    def under(cls, threat: Threat) -> Look:
-        """As the attacker shows them."""
-        return cls(threat.trigger, threat.stage)
-
-    @property
-    def on_file(self) -> bool:
-        """Whether it takes the picture at its native size."""
-        return self.trigger is not None and self.stage == "file"
-
-    def __hash__(self) -> int:
-        # By what it says: a trigger of a user's own may have fields that cannot be hashed.
-        return hash(digest(self.trigger, self.stage))
-
-
-UNTOUCHED = Look()
-
-
-@dataclass(frozen=True)
-class LabeledImages:
-    """A labeled set with its pictures at model resolution, under any looks, kept from round to round."""
-
-    labeled: LabeledSet
-    prepared: Prepared
-    _kept: dict[Look, list[Tensor]] = field(default_factory=dict)
-
-    def chunks(self, *looks: Look) -> Iterator[tuple[Tensor, ...]]:
-        """All pictures in chunks, uint8 ``[n, 3, S, S]`` for each look, each decoded once for all looks."""
-        from bezoar.data.prepared import needed_bytes
-
-        keep = needed_bytes(self.labeled, self.prepared.size) <= KEEP
-        new = [look for look in looks if look not in self._kept]
-        made: dict[Look, list[Tensor]] = {look: [] for look in new}
-        for number, start in enumerate(range(0, len(self.labeled), CHUNK)):
-            found = self._make(range(start, min(start + CHUNK, len(self.labeled))), new)
-            if keep:
-                for look in new:
-                    made[look].append(found[look])
-            yield tuple(found[look] if look in found else self._kept[look][number] for look in looks)
-        if keep:
-            self._kept.update(made)
-
-    def _make(self, span: range, looks: Sequence[Look]) -> dict[Look, Tensor]:
-        import torch
-
-        size = self.prepared.size
-        made = {look: torch.empty(len(span), 3, size, size, dtype=torch.uint8) for look in looks}
-        for place, index in enumerate(span if looks else ()):
-            # Written where they stay: small pictures kept for a stack of them would each take fresh memory.
-            for look, picture in zip(looks, self._views(index, looks), strict=True):
-                made[look][place] = picture
-        return made
-
-    def _views(self, index: int, looks: Sequence[Look]) -> list[Tensor]:
-        """One picture under each look, all through one geometry."""
-        from bezoar.data.images import fit, to_tensor
-
-        name, size = self.labeled.id(index), self.prepared.size
-        native = to_tensor(self.labeled.image(index)) if any(look.on_file for look in looks) else None
-        clean = None
-        if not all(look.on_file for look in looks):
-            clean = self.prepared[index] if native is None or self.prepared.stored else fit(native, size)
-        views = []
-        for look in looks:
-            picture = native if look.on_file else clean
-            assert picture is not None
-            shown = look.trigger.apply(picture, name) if look.trigger is not None else picture
-            views.append(fit(shown, size) if look.on_file else shown)
-        return views
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Pairs that no model was trained on, with their pictures at model resolution."""
-
-    pairs: Pairs
-    prepared: Prepared
-
-    def pictures(self) -> list[int]:
-        """The number of the picture of each pair, from 0 in the order in which they first come."""
-        from bezoar.data.pairs import SharesPictures
-
-        pairs, numbers = self.pairs, dict[int, int]()
-        places = range(len(pairs))
-        shown = map(pairs.picture, places) if isinstance(pairs, SharesPictures) else places
-        return [numbers.setdefault(picture, len(numbers)) for picture in shown]
 
 
 def wordings(spec: str | tuple[str, ...], labeled: LabeledSet, name: str) -> tuple[str, ...]:
@@ -149,9 +51,18 @@ def wordings(spec: str | tuple[str, ...], labeled: LabeledSet, name: str) -> tup
     return own or templates("openai" if spec == "auto" else spec)
 
 
+def _alone() -> Peers:
+    from bezoar.training.peers import ALONE
+
+    return ALONE
+
+
 @dataclass(frozen=True)
 class Context:
-    """One round of evaluation of one model."""
+    """One round of evaluation of one model.
+
+    With ``peers`` every process makes the same calls in the same order; each encodes its share, and all get the same.
+    """
 
     sets: Mapping[str, LabeledImages]
     aim: Aim
@@ -166,8 +77,10 @@ class Context:
     """The pairs that the model was trained on, where there are any."""
     plan: PoisonPlan | None = None
     """Who of them is poisoned: for evaluators, which join it by id; a method never sees it."""
+    peers: Peers = field(default_factory=_alone)
     _heads: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
     _features: dict[tuple[str, Look], Tensor] = field(default_factory=dict)
+    _held_out: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def head(self, model: Clip, name: str, spec: str | tuple[str, ...], words: CaptionTrigger | None = None) -> Tensor:
         """Zero-shot classifier of set ``name``: L2-normalized ``[classes, d]``; one of each wording and classes.
@@ -201,7 +114,8 @@ class Context:
         if (name, look) not in self._features:
             wanted = dict.fromkeys((look, *self.looks))
             new = tuple(each for each in wanted if (name, each) not in self._features)
-            found = self.encode_pictures(model, self.sets[name].chunks(*new))
+            images = self.sets[name]
+            found = self.encode_pictures(model, len(images.labeled), lambda span: images.stack(span, new))
             self._features.update({(name, each): rows for each, rows in zip(new, found, strict=True)})
         return self._features[name, look]
 
@@ -217,16 +131,42 @@ class Context:
         # Outside autocast: a product in bf16 has ties, and ties are decided by the order of the classes.
         return (self.features(model, name, look) @ self.head(model, name, spec, words).T).cpu()
 
-    def encode_pictures(self, model: Clip, chunks: Iterable[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """Chunks of pictures under some looks, uint8 ``[n, 3, S, S]`` each, to L2-normalized float32 ``[all, d]``."""
+    def held_out_features(self, model: Clip, name: str) -> tuple[Tensor, Tensor]:
+        """L2-normalized features of every picture of held-out pairs ``name``, once, and of every caption.
+
+        ``[pictures, d]`` in the order of ``HeldOut.pictures`` and ``[pairs, d]``, float32 on the CPU; computed once a
+        round.
+        """
         import torch
 
-        rows = []
-        with torch.no_grad():
-            for chunk in chunks:
-                with self.autocast():
-                    rows.append([model.encode_image(pictures).float() for pictures in chunk])
-        return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
+        if name not in self._held_out:
+            held = self.held_out[name]
+
+            def stack(span: range) -> tuple[Tensor]:
+                return (torch.stack([held.prepared[first] for first in held.firsts[span.start : span.stop]]),)
+
+            (images,) = self.encode_pictures(model, len(held.firsts), stack)
+            texts = self.encode_captions(model, [held.pairs.caption(index) for index in range(len(held.pairs))])
+            self._held_out[name] = images.cpu(), texts.cpu()
+        return self._held_out[name]
+
+    def encode_pictures(
+        self, model: Clip, count: int, stack: Callable[[range], Sequence[Tensor]]
+    ) -> tuple[Tensor, ...]:
+        """``count`` pictures under some looks to L2-normalized float32 ``[count, d]`` for each look.
+
+        ``stack(span)`` gives pictures ``span``, uint8 ``[n, 3, S, S]`` for each look.
+        """
+        import torch
+
+        chunks = spans(count)
+
+        def encode(number: int) -> list[Tensor]:
+            shown = stack(chunks[number])
+            with torch.no_grad(), self.autocast():
+                return [model.encode_image(pictures).float() for pictures in shown]
+
+        return shared(self.peers, [len(chunk) for chunk in chunks], encode)
 
     def encode_captions(self, model: Clip, captions: Sequence[str]) -> Tensor:
         """L2-normalized float32 ``[n, d]`` in the order given, from batches of captions of about one length."""
@@ -236,14 +176,18 @@ class Context:
         # By the last token, not by a count: the padding's number is also that of a "!" with more to follow.
         lengths = ((tokens != 0) * torch.arange(1, tokens.shape[1] + 1)).amax(1)
         order = lengths.argsort(stable=True)
-        rows = []
-        with torch.no_grad():
-            for part in torch.split(order, CHUNK):
-                most = int(lengths[part[-1]]) if model.tokenize.cut else tokens.shape[1]
-                with self.autocast():
-                    rows.append(model.encode_text(tokens[part, :most]).float())
-        found = torch.cat(rows)
-        return found[order.argsort().to(found.device)]
+        by_length = [order[span.start : span.stop] for span in spans(len(order))]
+        # Dealt out like cards: no process is to have all the long ones.
+        parts = [part for first in range(self.peers.world) for part in by_length[first :: self.peers.world]]
+
+        def encode(number: int) -> list[Tensor]:
+            part = parts[number]
+            most = int(lengths[part[-1]]) if model.tokenize.cut else tokens.shape[1]
+            with torch.no_grad(), self.autocast():
+                return [model.encode_text(tokens[part, :most]).float()]
+
+        (found,) = shared(self.peers, [len(part) for part in parts], encode)
+        return found[torch.cat(parts).argsort().to(found.device)]
 
 
 @settings

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
 from bezoar.data.pairs import class_index
-from bezoar.evaluation.base import CHUNK, Evaluation, Evaluator, Rank, wordings
+from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
+from bezoar.evaluation.sharing import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

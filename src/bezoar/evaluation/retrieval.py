@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.records import Measure
 from bezoar.core.settings import settings
-from bezoar.evaluation.base import CHUNK, Evaluation, Evaluator, Rank
+from bezoar.evaluation.base import Evaluation, Evaluator, Rank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from bezoar.attacks import Aim
     from bezoar.data.pairs import LabeledSet, Pairs
-    from bezoar.evaluation.base import Context, HeldOut
+    from bezoar.evaluation.base import Context
+    from bezoar.evaluation.pictures import HeldOut
     from bezoar.models.clip import Clip
 
 
@@ -35,14 +36,15 @@ class Retrieval(Evaluator):
     top: tuple[Rank, ...] = (1, 5, 10)
 
     def evaluate(self, model: Clip, context: Context) -> Evaluation:
+        import torch
+
         from bezoar.metrics import retrieval_ranks
 
         scores = {}
         for name, held in context.held_out.items():
-            pictures = held.pictures()
-            images, texts = features(model, context, held, pictures)
-            ranks = retrieval_ranks(images, texts, _tensor(pictures))
-            scores[name] = _table(held, pictures, ranks.texts, ranks.images)
+            images, texts = context.held_out_features(model, name)
+            ranks = retrieval_ranks(images, texts, torch.tensor(held.pictures))
+            scores[name] = _table(held, ranks.texts, ranks.images)
         return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
 
     def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
@@ -65,31 +67,11 @@ class Retrieval(Evaluator):
         return tuple(found)
 
 
-def features(model: Clip, context: Context, held: HeldOut, pictures: list[int]) -> tuple[Tensor, Tensor]:
-    """L2-normalized features of each picture, once, and of each caption, on the CPU."""
-    import torch
-
-    first = {picture: index for index, picture in reversed(list(enumerate(pictures)))}
-    order = [first[picture] for picture in range(len(first))]
-    starts = range(0, len(order), CHUNK)
-    chunks = ((torch.stack([held.prepared[i] for i in order[start : start + CHUNK]]),) for start in starts)
-    (images,) = context.encode_pictures(model, chunks)
-    texts = context.encode_captions(model, [held.pairs.caption(i) for i in range(len(held.pairs))])
-    return images.cpu(), texts.cpu()
-
-
-def _tensor(values: list[int]) -> Tensor:
-    import torch
-
-    return torch.tensor(values)
-
-
-def _table(held: HeldOut, pictures: list[int], texts: Tensor, images: Tensor) -> pa.Table:
+def _table(held: HeldOut, texts: Tensor, images: Tensor) -> pa.Table:
     """One row a query: its id, whether a picture or a caption asks, and the rank of the answer."""
     import pyarrow as pa
 
-    first = {picture: held.pairs.id(index) for index, picture in reversed(list(enumerate(pictures)))}
     asks = ["image"] * len(texts) + ["text"] * len(images)
-    ids = [first[n] for n in range(len(texts))] + [held.pairs.id(i) for i in range(len(images))]
+    ids = [held.pairs.id(index) for index in (*held.firsts, *range(len(images)))]
     rows = {"id": ids, "query": asks, "rank": pa.array([*texts.tolist(), *images.tolist()], pa.int32())}
     return pa.table(rows).replace_schema_metadata({"images": str(len(texts)), "texts": str(len(images))})

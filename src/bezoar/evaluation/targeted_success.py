@@ -9,7 +9,7 @@ from bezoar.data.pairs import class_index
 from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import pyarrow as pa
     from torch import Tensor
@@ -37,13 +37,19 @@ class TargetedSuccess(Evaluator):
         import pyarrow as pa
         import torch
 
+        from bezoar.data.images import fit, to_tensor
         from bezoar.metrics import rank_of
 
         if not context.aim.chosen:
             return Evaluation((), {})
-        opened = [(chosen, *_opened(chosen)) for chosen in context.aim.chosen]
-        pictures = (shown for _, images, places in opened for shown in _pictures(images, places, model.image_size))
-        (features,) = context.encode_pictures(model, pictures)
+        opened = [_opened(chosen) for chosen in context.aim.chosen]
+        shown = [(images, place) for images, places in opened for place in places]
+
+        def stack(span: range) -> tuple[Tensor]:
+            some = shown[span.start : span.stop]
+            return (torch.stack([fit(to_tensor(images.image(place)), model.image_size) for images, place in some]),)
+
+        (features,) = context.encode_pictures(model, len(shown), stack)
         ids = [image_id for chosen in context.aim.chosen for image_id in chosen.ids]
         targets = [target for chosen in context.aim.chosen for target in chosen.targets]
         scores = {}
@@ -86,14 +92,3 @@ def _opened(chosen: Chosen) -> tuple[Images, list[int]]:
     if missing is not None:
         raise ValueError(f"attack.images: the chosen image '{missing}' is not in its source any more")
     return images, [found[image_id] for image_id in chosen.ids]
-
-
-def _pictures(images: Images, places: list[int], size: int) -> Iterator[tuple[Tensor]]:
-    import torch
-
-    from bezoar.data.images import fit, to_tensor
-    from bezoar.evaluation.base import CHUNK
-
-    for start in range(0, len(places), CHUNK):
-        some = places[start : start + CHUNK]
-        yield (torch.stack([fit(to_tensor(images.image(place)), size) for place in some]),)

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from bezoar.core.settings import settings
 from bezoar.evaluation.attack_success import AttackSuccess
-from bezoar.evaluation.base import Evaluation, Look
+from bezoar.evaluation.base import Evaluation
+from bezoar.evaluation.pictures import Look
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +34,7 @@ class TriggerSurvival(AttackSuccess):
 
     def evaluate(self, model: Clip, context: Context) -> Evaluation:
         import pyarrow as pa
+        import torch
 
         from bezoar.attacks.plan import Mark
         from bezoar.attacks.survival import look_at
@@ -46,10 +48,12 @@ class TriggerSurvival(AttackSuccess):
             for name, images in context.sets.items():
                 labeled, count = images.labeled, min(self.limit, len(images.labeled))
                 places = [i * len(labeled) // count for i in range(count)]
-                shares = [
-                    look_at(to_tensor(labeled.image(i)), labeled.id(i), mark, model.image_size).share for i in places
+                own = [
+                    look_at(to_tensor(labeled.image(i)), labeled.id(i), mark, model.image_size).share
+                    for i in (places[number] for number in context.peers.share(count))
                 ]
-                scores[name] = pa.table({"id": [labeled.id(i) for i in places], "survival": shares})
+                shares = context.peers.collect(torch.tensor(own, dtype=torch.float64, device=model.device), count)
+                scores[name] = pa.table({"id": [labeled.id(i) for i in places], "survival": shares.tolist()})
         return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
 
     def looks(self, aim: Aim) -> tuple[Look, ...]:

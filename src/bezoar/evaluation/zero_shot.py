@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
-from bezoar.evaluation.base import UNTOUCHED, Evaluation, Evaluator, Look, Rank, wordings
+from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
+from bezoar.evaluation.pictures import UNTOUCHED, Look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,122 @@
+"""A round of every evaluator as one of several processes has it; as a program, one rank: ``… ranks OUT``."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from tests import tiny
+from tests.data.test_part import Photographs
+from torch import Tensor
+
+from bezoar.attacks.base import Aim, Chosen, Threat
+from bezoar.attacks.caption_triggers import Phrase
+from bezoar.attacks.triggers import Patch
+from bezoar.core.records import Measure
+from bezoar.data import SceneClasses
+from bezoar.data.prepared import Prepared
+from bezoar.evaluation import (
+    EVALUATORS,
+    Context,
+    ContrastiveLoss,
+    Evaluator,
+    HeldOut,
+    LabeledImages,
+    looks_of,
+    names_of,
+    sharing,
+)
+from bezoar.training.peers import Peers, joined
+from bezoar.training.precision import autocast_for
+
+CPU = torch.device("cpu")
+CHUNK = 7
+PICTURES = SceneClasses(count=20)
+CHOSEN = Chosen(PICTURES, tuple(PICTURES.open().id(place) for place in (1, 5, 7)), ("bell", "tree", "mushroom"))
+AIM = Aim(
+    threats=(
+        Threat(Patch(size=8, reference=32), "mushroom", words=Phrase()),
+        Threat(Patch(size=7, reference=32), "tree", "file"),
+        Threat(None, "tree", words=Phrase()),
+    ),
+    chosen=(CHOSEN,),
+)
+EVALUATED: tuple[Evaluator, ...] = (
+    *(kind() for kind in EVALUATORS.members.values() if kind is not ContrastiveLoss),
+    ContrastiveLoss(batch_size=6),
+)
+
+Found = dict[str, tuple[tuple[Measure, ...], dict[str, dict[str, list[object]]]]]
+"""Measures and per-sample tables of each evaluator."""
+
+
+def labeled() -> LabeledImages:
+    opened = PICTURES.open()
+    return LabeledImages(opened, Prepared(opened, 32))
+
+
+def context(peers: Peers, images: LabeledImages) -> Context:
+    pairs = Photographs([place // 3 for place in range(25)])
+    return Context(
+        sets={"test": images}, aim=AIM, autocast=autocast_for("fp32", CPU), looks=looks_of(EVALUATED, AIM),
+        held_out={"held": HeldOut(pairs, Prepared(pairs, 32))}, peers=peers,
+    )  # fmt: skip
+
+
+def everything(peers: Peers, images: LabeledImages | None = None) -> Found:
+    """What every evaluator finds."""
+    model, here = tiny.clip().eval(), context(peers, images or labeled())
+    found = {}
+    for evaluator, name in zip(EVALUATED, names_of(EVALUATED), strict=True):
+        measures, scores = evaluator.evaluate(model, here)
+        found[name] = measures, {data: rows.to_pydict() for data, rows in scores.items()}
+    return found
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where threads meet that stand for processes."""
+
+    world: int
+    slots: dict[int, Tensor] = field(default_factory=dict)
+    barrier: threading.Barrier = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "barrier", threading.Barrier(self.world, timeout=60))
+
+    def peers(self, rank: int) -> Peers:
+        return Thread(rank, self.world, meeting=self)
+
+
+@dataclass(frozen=True)
+class Thread(Peers):
+    """A process that is a thread of this one; it insists on what ``all_gather`` needs."""
+
+    meeting: Meeting = field(kw_only=True)
+
+    def collect(self, own: Tensor, count: int) -> Tensor:
+        meeting = self.meeting
+        assert len(own) == len(self.share(count))
+        meeting.slots[self.rank] = own
+        meeting.barrier.wait()
+        parts: Sequence[Tensor] = [meeting.slots[rank] for rank in range(self.world)]
+        meeting.barrier.wait()
+        assert {(part.dtype, part.shape[1:]) for part in parts} == {(own.dtype, own.shape[1:])}
+        return torch.cat(list(parts))
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    sharing.CHUNK = CHUNK
+    with joined(CPU) as peers:
+        found = everything(peers)
+        Path(sys.argv[1], f"rank{peers.rank}.pickle").write_bytes(pickle.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
