@@ -5,8 +5,10 @@ from typing import Annotated
 from bezoar.core.settings import Family
 from bezoar.evaluation.attack_success import AttackSuccess
 from bezoar.evaluation.attack_success_by_class import AttackSuccessByClass
-from bezoar.evaluation.base import Context, Evaluation, Evaluator, HeldOut, LabeledImages, Look, looks_of, names_of
+from bezoar.evaluation.base import Context, Evaluation, Evaluator, looks_of, names_of
 from bezoar.evaluation.caption_success import CaptionSuccess
+from bezoar.evaluation.contrastive_loss import ContrastiveLoss
+from bezoar.evaluation.pictures import HeldOut, LabeledImages, Look
 from bezoar.evaluation.retrieval import Retrieval
 from bezoar.evaluation.targeted_success import TargetedSuccess
 from bezoar.evaluation.trigger_survival import TriggerSurvival
@@ -15,8 +17,11 @@ from bezoar.evaluation.zero_shot import ZeroShot
 EVALUATORS = Family(
     "evaluator",
     Evaluator,
-    (ZeroShot, AttackSuccess, AttackSuccessByClass, TargetedSuccess, CaptionSuccess, TriggerSurvival, Retrieval),
-)
+    (
+        ZeroShot, AttackSuccess, AttackSuccessByClass, TargetedSuccess, CaptionSuccess, TriggerSurvival, Retrieval,
+        ContrastiveLoss,
+    ),
+)  # fmt: skip
 AnyEvaluator = Annotated[Evaluator, EVALUATORS]
 
 __all__ = [
@@ -26,6 +31,7 @@ __all__ = [
     "AttackSuccessByClass",
     "CaptionSuccess",
     "Context",
+    "ContrastiveLoss",
     "Evaluation",
     "Evaluator",
     "HeldOut",
