@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from tyro.conf import Positional, arg
 
+from bezoar.cli.cluster import Cluster, NamedCluster, Place, submit, told
 from bezoar.cli.common import HeldOut, Labeled, Source, listening, say
 from bezoar.cli.data import Data, Keys, NamedKeys
 from bezoar.cli.evaluating import Evaluate
@@ -73,13 +74,22 @@ class Run:
     """Stages that run side by side; cores / threads by default."""
     dry_run: bool = False
     """Print steps, estimated time and disk, and stop."""
+    on: Place = "here"
+    """slurm: as a job of the cluster; local: in the background. The flags below say what the job asks for."""
+    cluster: NamedCluster = Cluster()
 
     def __call__(self) -> None:
+        self.cluster.refuse_idle(self.on)
+        if self.dry_run and self.on != "here":
+            raise ValueError(f"dry-run: is done here: leave out --on {self.on}")
         experiment = self._experiment()
+        out = self.out or Path("runs") / experiment.name
         if self.dry_run:
             show_cost(experiment, self.jobs)
+        elif self.on == "here":
+            execute(experiment, out, self.jobs)
         else:
-            execute(experiment, self.out or Path("runs") / experiment.name, self.jobs)
+            say(told(submit(experiment, out, self.jobs, self.on, self.cluster), self.on, self.cluster))
 
     def _experiment(self) -> Experiment:
         from bezoar import recipes
