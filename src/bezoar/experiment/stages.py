@@ -123,6 +123,8 @@ def run_stage(job: Job, listen: Listener = silent) -> None:
                 "count": len(data), "plan": data.plan.digest if data.plan else None,
                 "threads": torch.get_num_threads(), "computing": computing(job.experiment, stage),
                 "resources": resources(stage),
+                "epochs": trained.epoch, "steps": trained.step, "training_seconds": round(trained.seconds, 1),
+                "training_processor_seconds": round(trained.processor, 1),
                 "seconds": round(time.time() - began, 1), "git": revision(),
             },
         )  # fmt: skip

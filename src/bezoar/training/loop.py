@@ -46,6 +46,10 @@ class Pause:
     """Epochs finished."""
     step: int
     """Steps taken."""
+    seconds: float
+    """Spent on steps."""
+    processor: float
+    """Processor time of this process spent on steps, in seconds."""
     whole: bool
     """Whether an epoch has just ended; otherwise it goes on after the pause."""
     last: bool
@@ -195,7 +199,7 @@ class _Run:
             batch_size=self.method.batch_size, total=self.total, name=this.name, epoch=at.epoch, peers=self.peers,
             optimizer=self.stepper.optimizer,
         )  # fmt: skip
-        before = at.seconds
+        seconds, processor = at.seconds, at.processor
         stream = batches(
             self.data, model.tokenize, this, batch_size=self.method.batch_size, seed=self.seed, epoch=at.epoch,
             workers=self.workers, start=at.batch, peers=self.peers, pin=model.device.type == "cuda",
@@ -209,12 +213,12 @@ class _Run:
                 log.flush()
                 self._pause(whole=False)
                 log.rest()
-            at.seconds = before + log.seconds
+            at.seconds, at.processor = seconds + log.seconds, processor + log.processor
             if log.empty and self._due():
                 self._write()
                 log.rest()
         log.flush()
-        at.seconds = before + log.seconds
+        at.seconds, at.processor = seconds + log.seconds, processor + log.processor
 
     def _scorer(self) -> Scorer:
         return Scorer(self.stepper.state.model, self.data, self.stepper.autocast, self.peers)
@@ -242,8 +246,9 @@ class _Run:
         self.stepper.state.eval()
         model.eval()
         return Pause(
-            epoch=self.at.epoch, step=self.at.step, whole=whole, last=self._over(), state=self.stepper.state, model=model
-        )
+            epoch=self.at.epoch, step=self.at.step, seconds=self.at.seconds, processor=self.at.processor,
+            whole=whole, last=self._over(), state=self.stepper.state, model=model,
+        )  # fmt: skip
 
     def _pause(self, whole: bool) -> None:
         if self.on_pause is not None:

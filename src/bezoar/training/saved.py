@@ -45,6 +45,8 @@ class Progress:
     """Steps that had been taken when the epoch began."""
     seconds: float = 0.0
     """Spent on steps."""
+    processor: float = 0.0
+    """Processor time that this process spent on steps, in seconds; its loader processes are not in it."""
 
     @property
     def within(self) -> bool:

@@ -35,8 +35,11 @@ class StepLog:
     optimizer: torch.optim.Optimizer
     seconds: float = 0.0
     """Spent since the log began, up to the last look."""
+    processor: float = 0.0
+    """Processor time of this process, likewise."""
     _rows: list[tuple[int, float, Mapping[str, Tensor]]] = field(default_factory=list)
     _since: float = field(default_factory=time.perf_counter)
+    _worked: float = field(default_factory=time.process_time)
 
     @property
     def empty(self) -> bool:
@@ -45,7 +48,7 @@ class StepLog:
 
     def rest(self) -> None:
         """Go on timing from here: what lies between was no training."""
-        self._since = time.perf_counter()
+        self._since, self._worked = time.perf_counter(), time.process_time()
 
     def add(self, step: int, terms: Mapping[str, Tensor]) -> None:
         """Note one step; a mean is over steps with the same terms."""
@@ -71,6 +74,7 @@ class StepLog:
         means = {name: float(value) for name, value in zip(names, values.mean(0), strict=True)}
         took = time.perf_counter() - self._since
         self.seconds += took
+        self.processor += time.process_time() - self._worked
         if self.path is not None and self.peers.lead:
             line = {"step": step, "epoch": self.epoch, "pass": self.name, "lr": rate, "terms": means}
             speed = round(len(self._rows) * self.batch_size / max(took, math.ulp(1)), 1)
