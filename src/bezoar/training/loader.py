@@ -122,7 +122,7 @@ class _Items(Dataset[Batch | ValueError]):
         return view.apply(image, seed) if mark is None else view.apply(image, seed, mark)
 
     def _word(self, view: CaptionView, number: int, pair_id: str, caption: str) -> str:
-        return view.apply(caption, stream_seed(self.seed, "caption view", self.epoch, pair_id, number))
+        return view.apply(caption, stream_seed(self.seed, "caption view", view.drawn_in(self.epoch), pair_id, number))
 
 
 def batches(
