@@ -25,6 +25,7 @@ from bezoar.core.records import (
     Measure,
     Record,
     append_line,
+    is_share,
     mend,
     now,
     read_lines,
@@ -58,7 +59,7 @@ def line_of(record: Record, **changes: Any) -> str:
 
 def test_records_come_back(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
-    written = [RECORD, dataclasses.replace(RECORD, epoch=4, data="é\u2028日")]
+    written = [RECORD, dataclasses.replace(RECORD, epoch=4, step=700, whole=False, data="é\u2028日")]
     write_records(path, written)
     assert read_records(path) == written
     write_records(path, written[:1])
@@ -173,6 +174,8 @@ def test_another_schema_is_refused(tmp_path: Path, schema: object) -> None:
         ({"low": None}, "low must be float, got None"),
         ({"n": 1.5}, "n must be int, got 1.5"),
         ({"epoch": True}, "epoch must be int, got True"),
+        ({"step": None}, "step must be int, got None"),
+        ({"whole": 1}, "whole must be bool, got 1"),
         ({"stage": 3}, "stage must be str, got 3"),
     ],
 )
@@ -202,6 +205,38 @@ def test_missing_and_unknown_fields_are_named(tmp_path: Path) -> None:
     path.write_text(json.dumps(plain) + "\n")
     with pytest.raises(ValueError, match="line 1: not a record: missing or unknown field git, seed"):
         read_records(path)
+
+
+def test_lines_from_before_there_were_steps_are_of_whole_epochs(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    plain = dataclasses.asdict(RECORD)
+    del plain["step"], plain["whole"]
+    path.write_text(json.dumps(plain) + "\n")
+    assert read_records(path) == [dataclasses.replace(RECORD, step=0, whole=True)]
+    path.write_text(json.dumps({**plain, "step": 12}) + "\n")
+    assert read_records(path) == [dataclasses.replace(RECORD, step=12)]
+    del plain["schema"]
+    path.write_text(json.dumps(plain) + "\n")
+    with pytest.raises(ValueError, match=f"line 1: schema None, this version reads {SCHEMA}"):
+        read_records(path)
+
+
+@pytest.mark.parametrize(
+    ("metric", "share"),
+    [
+        ("contrastive_loss", False),
+        ("contrastive_loss on flowers", False),
+        ("contrastive_loss (contrastive_loss-2)", False),
+        ("my_loss/part", False),
+        ("loss", False),
+        ("accuracy_top1", True),
+        ("accuracy_top1 on loss", True),
+        ("asr_top1 of loss", True),
+        ("loss_of_trust", True),
+    ],
+)
+def test_a_loss_is_no_share(metric: str, share: bool) -> None:
+    assert is_share(metric) is share
 
 
 def test_a_failed_rewrite_leaves_the_old_records(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
+from tests import tiny
 from tests.evaluation import ranks
 from tests.evaluation.test_base import Counted
 from tests.training.ranks import ended, launch
@@ -71,7 +72,7 @@ def test_a_picture_is_decoded_by_one_rank_and_once() -> None:
         read = []
         for context in here:
             for look in context.looks:
-                context.features(ranks.tiny.clip().eval(), "test", look)
+                context.features(tiny.clip().eval(), "test", look)
             read.append(sorted(labeled.read))
         return read
 
@@ -86,7 +87,7 @@ def test_captions_are_shared_by_their_length(monkeypatch: pytest.MonkeyPatch) ->
     captions = ["an axe " * (place // 7 + 1) for place in range(28)]
 
     def work(peers: Peers) -> Any:
-        model = ranks.tiny.clip().eval()
+        model = tiny.clip().eval()
 
         def encode(tokens: torch.Tensor) -> torch.Tensor:
             widths[peers.rank].append(tokens.shape[1])
@@ -96,7 +97,7 @@ def test_captions_are_shared_by_their_length(monkeypatch: pytest.MonkeyPatch) ->
         return ranks.context(peers, ranks.labeled()).encode_captions(model, captions).tolist()
 
     found = at_once(2, work)
-    alone = ranks.context(ALONE, ranks.labeled()).encode_captions(ranks.tiny.clip().eval(), captions).tolist()
+    alone = ranks.context(ALONE, ranks.labeled()).encode_captions(tiny.clip().eval(), captions).tolist()
     assert found == [alone, alone]
     short, longer, long, longest = sorted({*widths[0], *widths[1]})
     assert widths == {0: [short, long], 1: [longer, longest]}

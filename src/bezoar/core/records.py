@@ -7,23 +7,24 @@ import datetime
 import json
 import logging
 import math
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from bezoar.core.files import unwritable, write_text
 
 SCHEMA = 1
-_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int)}
+_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int), "bool": (bool,)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One number with its interval and the count it rests on. Shares are in [0, 1]."""
+    """One number with its interval and the count it rests on."""
 
     metric: str
-    """``accuracy_top1``, ``asr_top1``, …"""
+    """``accuracy_top1``, ``asr_top1``, …: a share in [0, 1], unless it is called a loss (``is_share``)."""
     value: float
     low: float
     """Lower end of the 95 % interval."""
@@ -43,7 +44,11 @@ class Record:
     after: str
     """Method of the stage, as ``clip`` or ``cleanclip``."""
     epoch: int
-    """Epochs trained in the stage; 0 is the model it started from."""
+    """Epochs finished in the stage."""
+    step: int = 0
+    """Steps taken in the stage, over all epochs; 0 at its start, and where an older version has not said it."""
+    whole: bool = True
+    """Whether an epoch had just ended, or none begun: it was not measured in the middle of one."""
     evaluator: str
     data: str
     metric: str
@@ -56,6 +61,14 @@ class Record:
     at: str
     """UTC time of the measurement."""
     schema: int = SCHEMA
+
+
+def is_share(metric: str) -> bool:
+    """Whether the numbers of ``metric`` are shares in [0, 1]; a name that ends in ``loss`` is of another unit.
+
+    What is said after the name, as ``/PART``, `` of CLASS`` or `` on SET``, does not matter.
+    """
+    return not re.match(r"\w*loss(?!\w)", metric)
 
 
 def now() -> str:
@@ -148,16 +161,19 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records of a file; another schema, a missing, unknown or ill-typed field: ``ValueError`` with the line."""
+    """The records of a file; another schema, a missing, unknown or ill-typed field: ``ValueError`` with the line.
+
+    ``step`` and ``whole`` may be missing: lines from before there were such fields are of whole epochs.
+    """
     names = {field.name for field in fields(Record)}
+    since = {field.name for field in fields(Record) if field.default is not MISSING}
     found = []
     for number, line in enumerate(read_lines(path), 1):
         if line.get("schema") != SCHEMA:
             raise ValueError(f"{path}, line {number}: schema {line.get('schema')}, this version reads {SCHEMA}")
-        if set(line) != names:
-            odd = ", ".join(sorted(set(line) ^ names))
+        if odd := ", ".join(sorted(set(line) - names | names - since - set(line))):
             raise ValueError(f"{path}, line {number}: not a record: missing or unknown field {odd}")
-        for field in fields(Record):
+        for field in (field for field in fields(Record) if field.name in line):
             if type(line[field.name]) not in _TYPES[str(field.type)]:
                 raise ValueError(
                     f"{path}, line {number}: not a record: {field.name} must be {field.type}, got {line[field.name]!r}"
