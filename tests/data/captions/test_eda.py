@@ -18,12 +18,12 @@ from bezoar.core.seeds import stream_seed
 from bezoar.core.settings import validate
 from bezoar.data.captions import CAPTION_VIEWS, CaptionView, eda, wordnet
 from bezoar.data.captions.eda import OPERATIONS, STOP_WORDS, Eda, Operation, reduce
-from bezoar.data.captions.wordnet import WordNet, holds_wordnet
+from bezoar.data.captions.wordnet import WordNet
 
 relaxed = settings(deadline=None)
 
 Write = Callable[..., Path]
-Install = Callable[[Path, Path, pytest.MonkeyPatch], Path]
+Install = Callable[[Path, Path], Path]
 
 CAPTION = "The big dog ran quickly to a cat!"
 WORDS = ["the", "big", "dog", "ran", "quickly", "to", "a", "cat"]
@@ -332,23 +332,17 @@ def test_auto_finds_it(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
     assert drawn(Eda()) == drawn(Eda(wordnet=str(small)))
 
 
-def folder_of_debian(root: Path, source: Path, patch: pytest.MonkeyPatch) -> Path:
-    place = shutil.copytree(source, root / "usr/share/wordnet")
-    for name in ("WNSEARCHDIR", "WNHOME", "NLTK_DATA"):
-        patch.delenv(name, raising=False)
-    patch.setattr(wordnet, "places", lambda known=wordnet.places: (root / str(place)[1:] for place in known()))
-    return place
+def folder_of_debian(root: Path, source: Path) -> Path:
+    return shutil.copytree(source, root / "usr/share/wordnet")
 
 
-def folder_of_nltk(root: Path, source: Path, patch: pytest.MonkeyPatch) -> Path:
-    patch.setenv("NLTK_DATA", str(root / "nltk_data"))
+def folder_of_nltk(root: Path, source: Path) -> Path:
     return shutil.copytree(source, root / "nltk_data/corpora/wordnet")
 
 
-def zip_of_nltk(root: Path, source: Path, patch: pytest.MonkeyPatch) -> Path:
+def zip_of_nltk(root: Path, source: Path) -> Path:
     place = shutil.copytree(source, root / "packed/wordnet")
     (root / "nltk_data/corpora").mkdir(parents=True)
-    patch.setenv("NLTK_DATA", str(root / "nltk_data"))
     return Path(shutil.make_archive(str(root / "nltk_data/corpora/wordnet"), "zip", place.parent, "wordnet"))
 
 
@@ -356,12 +350,13 @@ def zip_of_nltk(root: Path, source: Path, patch: pytest.MonkeyPatch) -> Path:
 def test_an_installed_wordnet_is_found_and_used(
     tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, install: Install
 ) -> None:
-    # What this machine itself has installed stands before NLTK's folders.
-    mine = [place for place in wordnet.places() if holds_wordnet(place)]
-    monkeypatch.setattr(wordnet, "places", lambda known=wordnet.places: (p for p in known() if p not in mine))
-    place = install(tmp_path, small, monkeypatch)
-    resource = Eda().resources()["wordnet"]
-    assert resource == (str(place), WordNet(small).digest)
+    for name in ("WNSEARCHDIR", "WNHOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NLTK_DATA", "/nltk_data")
+    # A machine of the test's own, whatever this one has installed.
+    monkeypatch.setattr(wordnet, "places", lambda known=wordnet.places: (tmp_path / str(at)[1:] for at in known()))
+    place = install(tmp_path, small)
+    assert Eda().resources()["wordnet"] == (str(place), WordNet(small).digest)
     assert drawn(Eda()) == drawn(Eda(wordnet=str(small))) == drawn(Eda(wordnet=str(place)))
     assert not caplog.records
 
