@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from bezoar.experiment.experiment import Experiment, Stage
     from bezoar.experiment.run import run
     from bezoar.experiment.verbs import clean, draft, evaluate, materialize, planned, poison, train
-    from bezoar.pretraining import ClipPretraining, ClipSSL
+    from bezoar.pretraining import ClipPretraining, ClipSSL, CyCLIP, LegacySigLIP, SigLIP
     from bezoar.training.method import Method
 
 _HOMES = {
@@ -80,7 +80,7 @@ _HOMES = {
     "bezoar.experiment.experiment": ("Experiment", "Stage"),
     "bezoar.experiment.run": ("run",),
     "bezoar.experiment.verbs": ("clean", "draft", "evaluate", "materialize", "planned", "poison", "train"),
-    "bezoar.pretraining": ("ClipPretraining", "ClipSSL"),
+    "bezoar.pretraining": ("ClipPretraining", "ClipSSL", "CyCLIP", "LegacySigLIP", "SigLIP"),
     "bezoar.training.method": ("Method",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -97,6 +97,7 @@ __all__ = [
     "CleanCLIP",
     "ClipPretraining",
     "ClipSSL",
+    "CyCLIP",
     "DualKey",
     "Eda",
     "Experiment",
@@ -107,6 +108,7 @@ __all__ = [
     "LabeledPart",
     "LabeledTable",
     "Labels",
+    "LegacySigLIP",
     "Light",
     "Method",
     "Mined",
@@ -122,6 +124,7 @@ __all__ = [
     "SceneClasses",
     "Scenes",
     "Several",
+    "SigLIP",
     "SimClr",
     "Sinusoidal",
     "Stage",

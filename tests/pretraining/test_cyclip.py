@@ -41,7 +41,7 @@ def test_it_is_in_the_family() -> None:
         FAMILY.parse({"kind": "cyclip", "cyclic_inmodal": 0.5})
 
 
-def test_defaults_are_the_papers() -> None:
+def test_defaults_are_the_readmes() -> None:
     method = CyCLIP()
     assert (method.cyclic_in_modal, method.cyclic_cross_modal, method.clip_weight) == (0.25, 0.25, 1)
     assert method.in_modal_weight == 0
