@@ -1,4 +1,4 @@
-"""``torch.compile`` for the towers, in place."""
+"""How the towers are computed beside precision: compiled in place, and the same way every time."""
 
 from __future__ import annotations
 
@@ -41,3 +41,13 @@ def _try(device: torch.device) -> None:
         said = [text.strip() for text in str(error).splitlines() if text.strip() and not text.endswith("raised:")]
         reason = said[0] if said else type(error).__name__
         raise ValueError(f"compile: torch.compile does not work on this machine's {device.type}: {reason}") from error
+
+
+def be_deterministic() -> None:
+    """Have this process compute the same bits every time on a GPU too, which is slower; on the CPU it does so anyway."""
+    import os
+
+    # Read when cuBLAS starts, and required by what follows.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)
