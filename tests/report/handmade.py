@@ -170,6 +170,22 @@ def add_records(folder: Path, metric: str, value: float, data: str = "test", eva
     write_records(folder / "records.jsonl", [*found, *(dataclasses.replace(r, **fields) for r in models)])
 
 
+def add_within(folder: Path, stage: str, epoch: int, step: int, values: Sequence[float | None], seed: int = 0) -> None:
+    """One more model, measured in the middle of an epoch, ``step`` steps from the start."""
+    found = read_records(folder / "records.jsonl")
+    more = records({(stage, seed, epoch): values}, step=step, whole=False)
+    write_records(folder / "records.jsonl", [*more, *found])
+
+
+def add_loss(folder: Path, *ends: float, data: str = "test") -> None:
+    """A contrastive loss of every model: its value, low and high."""
+    found = read_records(folder / "records.jsonl")
+    models = {(r.stage, r.seed, r.epoch, r.step): r for r in found}.values()
+    fields = {"metric": "contrastive_loss", "data": data, "evaluator": "contrastive_loss", "n": 896}
+    fields |= dict(zip(("value", "low", "high"), ends, strict=True))
+    write_records(folder / "records.jsonl", [*found, *(dataclasses.replace(r, **fields) for r in models)])
+
+
 def add_data(folder: Path, *notes: str, skipped: int = 0, fingerprint: str = "f") -> None:
     """What the sources held, as a run writes it down."""
     reasons = {"zero bytes": skipped} if skipped else {}

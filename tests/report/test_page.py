@@ -23,10 +23,12 @@ from tests.report.handmade import (
     WHOLE,
     Measured,
     add_data,
+    add_loss,
     add_plan,
     add_records,
     add_stage,
     add_untouched,
+    add_within,
     batches,
     make_run,
     many_attacks,
@@ -339,6 +341,30 @@ def test_retrieval_stands_beside_the_clean_accuracy(tmp_path: Path) -> None:
     assert row.seed is None
     assert row.recall["text_recall_top1"].value == pytest.approx(0.45)
     assert "It has a text recall@1 of 45.0" in page.html([read_run(folder)]).replace("\u00a0", " ")
+
+
+def test_a_loss_is_no_share_on_a_page(tmp_path: Path) -> None:
+    folder = whole(tmp_path)
+    add_loss(folder, 4.8525, 4.8, 4.9)
+    text = page.html([read_run(folder)])
+    words = Reader(text).text.replace("\u00a0", " ")
+    assert "Contrastive loss" in words
+    assert "4.853 4.800–4.900 · n 896" in words
+    assert "It has a contrastive loss of 4.853 (4.800–4.900)." in words
+    assert "485" not in words
+    assert "Less is better." in words
+    assert "--value:485" not in text
+    assert "4.853 (4.800–4.900, n\u00a0896)" in page.document([read_run(folder)])
+
+
+def test_models_within_an_epoch_are_on_the_page(tmp_path: Path) -> None:
+    folder = whole(tmp_path)
+    before = Reader(page.html([read_run(folder)])).text
+    assert "A dot is a model after one epoch, a line" in before
+    add_within(folder, "finetune", 1, 1150, [0.58, 0.05, 0.56, 0.25])
+    words = Reader(page.html([read_run(folder)])).text.replace("\u00a0", " ")
+    assert "A dot is a model after one epoch or some steps, a line" in words
+    assert words.count("epoch 1, step 1,150") == 4, "in the story, the result, the plane and the table of every epoch"
 
 
 def test_a_page_that_would_be_too_big_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,16 @@ def test_damaged_scores_are_refused(tmp_path: Path, damaged: str) -> None:
         read_run(folder)
 
 
+def test_without_the_trigger_it_is_the_last_model_of_a_stage_that_counts(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, WHOLE)
+    add_untouched(folder, "victim", 0.25)
+    (scores,) = folder.glob("stages/victim*/scores")
+    for path in scores.glob("epoch-002.attack_success.*"):
+        for earlier in ("epoch-001", "epoch-001-step-00000150", "epoch-000-step-00000050"):
+            path.with_name(path.name.replace("epoch-002", earlier)).write_bytes(b"no table")
+    assert read_run(folder).untouched["victim", 0].value == 0.25
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

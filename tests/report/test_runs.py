@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, make_run, many_attacks
+from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, add_within, make_run, many_attacks
 
 from bezoar.core.records import read_records, write_records
 from bezoar.core.yaml import read
@@ -62,6 +62,24 @@ def test_epochs_are_in_order_and_the_start_is_none_of_them(tmp_path: Path) -> No
     assert run.last("victim", 1) is None
     assert run.measures(Point("victim", 0, 0), "test")["asr_top1"].value == 0.5
     assert run.measures(Point("victim", 0, 1), "test") == {}
+
+
+def test_a_model_within_an_epoch_stands_between_whole_ones(tmp_path: Path) -> None:
+    """The records of whole epochs here are old ones, which do not say their steps."""
+    folder = make_run(tmp_path, WHOLE)
+    assert not read_run(folder).within
+    for epoch, step, share in ((1, 150, 0.3), (1, 120, 0.2), (0, 50, 0.1)):
+        add_within(folder, "victim", epoch, step, [share] * 4)
+    run = read_run(folder)
+    assert run.within
+    assert [(p.epoch, p.step, p.whole) for p in run.epochs("victim", 0)] == [
+        (0, 50, False), (1, 0, True), (1, 120, False), (1, 150, False), (2, 0, True)
+    ]  # fmt: skip
+    found = [run.measures(point, "test")["accuracy_top1"].value for point in run.epochs("victim", 0)]
+    assert found == [0.1, 0.41, 0.2, 0.3, 0.61]
+    assert not run.ambiguous
+    add_within(folder, "victim", 2, 250, [0.4] * 4)
+    assert read_run(folder).last("victim", 0) == Point("victim", 0, 2, 250, False)
 
 
 def test_of_two_evaluators_with_one_metric_the_first_has_its_name(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.report.handmade import TRAINED, WHOLE, Measured, make_run, seeded
+from tests.report.handmade import TRAINED, WHOLE, Measured, add_within, make_run, seeded
 
 from bezoar.report.groups import Point
 from bezoar.report.reading import read_run
@@ -90,6 +90,14 @@ def test_where_none_is_within_the_most_accurate_is_chosen_and_marked(tmp_path: P
 def test_the_model_it_starts_from_is_no_choice(tmp_path: Path) -> None:
     with_start = {**WHOLE, ("cleanclip lr=0.001", 0, 0): (0.60, 0.0, 0.6, 0.0)}
     assert chosen(tmp_path, with_start) == Choice(Point("cleanclip lr=0.001", 0, 1), True)
+
+
+def test_a_model_within_an_epoch_may_be_chosen(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, WHOLE)
+    add_within(folder, "finetune", 1, 150, [0.58, 0.05, 0.5, 0.5])
+    add_within(folder, "finetune", 1, 170, [0.40, 0.00, 0.6, 0.0])
+    run = read_run(folder)
+    assert choose(run, run.groups["finetune"], 0) == Choice(Point("finetune", 0, 1, 150, False), True)
 
 
 def test_each_seed_chooses_for_itself(tmp_path: Path) -> None:

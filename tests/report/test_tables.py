@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from statistics import fmean, stdev
@@ -14,16 +15,21 @@ from tests.report.handmade import (
     WHOLE,
     Measured,
     N,
+    add_loss,
     add_records,
     add_stage,
+    add_within,
     make_run,
     many_attacks,
     seeded,
+    share,
 )
 
-from bezoar.core.records import read_records
+from bezoar.core.records import read_records, write_records
 from bezoar.metrics import wilson
+from bezoar.report.grid import further, grid
 from bezoar.report.reading import read_run
+from bezoar.report.sentences import sentences
 from bezoar.report.tables import DESTROYED, NONE_WITHIN, NOT_CHOSEN, Row, every_epoch, last_epochs, plain, table
 
 T_TWO_SEEDS = 12.7062
@@ -169,6 +175,67 @@ def test_an_attack_success_without_its_accuracy_is_not_shown(tmp_path: Path) -> 
 def test_a_run_without_records_has_no_rows(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, {}))
     assert table(run) == last_epochs(run) == every_epoch(run) == ()
+
+
+def test_a_model_within_an_epoch_says_its_step(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, WHOLE)
+    add_within(folder, "finetune", 0, 50, [0.58, 0.9, 0.58, 0.9])
+    add_within(folder, "finetune", 1, 1150, [0.58, 0.05, 0.56, 0.25])
+    run = read_run(folder)
+    rows = [row for row in every_epoch(run) if row.group == "finetune"]
+    assert [(row.epoch, row.step, row.within, row.chosen) for row in rows] == [
+        (0, 50, 50, False), (1, None, None, False), (1, 1150, 1150, True), (2, None, None, False)
+    ]  # fmt: skip
+    cells = [line[3].replace("\u00a0", " ") for line in grid(rows).lines]
+    assert cells == ["epoch 0, step 50", "epoch 1", "epoch 1, step 1,150", "epoch 2"]
+    (chosen,) = (row for row in table(run) if row.group == "finetune")
+    assert chosen.asr == share(0.25)
+    assert plain([chosen])[0]["step"] == 1150
+    assert not plain([chosen])[0]["whole"]
+    (told,) = (one for one in sentences(run, table(run)) if one.startswith("“finetune”") and "leaves" in one)
+    assert told.replace("\u00a0", " ").startswith("“finetune” (epoch 1, step 1,150) leaves an attack success of 25.0 %")
+
+
+def test_a_mean_has_the_step_that_all_seeds_have(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {**WHOLE, **seeded(WHOLE, 1)}, seeds=[0, 1])
+    best = [0.58, 0.01, 0.56, 0.25]
+    for seed in (0, 1):
+        add_within(folder, "finetune", 1, 150, best, seed)
+    mean, *_ = (row for row in table(read_run(folder)) if row.group == "finetune")
+    assert (mean.epoch, mean.step, mean.within) == (1, 150, 150)
+    add_within(folder, "finetune", 1, 160, [0.58, 0.0, 0.56, 0.25], 1)
+    mean, *_ = (row for row in table(read_run(folder)) if row.group == "finetune")
+    assert (mean.epoch, mean.step, mean.within) == (None, None, None)
+    whole = [
+        dataclasses.replace(r, step=100 * r.epoch + r.seed) for r in read_records(folder / "records.jsonl") if r.whole
+    ]
+    write_records(folder / "records.jsonl", whole)
+    mean, *parts = (row for row in table(read_run(folder)) if row.group == "finetune")
+    assert (mean.epoch, mean.step, [part.step for part in parts]) == (2, None, [200, 201])
+
+
+def test_a_loss_stands_beside_the_rest_as_a_number(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {**WHOLE, **seeded(WHOLE, 1)}, seeds=[0, 1])
+    add_loss(folder, 4.8525, 4.8, 4.9)
+    mean, row = table(read_run(folder))[:2]
+    assert list(mean.losses) == list(row.losses) == ["contrastive_loss"]
+    found = grid([row])
+    assert found.head[-5:-3] == ("Contrastive loss", "Clean accuracy")
+    assert found.lines[0][-5].replace("\u00a0", " ") == "4.853 (4.800–4.900, n 896)"
+    assert further([row]) == ("contrastive_loss",)
+
+
+def test_a_loss_alone_makes_rows(tmp_path: Path) -> None:
+    pairs = {"kind": "scenes", "split": "clean", "count": 100}
+    folder = make_run(tmp_path, WHOLE, held_out={"test": pairs, "validation": pairs}, labeled={})
+    add_loss(folder, 4.8525, 4.8, 4.9)
+    found = [r for r in read_records(folder / "records.jsonl") if r.metric == "contrastive_loss"]
+    write_records(folder / "records.jsonl", found)
+    run = read_run(folder)
+    rows = every_epoch(run)
+    assert len(rows) == len(WHOLE)
+    assert "Clean accuracy" not in grid(rows).head
+    assert "has a contrastive loss of 4.853 (4.800–4.900)" in " ".join(sentences(run, table(run)))
 
 
 def test_plain_rows_are_json(tmp_path: Path) -> None:

@@ -38,6 +38,14 @@ def test_settings() -> None:
         == "lr 1e-05, joint_views True, epoch 3"
     )
     assert text.setting({}, None) == "–"
+    assert text.setting({}, 0, 1200).replace("\u00a0", " ") == "epoch 0, step 1,200"
+
+
+def test_a_loss_is_a_number_and_no_share() -> None:
+    found = Interval(4.8525, -0.1, 5.25, 896)
+    assert text.measured(found, of="contrastive_loss on flowers") == "4.853 (-0.100–5.250, n\u00a0896)"
+    assert text.measured(found, of="asr_top1") == "485.2\u00a0% (0.0–100.0, n\u00a0896)"
+    assert text.amount(0.5, "accuracy_top1") == text.percent(0.5)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +69,7 @@ def test_durations(seconds: float, expected: str) -> None:
         ("image_recall_top5 on flowers", "image recall@5 on flowers"),
         ("accuracy_top1 (zero_shot-2)", "clean accuracy, top-1 (zero_shot-2)"),
         ("my_own", "my own"),
+        ("contrastive_loss on flowers", "contrastive loss on flowers"),
     ],
 )
 def test_metrics_in_words(name: str, shown: str) -> None:

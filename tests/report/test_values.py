@@ -8,7 +8,7 @@ import io
 from pathlib import Path
 
 import pytest
-from tests.report.handmade import WHOLE, add_data, add_records, make_run, seeded
+from tests.report.handmade import WHOLE, add_data, add_records, add_within, make_run, seeded
 
 from bezoar.core.records import read_records
 from bezoar.report.pooling import read_runs
@@ -37,6 +37,14 @@ def test_every_record_of_the_reported_set_is_a_line(tmp_path: Path) -> None:
         ]  # fmt: skip
         assert (line["over"], line["folder"]) == ("samples", str(folder))
     assert sum(line["chosen"] == "true" for line in lines) == 2 * 3
+
+
+def test_steps_have_a_column(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, WHOLE)
+    add_within(folder, "finetune", 1, 150, [0.1] * 4)
+    runs = read_runs([folder])
+    lines = [line for line in read(values(runs, every_epoch(runs[0]))) if line["stage"] == "finetune"]
+    assert [(line["epoch"], line["step"]) for line in lines[::2]] == [("1", ""), ("1", "150"), ("2", "")]
 
 
 def test_a_mean_is_over_seeds_and_has_what_they_share(tmp_path: Path) -> None:

@@ -27,22 +27,22 @@ class Grid:
 def grid(rows: Sequence[Row]) -> Grid:
     """The cells of rows; an attack success rate never stands without its model's clean accuracy.
 
-    The run stands before where rows are of several, recalls where any was measured, and where no clean accuracy was
-    measured at all its columns are left out.
+    The run stands before where rows are of several, recalls and losses where any was measured, and where no clean
+    accuracy was measured at all its columns are left out.
     """
     columns: list[tuple[str, bool, Callable[[Row], str]]] = [
         ("Model", False, lambda row: row.group),
         ("Role", False, lambda row: f"cleaned {row.victim}" if row.victim else row.role),
         ("Seed", False, lambda row: "mean" if row.seed is None else str(row.seed)),
-        ("Setting", False, lambda row: setting(row.settings, row.epoch)),
+        ("Setting", False, lambda row: setting(row.settings, row.epoch, row.within)),
     ]
     if len({row.run for row in rows}) > 1:
         columns.insert(0, ("Run", False, lambda row: row.run))
-    columns += [(metric(name).capitalize(), True, _share(name)) for name in recalls(rows)]
+    columns += [(metric(name).capitalize(), True, _number(name)) for name in further(rows)]
     if any(row.accuracy for row in rows):
         columns += [
-            ("Clean accuracy", True, _share("accuracy_top1")),
-            ("Attack success", True, _share("asr_top1")),
+            ("Clean accuracy", True, _number("accuracy_top1")),
+            ("Attack success", True, _number("asr_top1")),
             ("Change", True, lambda row: DASH if row.change is None else points(row.change)),
         ]
     columns.append(("Notes", False, lambda row: "; ".join(("chosen",) * row.chosen + row.notes)))
@@ -53,10 +53,10 @@ def grid(rows: Sequence[Row]) -> Grid:
     )
 
 
-def recalls(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The metrics of retrieval that any row has, of those that stand beside the clean accuracy."""
-    return tuple(dict.fromkeys(name for row in rows for name in row.recall))
+def further(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The metrics of retrieval and the losses that any row has: they stand beside the clean accuracy."""
+    return tuple(dict.fromkeys(name for row in rows for name in (*row.recall, *row.losses)))
 
 
-def _share(name: str) -> Callable[[Row], str]:
-    return lambda row: measured(row.measured.get(name), row.seed is None)
+def _number(name: str) -> Callable[[Row], str]:
+    return lambda row: measured(row.measured.get(name), row.seed is None, name)

@@ -9,11 +9,16 @@ from typing import Any, NamedTuple
 
 
 class Point(NamedTuple):
-    """One measured model: a stage as the records name it, its seed, and the epochs it was trained."""
+    """One measured model: a stage as the records name it, its seed, and how far it was trained."""
 
     stage: str
     seed: int
     epoch: int
+    """Epochs finished."""
+    step: int = 0
+    """Steps taken; 0 where the records do not say."""
+    whole: bool = True
+    """Whether an epoch had just ended."""
 
 
 @dataclass(frozen=True, kw_only=True)

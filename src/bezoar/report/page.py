@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bezoar.core.files import write_text
+from bezoar.core.records import is_share
 from bezoar.report import text
 from bezoar.report.attack_table import attack_grid
 from bezoar.report.attacks import others, rule, several
 from bezoar.report.comparing import compared
 from bezoar.report.fields import check, differences, of_row
-from bezoar.report.grid import recalls
+from bezoar.report.grid import further
 from bezoar.report.markdown import aligned, as_columns, as_markdown, escaped, markdown, plain
 from bezoar.report.pooling import read_runs
 from bezoar.report.reading import read_run
@@ -148,7 +149,7 @@ def _rendered(runs: Sequence[Run], by: Sequence[str], thin: Thin) -> str:
         differing=differences(runs) if several else {},
         swatches={run.title: COLORS[number % len(COLORS)] for number, run in enumerate(runs)},
         notes=list(dict.fromkeys(note for run in runs for note in run.notes)),
-        recalls=recalls([row for found in rows.values() for row in found]),
+        further=further([row for found in rows.values() for row in found]),
         plane=plane(*runs) if several else "",
         facets_found=multiples(runs, shared, thin) if several else (),
         thinned=thin.said,
@@ -170,8 +171,10 @@ def _environment() -> Environment:
         extensions=["jinja2.ext.do"],
     )
     environment.filters |= {
+        "amount": text.amount,
         "percent": text.percent,
         "bounds": text.bounds,
+        "reach": text.reach,
         "basis": text.basis,
         "points": text.points,
         "count": text.count,
@@ -179,4 +182,5 @@ def _environment() -> Environment:
         "metric": text.metric,
     }
     environment.globals["setting"] = text.setting
+    environment.tests["share"] = is_share
     return environment

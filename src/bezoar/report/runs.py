@@ -149,7 +149,7 @@ class Run:
     def _index(self) -> dict[tuple[Point, str], dict[str, Interval]]:
         index: dict[tuple[Point, str], dict[str, Interval]] = {}
         for r in self.records:
-            found = index.setdefault((Point(r.stage, r.seed, r.epoch), r.data), {})
+            found = index.setdefault((Point(r.stage, r.seed, r.epoch, r.step, r.whole), r.data), {})
             name = f"{r.metric} ({r.evaluator})" if r.metric in found else r.metric
             found[name] = Interval(r.value, r.low, r.high, r.n)
         return index
@@ -165,12 +165,12 @@ class Run:
 
     @functools.cached_property
     def _epochs(self) -> dict[tuple[str, int], tuple[Point, ...]]:
-        points = sorted({point for point, _ in self._index if point.epoch > 0})
+        points = sorted({point for point, _ in self._index if point.epoch > 0 or point.step > 0})
         by_stage = itertools.groupby(points, key=lambda point: (point.stage, point.seed))
         return {key: tuple(found) for key, found in by_stage}
 
     def epochs(self, stage: str, seed: int) -> tuple[Point, ...]:
-        """The measured epochs of a stage, in order, without the model that it started from."""
+        """The measured models of a stage in the order of training, without the one that it started from."""
         return self._epochs.get((stage, seed), ())
 
     def reported(self, point: Point) -> Mapping[str, Interval]:
@@ -182,8 +182,13 @@ class Run:
         return found
 
     def last(self, stage: str, seed: int) -> Point | None:
-        """A stage's last measured epoch."""
+        """A stage's last measured model."""
         return next(reversed(self.epochs(stage, seed)), None)
+
+    @property
+    def within(self) -> bool:
+        """Whether any model was measured in the middle of an epoch."""
+        return not all(record.whole for record in self.records)
 
     @functools.cached_property
     def missing(self) -> tuple[tuple[str, int], ...]:

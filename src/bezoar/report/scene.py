@@ -74,7 +74,7 @@ def spot(axes: Axes, scene: Scene, row: Row) -> None:
     text = [
         *((row.run,) if len(scene.runs) > 1 else ()),
         who,
-        setting({**lr, **row.settings}, row.epoch),
+        setting({**lr, **row.settings}, row.epoch, row.within),
         f"clean accuracy {measured(row.accuracy, row.seed is None)}",
         f"attack success {measured(row.asr, row.seed is None)}",
         *((f"chosen on {run.select_on}",) if row.chosen else ()),

@@ -9,7 +9,7 @@ from bezoar.report.attacks import MANY, several
 from bezoar.report.poisoning import poisoning, together
 from bezoar.report.selection import GOAL, MARGIN
 from bezoar.report.tables import ALONE, DESTROYED, NONE_WITHIN, NOT_CHOSEN, Row
-from bezoar.report.text import bounds, count, listing, metric, percent, points, quoted, setting
+from bezoar.report.text import DASH, amount, count, listing, metric, points, quoted, reach, setting
 
 if TYPE_CHECKING:
     from bezoar.metrics import Interval
@@ -67,7 +67,7 @@ def _model(run: Run, row: Row, first: bool) -> str:
     """One model: what it is, what it does under attack and on clean pictures, and what to think of it."""
     seeds = next(iter(row.measured.values())).n
     where = f"{_name(row)}{_role(row)}{f', on average over {seeds} seeds,' if row.seed is None else ''}"
-    found = listing([f"{metric(name)} of {_share(interval)}" for name, interval in row.recall.items()])
+    found = listing([f"{metric(name)} of {_share(row.more[name], name)}" for name in (*row.recall, *row.losses)])
     found = f"{'an' if found[:1] in 'aeiou' else 'a'} {found}" if found else ""
     if row.accuracy is None:
         return f"{where} has {found}.{_remark(run, row)}" if found else f"{where} was measured.{_remark(run, row)}"
@@ -103,8 +103,8 @@ def _otherwise(row: Row) -> str:
 
 
 def _name(row: Row) -> str:
-    at = setting(row.settings, row.epoch if row.role == "cleaned" else None)
-    return f"{quoted(row.group)} ({at})" if row.settings or (row.epoch and row.role == "cleaned") else quoted(row.group)
+    at = setting(row.settings, *((row.epoch, row.within) if row.role == "cleaned" else (None,)))
+    return quoted(row.group) if at == DASH else f"{quoted(row.group)} ({at})"
 
 
 def _role(row: Row) -> str:
@@ -112,8 +112,8 @@ def _role(row: Row) -> str:
     return roles.get(row.role, "").removesuffix("," if row.seed is None else "")
 
 
-def _share(interval: Interval) -> str:
-    return f"{percent(interval.value)} ({bounds(interval)})"
+def _share(interval: Interval, of: str = "accuracy") -> str:
+    return f"{amount(interval.value, of)} ({reach(interval, of)})"
 
 
 def _moved(row: Row) -> str:

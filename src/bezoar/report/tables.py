@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
+from bezoar.core.records import is_share
 from bezoar.metrics import Interval, destroyed, student_t
 from bezoar.report.selection import Choice, choose
 
@@ -42,12 +43,17 @@ class Row:
     settings: Mapping[str, Any]
     """Fields of the grid; in a mean, where all seeds chose the same."""
     epoch: int | None
+    """Epochs finished; of a mean, where all seeds stand there."""
     accuracy: Interval | None
     """Clean accuracy, top-1: Wilson's interval over images, in a mean Student's over seeds."""
     asr: Interval | None
     """Never there without the clean accuracy."""
     change: float | None
     """Clean accuracy against the victim of the same seed, in points."""
+    step: int | None = None
+    """Steps taken, as far as the records say; of a mean, where all seeds took as many."""
+    whole: bool = True
+    """Whether an epoch had just ended."""
     notes: tuple[str, ...] = ()
     chosen: bool = False
     part: bool = False
@@ -59,6 +65,16 @@ class Row:
     def recall(self) -> Mapping[str, Interval]:
         """How often retrieval finds the right one first, by metric."""
         return {name: interval for name, interval in self.more.items() if re.search(r"recall_top1(?!\d)", name)}
+
+    @property
+    def losses(self) -> Mapping[str, Interval]:
+        """What is measured in another unit than shares, by metric."""
+        return {name: interval for name, interval in self.more.items() if not is_share(name)}
+
+    @property
+    def within(self) -> int | None:
+        """The step, of a model in the middle of an epoch."""
+        return None if self.whole else self.step
 
     @property
     def measured(self) -> Mapping[str, Interval]:
@@ -108,7 +124,7 @@ def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [
         {
             "role": row.role, "stage": row.group, "method": row.method, "victim": row.victim, "seed": row.seed,
-            "settings": dict(row.settings), "epoch": row.epoch,
+            "settings": dict(row.settings), "epoch": row.epoch, "step": row.step, "whole": row.whole,
             "accuracy_top1": row.accuracy._asdict() if row.accuracy else None,
             "asr_top1": row.asr._asdict() if row.asr else None, "change_in_points": row.change,
             "notes": list(row.notes), "more": {name: interval._asdict() for name, interval in row.more.items()},
@@ -151,13 +167,13 @@ def _noted(row: Row, *notes: str) -> Row:
 
 
 def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterable[Point] = ()) -> list[Row]:
-    """One row a point; without a clean accuracy or a recall there is none, whatever else was measured."""
+    """One row a point; without a clean accuracy, a recall or a loss there is none, whatever else was measured."""
     rows = []
     victim = run.victim_of(group)
     for point in points:
         found = dict(run.reported(point)) if point else {}
         accuracy, asr = found.pop("accuracy_top1", None), found.pop("asr_top1", None)
-        if point is None or not (accuracy or any("recall_top" in name for name in found)):
+        if point is None or not (accuracy or any("recall_top" in name or not is_share(name) for name in found)):
             continue
         before = _last_accuracy(run, victim, point.seed) if victim and victim is not group else None
         other = run.threat_of(group) if victim and run.threat_of(group) != run.threat_of(victim) else None
@@ -173,6 +189,8 @@ def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterab
                 seed=point.seed,
                 settings=group.points[point.stage],
                 epoch=point.epoch,
+                step=point.step or None,
+                whole=point.whole,
                 accuracy=accuracy,
                 asr=asr if accuracy else None,
                 change=100 * (accuracy.value - before.value) if before and accuracy else None,
@@ -204,6 +222,7 @@ def _with_mean(rows: list[Row]) -> list[Row]:
     }
     changes = [row.change for row in rows if row.change is not None]
     tally = {note: sum(note in row.notes for row in rows) for row in rows for note in row.notes}
+    together = all((row.epoch, row.within) == (first.epoch, first.within) for row in rows)
     mean = Row(
         run=first.run,
         role=first.role,
@@ -213,7 +232,9 @@ def _with_mean(rows: list[Row]) -> list[Row]:
         victim=first.victim,
         seed=None,
         settings=first.settings if all(row.settings == first.settings for row in rows) else {},
-        epoch=first.epoch if all(row.epoch == first.epoch for row in rows) else None,
+        epoch=first.epoch if together else None,
+        step=first.step if together and all(row.step == first.step for row in rows) else None,
+        whole=first.whole if together else True,
         accuracy=numbers.pop("accuracy_top1", None),
         asr=numbers.pop("asr_top1", None),
         change=fmean(changes) if len(changes) == len(rows) else None,

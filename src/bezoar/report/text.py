@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bezoar.core.records import is_share
 from bezoar.metrics import Interval
 
 DASH = "–"
@@ -39,9 +40,19 @@ def basis(interval: Interval, seeds: bool) -> str:
     return f"{interval.n} seeds" if seeds else f"n\u00a0{count(interval.n)}"
 
 
-def measured(interval: Interval | None, seeds: bool = False) -> str:
-    """``61.2 % (59.1–63.3, n 2,048)``, or a dash."""
-    return f"{percent(interval.value)} ({bounds(interval)}, {basis(interval, seeds)})" if interval else DASH
+def amount(value: float, of: str) -> str:
+    """A number of metric ``of``: ``61.2 %``, or of a loss ``4.852``."""
+    return percent(value) if is_share(of) else f"{value:.3f}"
+
+
+def reach(interval: Interval, of: str) -> str:
+    """The ends of an interval of metric ``of``: ``59.1–63.3``, or of a loss ``4.803–4.901``."""
+    return bounds(interval) if is_share(of) else f"{interval.low:.3f}{DASH}{interval.high:.3f}"
+
+
+def measured(interval: Interval | None, seeds: bool = False, of: str = "accuracy") -> str:
+    """``61.2 % (59.1–63.3, n 2,048)``, or a dash; ``of`` is the metric."""
+    return f"{amount(interval.value, of)} ({reach(interval, of)}, {basis(interval, seeds)})" if interval else DASH
 
 
 def metric(name: str) -> str:
@@ -55,10 +66,11 @@ def metric(name: str) -> str:
     return f"{_SHARES.get(what, what.replace('_', ' '))}, top-{k}{rest}"
 
 
-def setting(at: Mapping[str, Any], epoch: int | None) -> str:
-    """``lr 0.001, epoch 3``; a dash where neither is one for all."""
+def setting(at: Mapping[str, Any], epoch: int | None, step: int | None = None) -> str:
+    """``lr 0.001, epoch 3``, and ``step 1,200`` in the middle of an epoch; a dash where nothing is one for all."""
     parts = [f"{key}\u00a0{value}" for key, value in at.items()]
-    return ", ".join(parts + [f"epoch\u00a0{epoch}"] * (epoch is not None)) or DASH
+    parts += [f"epoch\u00a0{epoch}"] * (epoch is not None) + [f"step\u00a0{count(step or 0)}"] * (step is not None)
+    return ", ".join(parts) or DASH
 
 
 def listing(words: Sequence[str]) -> str:

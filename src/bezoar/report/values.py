@@ -1,7 +1,7 @@
 """Rows as CSV for programs: one number a line with its interval, and every setting it was made with in its own column.
 
-Numbers are shares in [0, 1] and changes in points, written plainly. Text that a spreadsheet would take for a formula
-gets an apostrophe before it.
+Numbers are shares in [0, 1], losses in nats and changes in points, written plainly. Text that a spreadsheet would take
+for a formula gets an apostrophe before it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from bezoar.report.tables import Row
 
 COLUMNS = (
-    "run", "folder", "stage", "role", "method", "victim", "seed", "epoch", "metric", "value", "low", "high", "n",
-    "over", "change_in_points", "chosen", "notes",
+    "run", "folder", "stage", "role", "method", "victim", "seed", "epoch", "step", "metric", "value", "low", "high",
+    "n", "over", "change_in_points", "chosen", "notes",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 
@@ -39,7 +39,7 @@ def values(runs: Sequence[Run], rows: Sequence[Row]) -> str:
     write = csv.writer(stream, lineterminator="\n").writerow
     write([safe(name) for name in (*COLUMNS, *(f"run.{key}" for key in differing), *fields, "data_notes")])
     for row, run, method in told:
-        before = [row.run, str(run.folder), row.group, row.role, row.method, row.victim, row.seed, row.epoch]
+        before = [row.run, str(run.folder), row.group, row.role, row.method, row.victim, row.seed, row.epoch, row.step]
         after = [row.change, row.chosen, "; ".join(row.notes), *apart[row.run], *(method.get(name) for name in fields)]
         over = "seeds" if row.seed is None else "samples"
         for metric, interval in row.measured.items():
