@@ -92,7 +92,10 @@ def test_only_the_lead_writes_and_its_log_is_of_the_whole_batch(
 
 
 def test_a_training_goes_on_with_another_number_of_ranks(
-    alone: Results, several: tuple[Path, list[Results]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    alone: Results,
+    several: tuple[Path, list[Results]],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(steplog, "LOG_EVERY", 1)
     folder = several[0] / "broken"
@@ -182,5 +185,3 @@ def test_without_torchrun_one_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with joined(ranks.CPU) as peers:
         assert peers == ALONE
         assert peers.led(lambda: 3) == peers.from_lead(3) == 3
-
-

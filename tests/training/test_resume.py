@@ -165,7 +165,10 @@ def test_a_state_is_written_when_a_minute_is_over_and_not_before(
     ("changes", "said"),
     [
         ({"lr": 2e-3}, "method.lr was 0.001 and is 0.002"),
-        ({"epochs": 3, "in_modal_weight": 2.0}, "method.epochs was 2 and is 3; method.in_modal_weight was 1.0 and is 2.0"),
+        (
+            {"epochs": 3, "in_modal_weight": 2.0},
+            "method.epochs was 2 and is 3; method.in_modal_weight was 1.0 and is 2.0",
+        ),
         ({"image_view": Plain()}, "method.image_view.kind was 'auto_augment' and is 'plain'"),
     ],
 )

@@ -11,12 +11,13 @@ import tyro
 from tyro.conf import Positional, arg
 
 from bezoar.cli.cluster import Cluster, NamedCluster, Place, submit, told
-from bezoar.cli.common import HeldOut, Labeled, Source, listening, say
+from bezoar.cli.common import HeldOut, Labeled, Source, leads, listening, say
+from bezoar.cli.course import Course, NamedCourse
 from bezoar.cli.data import Data, Keys, NamedKeys
 from bezoar.cli.evaluating import Evaluate
 from bezoar.cli.families import subcommands
 from bezoar.cli.poisoning import Poison
-from bezoar.experiment.experiment import METHODS, Device
+from bezoar.experiment.experiment import METHODS
 from bezoar.training.method import Method
 
 if TYPE_CHECKING:
@@ -124,24 +125,20 @@ class Train:
     """Labeled set to measure after each epoch, as scenes:validation."""
     held_out: HeldOut = None
     """Pairs to measure retrieval on after each epoch."""
-    seed: int = 0
-    threads: int | None = None
-    """Computing threads; all cores by default."""
-    workers: int = 0
-    """Loader processes beside the training; results do not depend on them."""
-    device: Device = "auto"
-    """auto is a GPU where there is one."""
+    course: NamedCourse = Course()
 
     def __call__(self) -> None:
         from bezoar.experiment.verbs import planned, train
 
         self.keys.refuse_idle(self.pairs, self.val, self.held_out)
-        attack = planned(self.poison) if self.poison else None
+        attack, how = planned(self.poison) if self.poison else None, self.course
         with listening() as listen:
             folder = train(
                 self.method, pairs=self.keys.of(self.pairs), model=self.model, out=self.out, attack=attack,
                 val=self.val and self.keys.of(self.val), held_out=self.held_out and self.keys.of(self.held_out),
-                seed=self.seed, threads=self.threads, workers=self.workers, device=self.device, listen=listen,
+                seed=how.seed, threads=how.threads, workers=how.workers, device=how.device, compile=how.compile,
+                deterministic=how.deterministic, keep=how.kept, keep_every=how.kept_every, best_by=how.best_by,
+                evaluate_every=how.evaluate_every, evaluate_steps=how.evaluate_steps, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -165,25 +162,21 @@ class Clean:
     """Labeled set to measure after each epoch, as scenes:validation."""
     held_out: HeldOut = None
     """Pairs to measure retrieval on after each epoch."""
-    seed: int = 0
-    threads: int | None = None
-    """Computing threads; all cores by default."""
-    workers: int = 0
-    """Loader processes beside the training; results do not depend on them."""
-    device: Device = "auto"
-    """auto is a GPU where there is one."""
+    course: NamedCourse = Course()
 
     def __call__(self) -> None:
         from bezoar.experiment.verbs import clean, planned
 
         self.keys.refuse_idle(self.pairs, self.val, self.held_out)
         against = planned(self.against) if self.against else None
-        left = planned(self.poison) if self.poison else None
+        left, how = planned(self.poison) if self.poison else None, self.course
         with listening() as listen:
             folder = clean(
                 self.method, model=self.model, pairs=self.keys.of(self.pairs), out=self.out, against=against, left=left,
                 val=self.val and self.keys.of(self.val), held_out=self.held_out and self.keys.of(self.held_out),
-                seed=self.seed, threads=self.threads, workers=self.workers, device=self.device, listen=listen,
+                seed=how.seed, threads=how.threads, workers=how.workers, device=how.device, compile=how.compile,
+                deterministic=how.deterministic, keep=how.kept, keep_every=how.kept_every, best_by=how.best_by,
+                evaluate_every=how.evaluate_every, evaluate_steps=how.evaluate_steps, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -215,10 +208,12 @@ class Report:
 
 
 def side_by_side(experiment: Experiment, jobs: int | None) -> int:
-    """How many stages to run at a time: as many as the cores take, one on a GPU."""
-    from bezoar.core.machine import cores
+    """How many stages to run at a time: as many as the cores take, one on a GPU or where ranks train it together."""
+    from bezoar.core.machine import cores, rank_and_world
     from bezoar.models.clip import pick_device
 
+    if jobs is None and rank_and_world()[1] > 1:
+        return 1
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs: must be at least 1, got {jobs}")
     if jobs is None and pick_device(experiment.device).type == "cuda":
@@ -239,9 +234,11 @@ def finish(out: Path, model: Path | None = None) -> None:
     """Write the page of a run and say where everything is."""
     from bezoar.report import summary, write
 
+    if not leads():
+        return
     page = write(out)
     say(summary(out))
-    if model is not None:
+    if model is not None and model.exists():
         say(f"model   {model}")
     say(f"report  {page}")
 
@@ -265,3 +262,7 @@ def commands() -> Iterator[tuple[str, type]]:
     """Every verb by name."""
     for command in (Quickstart, Recipes, Run, Data, Poison, Train, Clean, Evaluate, Report):
         yield command.__name__.lower(), command
+
+
+SHARED = (Quickstart, Run, Train, Clean)
+"""What several processes do together, when ``torchrun`` starts it."""

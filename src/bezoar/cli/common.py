@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from bezoar.cli.families import one_word
+from bezoar.core.machine import rank_and_world
 from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES, LabeledSource, PairsSource
 
 Source = Annotated[
@@ -16,9 +17,15 @@ Labeled = Annotated[LabeledSource | None, one_word(LABELED_SOURCES)]
 HeldOut = Annotated[PairsSource | None, one_word(PAIRS_SOURCES)]
 
 
+def leads() -> bool:
+    """Whether this is the process that speaks: of several that ``torchrun`` has started, the first."""
+    return rank_and_world()[0] == 0
+
+
 def say(text: str = "") -> None:
-    """Print to stdout."""
-    print(text, flush=True)
+    """Print to stdout, unless another process does."""
+    if leads():
+        print(text, flush=True)
 
 
 def listening() -> Any:
@@ -27,4 +34,4 @@ def listening() -> Any:
 
     from bezoar.cli.progress import Display
 
-    return Display(Console(stderr=True))
+    return Display(Console(stderr=True, quiet=not leads()))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import sys
 from functools import reduce
+from pathlib import Path
 from typing import Annotated, Any, Union
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -47,6 +50,7 @@ def main(words: list[str] | None = None) -> int:
                 ),
             )
         )
+        alone_unless_shared(command)
         command()
     except ValidationError as error:
         return _fail(explain(error), USAGE)
@@ -62,7 +66,25 @@ def main(words: list[str] | None = None) -> int:
     return DONE
 
 
+def alone_unless_shared(command: object) -> None:
+    """Raise ``ValueError`` where ``torchrun`` has started several processes of what one process does."""
+    from bezoar.cli.commands import SHARED
+    from bezoar.core.machine import rank_and_world
+
+    if rank_and_world()[1] > 1 and not isinstance(command, SHARED):
+        name = type(command).__name__.lower()
+        raise ValueError(f"{name}: is done by one process; start it without torchrun")
+
+
 def _fail(message: str, code: int) -> int:
+    from bezoar.core.machine import rank_and_world
+
+    with contextlib.suppress(ValueError):
+        rank, world = rank_and_world()
+        message = message if world == 1 else f"rank {rank} of {world}: {message}"
+    if told := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        with contextlib.suppress(OSError):
+            Path(told).write_text(json.dumps({"message": message}))  # torchrun's own summary then gives the reason
     print(f"bezoar: {message}", file=sys.stderr)
     return code
 

@@ -44,6 +44,14 @@ class Stage(Settings):
     """Fields of the method and the values each takes; the stage stands for all their combinations."""
     evaluate_every: Annotated[int, Field(ge=1)] = 1
     """Epochs between evaluations; the last epoch is always evaluated."""
+    evaluate_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps between evaluations, instead of epochs."""
+    keep: Literal["none", "last", "best"] = "last"
+    """Which model the stage leaves: its last, the best of those evaluated, or none but its numbers."""
+    keep_every: Annotated[int, Field(ge=1)] | None = None
+    """Epochs between models that are kept beside it, in ``models/epoch-NNN`` of the stage's folder."""
+    best_by: str = "accuracy_top1"
+    """The metric by which ``best`` is chosen, on the experiment's ``select_on``."""
 
     def expand(self) -> Iterator[Stage]:
         """The stage itself, or one stage per point of its grid, named ``stage field=value …``."""
@@ -86,7 +94,11 @@ class Experiment(Settings):
     threads: Annotated[int, Field(ge=1)] = 1
     """Computing threads of one stage; on the CPU weights depend on it, so it is part of the experiment."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Loader processes of each stage; nothing that it leaves behind depends on them."""
+    """Loader processes of each stage, 0 for none beside the training; nothing that it leaves behind depends on them."""
+    compile: bool = False
+    """Whether ``torch.compile`` works on the towers: slow to begin, faster afterwards on most GPUs."""
+    deterministic: bool = False
+    """Whether a GPU computes the same bits every time, which is slower; a CPU does so anyway."""
 
     @model_validator(mode="after")
     def _names_agree(self) -> Experiment:
@@ -108,6 +120,11 @@ class Experiment(Settings):
                 named = getattr(stage, field)
                 if isinstance(named, str) and named not in self.attacks:
                     raise ValueError(f"{where}.{field}: no attack is called '{named}'{nearest(named, self.attacks)}")
+            if stage.keep == "best" and not (self.labeled or self.held_out):
+                raise ValueError(f"{where}.keep: 'best' is chosen on a labeled or held-out set, and there is none")
+            keeps = next((e.keep for e in self.stages[:number] if e.name == stage.start), "last")
+            if keeps == "none":
+                raise ValueError(f"{where}.start: '{stage.start}' keeps no model to start from (keep: none)")
             for name in {stage.name, *_names_of_points(stage, where)}:
                 if name in taken:
                     raise ValueError(f"{where}.name: '{name}' is the name of an earlier stage")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bezoar.data.views import ImageView
     from bezoar.experiment.experiment import Experiment, Stage
 
-REVISION = 2
+REVISION = 3
 """Counts changes of the loop and the stages that change their results."""
 
 
@@ -84,6 +84,7 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         _fingerprint(experiment.pairs[stage.pairs]),
         plan_digest(experiment, stage, seed) if stage.poison else None,
         experiment.threads,
+        (experiment.compile, experiment.deterministic),
         computing(experiment, stage),
         seed,
     )
@@ -106,7 +107,9 @@ def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         {name: _fingerprint(source) for name, source in experiment.labeled.items()},
         {name: _fingerprint(source) for name, source in experiment.held_out.items()},
         experiment.evaluators,
-        stage.evaluate_every,
+        (stage.evaluate_every, stage.evaluate_steps),
+        (stage.keep, stage.keep_every, stage.best_by if stage.keep == "best" else None),
+        experiment.select_on if stage.keep == "best" else None,
     )
 
 

@@ -22,6 +22,7 @@ from bezoar.core.files import (
     write_json,
     write_text,
 )
+from bezoar.core.machine import rank_and_world
 from bezoar.core.progress import Event, Listener, silent
 from bezoar.core.records import Record, read_lines, read_records, write_records
 from bezoar.core.settings import digest, dump, kind_of
@@ -35,6 +36,7 @@ from bezoar.experiment.workers import Workers, stopping
 
 if TYPE_CHECKING:
     from bezoar.data.pairs import Images, Source
+    from bezoar.training.peers import Peers
 
 SCHEMA = 1
 """Of ``environment.json``, and by it of the run folder."""
@@ -54,21 +56,24 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
     """
     from bezoar.models.checkpoint import load
     from bezoar.models.clip import pick_device
-    from bezoar.training.loop import check_size
+    from bezoar.training.loop import check as check_training
 
     for source in (*_sources(experiment).values(), *_shown(experiment)):
         source.ingest(listen)
     sets = {name: source.open() for name, source in experiment.labeled.items()}
     held_out = {name: source.open() for name, source in experiment.held_out.items()}
     pairs = {name: experiment.pairs[name].open() for name in dict.fromkeys(s.pairs for s in experiment.stages)}
+    model = load(experiment.model, experiment.seeds[0]).to(pick_device(experiment.device))
     for stage in experiment.expanded():
-        check_size(stage.method, len(pairs[stage.pairs]), f"stages.{stage.name}.method")
+        check_training(
+            stage.method, model, len(pairs[stage.pairs]), workers=experiment.workers, world=rank_and_world()[1],
+            where=f"stages.{stage.name}.method",
+        )  # fmt: skip
         _say_warmup(stage, len(pairs[stage.pairs]))
     for name, found in pairs.items():
         for index in range(min(len(found), _CAPTIONS)):
             check_caption(found.caption(index), f"pairs.{name}", found.id(index))
-    pick_device(experiment.device)
-    size = load(experiment.model, experiment.seeds[0]).image_size
+    size = model.image_size
     for aim in _aims(experiment):
         for evaluator in experiment.evaluators:
             evaluator.check(sets, held_out, aim, size)
@@ -97,39 +102,77 @@ def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = 
     """Run every stage of every seed that is not done yet; returns all records of the experiment.
 
     After an interruption the same call continues. ``jobs`` stages run at a time, each in a process of its own with
-    the experiment's number of threads; records do not depend on it.
+    the experiment's number of threads; records do not depend on it. Started by ``torchrun``, the processes train each
+    stage together.
 
     Raises ``ValueError`` for settings that cannot work, a folder in use, or one that a newer version has written;
     ``OSError`` that names the file for a full disk, and ``KeyboardInterrupt`` at SIGTERM and SIGHUP, as at Ctrl-C.
     """
-    with stopping():
-        refuse_held(out)
-        return _run(experiment.pinned(), out, jobs, listen)
+    from bezoar.models.clip import pick_device
+    from bezoar.training.peers import joined
+
+    with stopping(), joined(pick_device(experiment.device)) as peers:
+        if peers.world == 1:
+            refuse_held(out)
+            return _run(experiment.pinned(), out, jobs, listen)
+        return _run_together(experiment, out, jobs, listen if peers.lead else silent, peers)
 
 
 def _run(experiment: Experiment, out: Path, jobs: int, listen: Listener) -> list[Record]:
     forget()
-    size = check(experiment, listen)
-    layout, new = Layout(out), not out.exists()
+    size, new = check(experiment, listen), not out.exists()
     writable_folder(out)
+    with exclusive(out), Workers(jobs, listen) as workers:
+        todo = _begin(experiment, out, new, size, workers, listen)
+        workers.run_stages(todo, lambda job: gather(experiment, out))
+        return read_records(out / "records.jsonl")
+
+
+def _run_together(experiment: Experiment, out: Path, jobs: int, listen: Listener, peers: Peers) -> list[Record]:
+    """One rank of several, which all train every stage; the lead alone does what comes before, and writes."""
+    from bezoar.experiment.stages import run_stage
+
+    if jobs > 1:
+        raise ValueError(
+            f"jobs: {jobs} stages cannot run side by side on {peers.world} ranks, which train one together"
+        )
+    with contextlib.ExitStack() as held:
+
+        def begin() -> tuple[Experiment, list[Job]]:
+            refuse_held(out)
+            forget()
+            pinned = experiment.pinned()
+            size, new = check(pinned, listen), not out.exists()
+            writable_folder(out)
+            held.enter_context(exclusive(out))
+            with Workers(1, listen) as workers:
+                return pinned, _begin(pinned, out, new, size, workers, listen)
+
+        pinned, todo = peers.led(begin)
+        for job in todo:
+            run_stage(job, listen, peers)
+            peers.led(lambda: gather(pinned, out))
+        return read_records(out / "records.jsonl")
+
+
+def _begin(experiment: Experiment, out: Path, new: bool, size: int, workers: Workers, listen: Listener) -> list[Job]:
+    """All that comes before the first stage; returns the stages that are to be run."""
+    layout = Layout(out)
     every = [Job(experiment, stage, seed, out) for seed in experiment.seeds for stage in experiment.expanded()]
-    with exclusive(out):
-        _refuse_newer(layout)
-        _tidy(layout, every)
-        todo = [job for job in every if not job.done]
-        if todo:
-            _check_disk(experiment, size, layout, every)
-        with clean_if_refused(layout.root, new):
-            _plan(experiment, layout, listen)
-        # Before the settings: records of others must never stand beside them.
-        gather(experiment, out)
-        warn_of_others(experiment, layout, every)
-        _describe(experiment, layout)
-        with Workers(jobs, listen) as workers:
-            if todo:
-                _prepare(experiment, layout, size, workers, listen)
-            workers.run_stages(todo, lambda job: gather(experiment, out))
-        return read_records(layout.root / "records.jsonl")
+    _refuse_newer(layout)
+    _tidy(layout, every)
+    todo = [job for job in every if not job.done]
+    if todo:
+        _check_disk(experiment, size, layout, every)
+    with clean_if_refused(layout.root, new):
+        _plan(experiment, layout, listen)
+    # Before the settings: records of others must never stand beside them.
+    gather(experiment, out)
+    warn_of_others(experiment, layout, every)
+    _describe(experiment, layout)
+    if todo:
+        _prepare(experiment, layout, size, workers, listen)
+    return todo
 
 
 def gather(experiment: Experiment, out: Path) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from bezoar.core.files import exclusive, read_object, sweep, write_json
 from bezoar.core.progress import Listener, silent
-from bezoar.core.records import Record, now, read_records, write_records
+from bezoar.core.records import Measure, Record, now, read_records, write_records
 from bezoar.core.settings import dump, kind_of
 from bezoar.experiment.environment import revision
+from bezoar.experiment.keeping import Keeper
 from bezoar.experiment.layout import Layout, computing, resources, stage_digest
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from bezoar.models.clip import Clip
     from bezoar.training.loader import TrainingPairs
     from bezoar.training.loop import Pause
+    from bezoar.training.peers import Peers
 
 DONE, STATE = "stage.json", "training_state"
 SCHEMA = 1
@@ -84,51 +87,81 @@ class Job:
         return [record for path in paths for record in read_records(path)]
 
 
-def run_stage(job: Job, listen: Listener = silent) -> None:
-    """Run one stage, or continue it from its last whole epoch; a finished stage is left alone."""
+def run_stage(job: Job, listen: Listener = silent, peers: Peers | None = None) -> None:
+    """Run one stage, or continue it from where it was; a finished stage is left alone.
+
+    With ``peers`` every process makes the same call, and the lead writes.
+    """
     import torch
 
-    from bezoar.training.loop import train
+    from bezoar.training.peers import ALONE
 
-    if job.done:
+    peers = peers or ALONE
+    if peers.from_lead(job.done):
         return
     torch.set_num_threads(job.experiment.threads)
-    with exclusive(job.folder, patience=5):
-        began = time.time()
-        if job.done:  # since: by a worker that outlived its run for a moment
+    with exclusive(job.folder, patience=5) if peers.lead else contextlib.nullcontext():
+        if peers.from_lead(job.done):  # since: by a worker that outlived its run for a moment
             return
-        sweep(job.folder)
-        model, data = _open(job)
-        sets, held_out = _labeled(job, model.image_size), _held_out(job, model.image_size)
-        stage = job.stage
+        if peers.lead:
+            sweep(job.folder)
+        _run(job, listen, peers)
+        peers.wait()
 
-        def on_pause(pause: Pause) -> None:
-            if pause.last or pause.epoch % stage.evaluate_every == 0:
-                told = stage.method.diagnostics(pause.state)
-                _measure(job, pause.model, told, sets, held_out, data, pause.epoch)
 
-        if job.starts_trained and not (job.folder / STATE).exists():
-            _measure(job, model.eval(), {}, sets, held_out, data, 0)
-        trained = train(
-            stage.method, model, data, seed=job.seed, folder=job.folder, workers=job.experiment.workers,
-            on_pause=on_pause, listen=listen, task=job.label,
-        )  # fmt: skip
-        weights = _save(job, trained.model, data)
-        write_json(
-            job.folder / DONE,
-            {
-                "schema": SCHEMA, "stage": stage.name, "seed": job.seed,
-                "digest": stage_digest(job.experiment, stage, job.seed),
-                "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": stage.pairs,
-                "count": len(data), "plan": data.plan.digest if data.plan else None,
-                "threads": torch.get_num_threads(), "computing": computing(job.experiment, stage),
-                "resources": resources(stage),
-                "epochs": trained.epoch, "steps": trained.step, "training_seconds": round(trained.seconds, 1),
-                "training_processor_seconds": round(trained.processor, 1),
-                "seconds": round(time.time() - began, 1), "git": revision(),
-            },
-        )  # fmt: skip
-        (job.folder / STATE).unlink(missing_ok=True)
+def _run(job: Job, listen: Listener, peers: Peers) -> None:
+    from bezoar.training.loop import train
+
+    began, stage = time.time(), job.stage
+    model, data = _open(job)
+    sets, held_out = _labeled(job, model.image_size), _held_out(job, model.image_size)
+    keeper = Keeper(job, data) if peers.lead else None
+
+    def on_pause(pause: Pause) -> None:
+        measures = None
+        if _is_measured(stage, pause):
+            told = stage.method.diagnostics(pause.state)
+            measures = _measure(job, pause.model, told, sets, held_out, data, pause, peers)
+        if keeper is not None:
+            keeper.after(pause, measures)
+
+    if job.starts_trained and not peers.from_lead((job.folder / STATE).exists()):
+        _measure(job, model.eval(), {}, sets, held_out, data, None, peers)
+    end = train(
+        stage.method, model, data, seed=job.seed, folder=job.folder, workers=job.experiment.workers,
+        on_pause=on_pause, pause_steps=stage.evaluate_steps, listen=listen, task=job.label, peers=peers,
+    )  # fmt: skip
+    if keeper is not None:
+        _finish(job, data, keeper.finish(end), end, time.time() - began, peers)
+
+
+def _is_measured(stage: Stage, pause: Pause) -> bool:
+    """The last epoch always is; before it, whatever number of steps or epochs is asked for."""
+    if not pause.whole:
+        return True
+    return pause.last or (stage.evaluate_steps is None and pause.epoch % stage.evaluate_every == 0)
+
+
+def _finish(job: Job, data: TrainingPairs, weights: str | None, end: Pause, seconds: float, peers: Peers) -> None:
+    """Write down that the stage is done, and what it took."""
+    import torch
+
+    stage = job.stage
+    write_json(
+        job.folder / DONE,
+        {
+            "schema": SCHEMA, "stage": stage.name, "seed": job.seed,
+            "digest": stage_digest(job.experiment, stage, job.seed),
+            "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": stage.pairs,
+            "count": len(data), "plan": data.plan.digest if data.plan else None,
+            "threads": torch.get_num_threads(), "ranks": peers.world,
+            "computing": computing(job.experiment, stage), "resources": resources(stage),
+            "epochs": end.epoch, "steps": end.step, "training_seconds": round(end.seconds, 1),
+            "training_processor_seconds": round(end.processor, 1),
+            "seconds": round(seconds, 1), "git": revision(),
+        },
+    )  # fmt: skip
+    (job.folder / STATE).unlink(missing_ok=True)
 
 
 def _open(job: Job) -> tuple[Clip, TrainingPairs]:
@@ -137,10 +170,15 @@ def _open(job: Job) -> tuple[Clip, TrainingPairs]:
     from bezoar.data.prepared import Prepared
     from bezoar.models.checkpoint import load
     from bezoar.models.clip import pick_device
+    from bezoar.training.compiling import be_deterministic, compile_towers
     from bezoar.training.loader import TrainingPairs
 
     model = load(str(job.start.folder / "model") if job.start else job.experiment.model, job.seed)
     model.to(pick_device(job.experiment.device))
+    if job.experiment.compile:
+        compile_towers(model)
+    if job.experiment.deterministic:
+        be_deterministic()
     pairs = job.experiment.pairs[job.stage.pairs].open()
     plan = load_plan(job.layout.poison(job.experiment, job.stage, job.seed)) if job.stage.poison else None
     return model, TrainingPairs(pairs, Prepared(pairs, model.image_size, job.layout.prepared), plan)
@@ -170,9 +208,13 @@ def _measure(
     sets: dict[str, LabeledImages],
     held_out: dict[str, HeldOut],
     data: TrainingPairs,
-    epoch: int,
-) -> None:
-    """Run every evaluator and write records and per-sample tables; doing it again writes the same."""
+    pause: Pause | None,
+    peers: Peers,
+) -> list[Measure]:
+    """Run every evaluator; records and per-sample tables are written by the lead; doing it again writes the same.
+
+    Without a ``pause`` it is the model that the stage starts from.
+    """
     import pyarrow.parquet as pq
 
     from bezoar.attacks import Aim
@@ -191,20 +233,26 @@ def _measure(
         diagnostics=diagnostics,
         pairs=data.pairs,
         plan=data.plan,
+        peers=peers,
     )
-    records = []
+    epoch, step, whole = (pause.epoch, pause.step, pause.whole) if pause is not None else (0, 0, True)
+    called_so = f"epoch-{epoch:03d}" if whole else f"epoch-{epoch:03d}-step-{step:06d}"
+    measures, records = [], []
     for evaluator, called in zip(evaluators, names_of(evaluators), strict=True):
         found = evaluator.evaluate(model, context)
-        for name, rows in found.scores.items():
-            with atomic(job.folder / "scores" / f"epoch-{epoch:03d}.{called}.{name}.parquet") as stream:
+        for name, rows in found.scores.items() if peers.lead else ():
+            with atomic(job.folder / "scores" / f"{called_so}.{called}.{name}.parquet") as stream:
                 pq.write_table(rows, stream)
         for measure in found.measures:
+            measures.append(measure)
             records.append(
                 Record(
                     run=job.experiment.name,
                     stage=job.stage.name,
                     after=kind_of(method),
                     epoch=epoch,
+                    step=step,
+                    whole=whole,
                     evaluator=called,
                     data=measure.data,
                     metric=measure.metric,
@@ -217,27 +265,6 @@ def _measure(
                     at=now(),
                 )
             )
-    write_records(job.folder / "records" / f"epoch-{epoch:03d}.jsonl", records)
-
-
-def _save(job: Job, model: Clip, data: TrainingPairs) -> str:
-    """Write the model with where it comes from; a mark of poison is handed on. Returns the digest of its weights."""
-    import torch
-
-    from bezoar.models.checkpoint import read_card, save
-
-    origin = job.start.folder / "model" if job.start else job.given
-    parent = read_card(origin) if origin else None
-    before = parent.poison if parent else None
-    own = data.plan.mark() if data.plan else None
-    card = save(
-        model,
-        job.folder / "model",
-        method=dump(job.stage.method),
-        parent=parent.weights if parent else None,
-        data=data.pairs.fingerprint,
-        # A model that was cleaned on pairs with poison left in them is still the victim it was.
-        poison={**own, "before": before} if own and before else own or before,
-        training={"seed": job.seed, "threads": torch.get_num_threads(), "stage": job.stage.name},
-    )
-    return card.weights
+    if peers.lead:
+        write_records(job.folder / "records" / f"{called_so}.jsonl", records)
+    return measures

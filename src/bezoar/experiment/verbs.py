@@ -15,6 +15,7 @@ from bezoar.data import LabeledSource, PairsSource
 from bezoar.evaluation import (
     AttackSuccess,
     CaptionSuccess,
+    ContrastiveLoss,
     Evaluator,
     Retrieval,
     TargetedSuccess,
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 ATTACKED: tuple[TargetedSuccess | CaptionSuccess, ...] = (TargetedSuccess(), CaptionSuccess())
 """What attacks without a trigger on pictures are measured by."""
 STANDARD: tuple[Evaluator, ...] = (ZeroShot(), AttackSuccess(), *ATTACKED)
-"""What is measured on a labeled set; on held-out pairs it is retrieval."""
+"""What is measured on a labeled set."""
+HELD_OUT: tuple[Evaluator, ...] = (Retrieval(), ContrastiveLoss())
+"""What is measured on held-out pairs."""
 
 
 def planned(folder: str | Path) -> Planned:
@@ -170,6 +173,13 @@ def train(
     threads: int | None = None,
     workers: int = 0,
     device: Device = "auto",
+    compile: bool = False,
+    deterministic: bool = False,
+    evaluate_every: int = 1,
+    evaluate_steps: int | None = None,
+    keep: Literal["none", "last", "best"] = "last",
+    keep_every: int | None = None,
+    best_by: str = "accuracy_top1",
     listen: Listener = silent,
 ) -> Path:
     """Train ``model`` with ``method`` on ``pairs``; returns the folder of the trained model.
@@ -177,13 +187,16 @@ def train(
     ``attack`` poisons the pairs; it is measured too, unless ``against`` names another that is. After each epoch
     accuracy and attack success are measured on ``val``, and retrieval on ``held_out``.
     ``out`` becomes a run folder; the same call continues an interrupted one. ``threads``: all cores by default;
-    ``workers``: loader processes, on which nothing depends.
+    ``workers``: loader processes, on which nothing depends. ``keep`` and what follows: as the fields of a ``Stage``;
+    where ``none`` is kept, the folder that is returned does not exist. Started by ``torchrun``, the processes train
+    together.
     """
     from bezoar.experiment.run import run
 
     stage = Stage(
         name=type(method).kind or "method", method=method, pairs="pairs", poison=attack is not None,
         threat="against" if against is not None else None,
+        evaluate_every=evaluate_every, evaluate_steps=evaluate_steps, keep=keep, keep_every=keep_every, best_by=best_by,
     )  # fmt: skip
     experiment = Experiment(
         name=stage.name, model=str(model), pairs={"pairs": pairs}, labeled={"validation": val} if val else {},
@@ -192,7 +205,7 @@ def train(
         stages=(stage,), seeds=(seed,),
         evaluators=_usual(val, held_out) if evaluators is None else tuple(evaluators),
         select_on="validation", report_on="validation",
-        threads=threads or cores(), workers=workers, device=device,
+        threads=threads or cores(), workers=workers, device=device, compile=compile, deterministic=deterministic,
     ).pinned()  # fmt: skip
     run(experiment, Path(out), listen=listen)
     return Job(experiment, stage, seed, Path(out)).folder / "model"
@@ -213,6 +226,13 @@ def clean(
     threads: int | None = None,
     workers: int = 0,
     device: Device = "auto",
+    compile: bool = False,
+    deterministic: bool = False,
+    evaluate_every: int = 1,
+    evaluate_steps: int | None = None,
+    keep: Literal["none", "last", "best"] = "last",
+    keep_every: int | None = None,
+    best_by: str = "accuracy_top1",
     listen: Listener = silent,
 ) -> Path:
     """Clean ``model`` with ``method`` on clean ``pairs``; returns the folder of the cleaned model.
@@ -222,12 +242,14 @@ def clean(
     """
     return train(
         method, pairs=pairs, model=model, out=out, attack=left, against=against, val=val, held_out=held_out,
-        evaluators=evaluators, seed=seed, threads=threads, workers=workers, device=device, listen=listen,
+        evaluators=evaluators, seed=seed, threads=threads, workers=workers, device=device, compile=compile,
+        deterministic=deterministic, evaluate_every=evaluate_every, evaluate_steps=evaluate_steps, keep=keep,
+        keep_every=keep_every, best_by=best_by, listen=listen,
     )  # fmt: skip
 
 
 def _usual(labeled: LabeledSource | None, held_out: PairsSource | None) -> tuple[Evaluator, ...]:
-    return (*(STANDARD if labeled else ()), *((Retrieval(),) if held_out else ()))
+    return (*(STANDARD if labeled else ()), *(HELD_OUT if held_out else ()))
 
 
 def evaluate(

@@ -88,12 +88,13 @@ def train(
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         run = _Run(method, model, data, seed, folder, workers, on_pause, pause_steps, listen, task, peers)
-        return run.go()
+        try:
+            return run.go()
+        finally:
+            run.locks.release()
 
 
-def check(
-    method: Method, model: Clip, pairs: int, *, workers: int = 0, world: int = 1, where: str = "method"
-) -> None:
+def check(method: Method, model: Clip, pairs: int, *, workers: int = 0, world: int = 1, where: str = "method") -> None:
     """Raise ``ValueError`` for a method that cannot train this model on so many pairs with these processes."""
     check_size(method, pairs, where)
     if workers > pairs:
@@ -107,16 +108,12 @@ def check(
         raise ValueError(f"{where}: {model.architecture} has no logit scale, which {method.kind} trains")
     if method.batch_norm == "synchronized" and world > 1 and model.device.type != "cuda":
         raise ValueError(f"{where}.batch_norm: 'synchronized' needs GPUs (choices here: local)")
-    trained = [weights for weights in model.parameters() if weights.requires_grad]
     try:
         resolve(method.precision, model.device)
-        lock(model, method.lock)
+        lock(model, method.lock).release()
         method.check(model)
     except ValueError as error:
         raise ValueError(f"{where}.{error}") from None
-    finally:
-        for weights in trained:
-            weights.requires_grad_(True)
 
 
 def check_size(method: Method, pairs: int, where: str = "method") -> None:

@@ -111,7 +111,9 @@ class Peers:
                 found = work()
             except BaseException as error:
                 fault = error
-        said, value = self.from_lead((repr(fault) if isinstance(fault, KeyboardInterrupt) else fault and str(fault), found))
+        said, value = self.from_lead(
+            (repr(fault) if isinstance(fault, KeyboardInterrupt) else fault and str(fault), found)
+        )
         if fault is not None:
             raise fault
         if said is not None:

@@ -17,7 +17,9 @@ def resolve(precision: Precision, device: torch.device) -> Literal["bf16", "fp16
     Raises ``ValueError`` for fp16 where no GPU scales the loss for it.
     """
     if precision == "fp16" and device.type != "cuda":
-        raise ValueError(f"precision: 'fp16' needs a CUDA device, this one is {device.type} (choices: auto, bf16, fp32)")
+        raise ValueError(
+            f"precision: 'fp16' needs a CUDA device, this one is {device.type} (choices: auto, bf16, fp32)"
+        )
     if precision != "auto":
         return precision
     if device.type == "cuda":

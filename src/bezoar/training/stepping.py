@@ -74,7 +74,9 @@ class Stepper:
                 again = this.encode(self.state, chunk).parts()
             start = number * size
             grads = [None if grad is None else grad[start : start + size] for grad in wanted]
-            used = [(part, grad) for part, grad in zip(again, grads, strict=True) if part.requires_grad and grad is not None]
+            used = [
+                (part, grad) for part, grad in zip(again, grads, strict=True) if part.requires_grad and grad is not None
+            ]
             if used:
                 torch.autograd.backward([part for part, _ in used], [grad for _, grad in used])
         return terms
@@ -82,7 +84,9 @@ class Stepper:
     def _backward(self, this: Pass, features: Features, batch: Batch) -> Terms:
         with self.autocast():
             terms = this.loss(self.state, features.shared(self.peers), batch)
-            total = torch.stack([term if term.dtype == torch.float64 else term.float() for term in terms.values()]).sum()
+            total = torch.stack(
+                [term if term.dtype == torch.float64 else term.float() for term in terms.values()]
+            ).sum()
         self.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
         return terms
 

@@ -1,0 +1,85 @@
+"""Which models of a stage are kept: none, the last, the best on validation, or every few epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bezoar.core.files import read_json, write_json
+from bezoar.core.settings import dump
+
+if TYPE_CHECKING:
+    from bezoar.core.records import Measure
+    from bezoar.experiment.stages import Job
+    from bezoar.models.clip import Clip
+    from bezoar.training.loader import TrainingPairs
+    from bezoar.training.loop import Pause
+
+MODEL, BEST = "model", "best.json"
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Writes the models of one stage; only the lead of several processes has one."""
+
+    job: Job
+    data: TrainingPairs
+
+    def after(self, pause: Pause, measures: Sequence[Measure] | None) -> None:
+        """Keep what the stage wants kept of this pause; ``measures`` where it was measured."""
+        keep = self.job.stage.keep
+        if keep == "best" and measures is not None:
+            self._keep_if_best(pause, measures)
+        every = self.job.stage.keep_every
+        if every is not None and pause.whole and pause.epoch % every == 0:
+            self._save(pause.model, self.job.folder / "models" / f"epoch-{pause.epoch:03d}")
+
+    def finish(self, pause: Pause) -> str | None:
+        """Keep the stage's model, when it is over; returns the digest of its weights, where it is kept."""
+        from bezoar.models.checkpoint import read_card
+
+        keep = self.job.stage.keep
+        if keep == "none":
+            return None
+        if keep == "best":
+            return read_card(self.job.folder / MODEL).weights
+        return self._save(pause.model, self.job.folder / MODEL)
+
+    def _keep_if_best(self, pause: Pause, measures: Sequence[Measure]) -> None:
+        from bezoar.evaluation.choosing import better, score
+
+        experiment, path = self.job.experiment, self.job.folder / BEST
+        value = score(measures, experiment.select_on, self.job.stage.best_by)
+        if path.exists():
+            before = read_json(path)["value"]
+            if before == value or better(self.job.stage.best_by, before, value):
+                return
+        self._save(pause.model, self.job.folder / MODEL)
+        told = {"metric": self.job.stage.best_by, "data": experiment.select_on, "value": value}
+        # Last: a model without it is written once more.
+        write_json(path, {**told, "epoch": pause.epoch, "step": pause.step})
+
+    def _save(self, model: Clip, folder: Path) -> str:
+        """Write the model with where it comes from; a mark of poison is handed on. Returns the digest of its weights."""
+        import torch
+
+        from bezoar.models.checkpoint import read_card, save
+
+        job, data = self.job, self.data
+        origin = job.start.folder / MODEL if job.start else job.given
+        parent = read_card(origin) if origin else None
+        before = parent.poison if parent else None
+        own = data.plan.mark() if data.plan else None
+        card = save(
+            model,
+            folder,
+            method=dump(job.stage.method),
+            parent=parent.weights if parent else None,
+            data=data.pairs.fingerprint,
+            # A model that was cleaned on pairs with poison left in them is still the victim it was.
+            poison={**own, "before": before} if own and before else own or before,
+            training={"seed": job.seed, "threads": torch.get_num_threads(), "stage": job.stage.name},
+        )
+        return card.weights
