@@ -181,7 +181,7 @@ def add_loss(folder: Path, *ends: float, data: str = "test") -> None:
     """A contrastive loss of every model: its value, low and high."""
     found = read_records(folder / "records.jsonl")
     models = {(r.stage, r.seed, r.epoch, r.step): r for r in found}.values()
-    fields = {"metric": "contrastive_loss", "data": data, "evaluator": "contrastive_loss", "n": 896}
+    fields: dict[str, Any] = {"metric": "contrastive_loss", "data": data, "evaluator": "contrastive_loss", "n": 896}
     fields |= dict(zip(("value", "low", "high"), ends, strict=True))
     write_records(folder / "records.jsonl", [*found, *(dataclasses.replace(r, **fields) for r in models)])
 

@@ -14,7 +14,7 @@ from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
 from bezoar.evaluation.pictures import UNTOUCHED, Look
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Self
 
     import pyarrow as pa
@@ -99,6 +99,20 @@ class AttackSuccess(Evaluator):
                 for name, interval in found.items()
             ]
         return tuple(measures)
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        from bezoar.metrics import choices
+
+        names = [case.name for case in self.cases(aim)]
+        whole = [""] if names and "" not in names else []
+        return [
+            (name, f"asr_top{k}/{case}" if case else f"asr_top{k}")
+            for name, labeled in sets.items()
+            for k in choices(self.top, len(labeled.classes))
+            for case in (*whole, *names)
+        ]
 
     def pinned(self) -> Self:
         return dataclasses.replace(self, trigger=self.trigger.pinned()) if self.trigger is not None else self

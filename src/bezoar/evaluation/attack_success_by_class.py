@@ -9,9 +9,13 @@ from bezoar.evaluation.attack_success import AttackSuccess
 from bezoar.evaluation.base import Rank
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import pyarrow as pa
 
+    from bezoar.attacks.base import Aim
     from bezoar.core.records import Measure
+    from bezoar.data.pairs import LabeledSet, Pairs
 
 
 @settings
@@ -24,6 +28,19 @@ class AttackSuccessByClass(AttackSuccess):
     kind: ClassVar[str] = "attack_success_by_class"
     revision: ClassVar[int] = 1
     top: tuple[Rank, ...] = (1,)
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        from bezoar.metrics import choices
+
+        shown = sets.items() if self.cases(aim) else ()
+        return [
+            (name, f"asr_top{k} of {word}")
+            for name, labeled in shown
+            for k in choices(self.top, len(labeled.classes))
+            for word in labeled.classes
+        ]
 
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         from bezoar.evaluation.tables import classes_of, fact, parts, to_measure

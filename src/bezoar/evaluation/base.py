@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -205,6 +205,12 @@ class Evaluator(Settings):
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         """The measures of set ``data`` from its per-sample table."""
         raise NotImplementedError
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]] | None:
+        """The sets and the metrics that it will measure on them, as far as it can be said before; ``None`` if not."""
+        return None
 
     def pinned(self) -> Self:
         """The same evaluator with what it reads from files named by its content, so that the content is its setting."""

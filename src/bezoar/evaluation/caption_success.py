@@ -10,7 +10,7 @@ from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
 from bezoar.evaluation.sharing import CHUNK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pyarrow as pa
     from torch import Tensor
@@ -52,6 +52,12 @@ class CaptionSuccess(Evaluator):
             for metric, ranks in columns.items()
             for k in sorted({1, *self.top})
         )
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        kinds = ("caption_asr", "caption_rate") if _of_words(aim) else ()
+        return [(name, f"{kind}_top{k}") for name in sets for kind in kinds for k in {1, *self.top}]
 
     def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
         for threat in _of_words(aim):

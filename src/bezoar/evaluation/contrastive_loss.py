@@ -11,7 +11,7 @@ from bezoar.core.settings import settings
 from bezoar.evaluation.base import Evaluation, Evaluator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
     from torch import Tensor
@@ -71,6 +71,11 @@ class ContrastiveLoss(Evaluator):
         return (
             Measure(metric="contrastive_loss", value=mean.value, low=low, high=mean.high, n=len(losses), data=data),
         )
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        return [(name, "contrastive_loss") for name in held_out]
 
     def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
         if not held_out:

@@ -12,7 +12,7 @@ from bezoar.core.settings import settings
 from bezoar.evaluation.base import Evaluation, Evaluator, Rank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pyarrow as pa
     from torch import Tensor
@@ -46,6 +46,19 @@ class Retrieval(Evaluator):
             ranks = retrieval_ranks(images, texts, torch.tensor(held.pictures))
             scores[name] = _table(held, ranks.texts, ranks.images)
         return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        from bezoar.data.prepared import count
+        from bezoar.metrics import choices
+
+        pools = [
+            (name, metric, pool)
+            for name, pairs in held_out.items()
+            for metric, pool in (("text_recall", len(pairs)), ("image_recall", count(pairs)))
+        ]
+        return [(name, f"{metric}_top{k}") for name, metric, pool in pools for k in choices(self.top, pool)]
 
     def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
         if not held_out:

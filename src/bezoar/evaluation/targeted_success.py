@@ -9,7 +9,7 @@ from bezoar.data.pairs import class_index
 from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pyarrow as pa
     from torch import Tensor
@@ -73,6 +73,14 @@ class TargetedSuccess(Evaluator):
         return tuple(
             to_measure(f"targeted_top{k}", accuracy(ranks, k), data) for k in choices(self.top, fact(scores, "classes"))
         )
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        from bezoar.metrics import choices
+
+        shown = sets.items() if aim.chosen else ()
+        return [(name, f"targeted_top{k}") for name, labeled in shown for k in choices(self.top, len(labeled.classes))]
 
     def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
         for name, labeled in sets.items() if aim.chosen else ():

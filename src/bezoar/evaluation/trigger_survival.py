@@ -12,10 +12,13 @@ from bezoar.evaluation.base import Evaluation
 from bezoar.evaluation.pictures import Look
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import pyarrow as pa
 
     from bezoar.attacks.base import Aim
     from bezoar.core.records import Measure
+    from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
     from bezoar.models.clip import Clip
 
@@ -58,6 +61,12 @@ class TriggerSurvival(AttackSuccess):
 
     def looks(self, aim: Aim) -> tuple[Look, ...]:
         return ()
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        shown = sets if self.cases(aim) else ()
+        return [(name, metric) for name in shown for metric in ("survival", "survival_zero")]
 
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         from bezoar.evaluation.tables import to_measure

@@ -9,7 +9,7 @@ from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
 from bezoar.evaluation.pictures import UNTOUCHED, Look
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pyarrow as pa
 
@@ -53,6 +53,17 @@ class ZeroShot(Evaluator):
         return tuple(
             to_measure(f"accuracy_top{k}", accuracy(ranks, k), data) for k in choices(self.top, fact(scores, "classes"))
         )
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        from bezoar.metrics import choices
+
+        return [
+            (name, f"accuracy_top{k}")
+            for name, labeled in sets.items()
+            for k in choices(self.top, len(labeled.classes))
+        ]
 
     def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
         for name, labeled in sets.items():
