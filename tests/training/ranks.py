@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -37,9 +38,10 @@ CPU = torch.device("cpu")
 def methods() -> dict[str, Method]:
     """Every method, and what of the loop could make a difference between ranks."""
     found: dict[str, Method] = {}
-    for kind in (*METHODS, Finetune, CleanCLIP):
-        words = {"caption_view": Eda(wordnet="none")} if "caption_view" in kind.__dataclass_fields__ else {}
-        found[kind.kind] = kind(**BRIEF, **words)
+    kinds: tuple[type[Method], ...] = (*METHODS, Finetune, CleanCLIP)
+    for kind in kinds:
+        words = {"caption_view": Eda(wordnet="none")} if hasattr(kind, "caption_view") else {}
+        found[str(kind.kind)] = kind(**BRIEF, **words)
     eda = Eda(wordnet="none")
     found["symmetric"] = CleanCLIP(**BRIEF, caption_view=eda, in_modal="symmetric")
     found["chunks"] = CleanCLIP(**BRIEF, caption_view=eda, chunk_size=2)
@@ -79,10 +81,9 @@ def trained(peers: Peers, folder: Path, method: Method, stop: int | None = None)
         if stop is not None and len(calls) > stop:
             raise InterruptedError
 
-    try:
-        train(method, model := tiny.clip(TOWER), tiny.data(40), seed=0, folder=folder, peers=peers, listen=hear)
-    except InterruptedError:
-        pass
+    model = tiny.clip(TOWER)
+    with contextlib.suppress(InterruptedError):
+        train(method, model, tiny.data(40), seed=0, folder=folder, peers=peers, listen=hear)
     model.eval()
     with torch.no_grad():
         seen = model.encode_image(torch.stack([tiny.data(40).image(index) for index in range(8)]))

@@ -9,8 +9,8 @@ import torch
 from tests import tiny
 from torch import Tensor
 
-from bezoar.core.seeds import torch_generator
 from bezoar.core.rows import Rows
+from bezoar.core.seeds import torch_generator
 from bezoar.models.clip import Clip
 from bezoar.training.batch import Batch, Features, apart, together
 from bezoar.training.peers import ALONE

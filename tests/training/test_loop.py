@@ -26,7 +26,7 @@ from bezoar.data.captions import Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import Plain
 from bezoar.pretraining import ClipPretraining
-from bezoar.training import loop, saved, steplog
+from bezoar.training import steplog
 from bezoar.training.batch import Batch, Features
 from bezoar.training.loop import Pause, train
 from bezoar.training.method import Method, Pass

@@ -151,7 +151,7 @@ def test_more_workers_than_pairs() -> None:
 
 
 def test_synchronized_statistics_need_gpus() -> None:
-    with pytest.raises(ValueError, match="method.batch_norm: 'synchronized' needs GPUs"):
+    with pytest.raises(ValueError, match=r"method\.batch_norm: 'synchronized' needs GPUs"):
         check(ClipPretraining(batch_size=8, batch_norm="synchronized"), tiny.clip(), 32, world=2)
     check(ClipPretraining(batch_size=8, batch_norm="synchronized"), tiny.clip(), 32)
 

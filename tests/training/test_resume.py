@@ -72,8 +72,9 @@ EDA = Eda(wordnet="none")
 
 def _methods() -> list[Method]:
     found: list[Method] = []
-    for kind in (*METHODS, CleanCLIP):
-        words = {"caption_view": EDA} if "caption_view" in kind.__dataclass_fields__ else {}
+    kinds: tuple[type[Method], ...] = (*METHODS, CleanCLIP)
+    for kind in kinds:
+        words = {"caption_view": EDA} if hasattr(kind, "caption_view") else {}
         found.append(kind(**BRIEF, **words))
     return found
 

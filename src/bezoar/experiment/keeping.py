@@ -48,16 +48,14 @@ class Keeper:
         return self._save(pause.model, self.job.folder / MODEL)
 
     def _keep_if_best(self, pause: Pause, measures: Sequence[Measure]) -> None:
-        from bezoar.evaluation.choosing import better, score
+        from bezoar.evaluation.choosing import score
 
         experiment, path = self.job.experiment, self.job.folder / BEST
         value = score(measures, experiment.select_on, self.job.stage.best_by)
-        if path.exists():
-            before = read_json(path)["value"]
-            if before == value or better(self.job.stage.best_by, before, value):
-                return
+        if path.exists() and read_json(path)["score"] >= value:
+            return
         self._save(pause.model, self.job.folder / MODEL)
-        told = {"metric": self.job.stage.best_by, "data": experiment.select_on, "value": value}
+        told = {"metric": self.job.stage.best_by, "data": experiment.select_on, "score": value}
         # Last: a model without it is written once more.
         write_json(path, {**told, "epoch": pause.epoch, "step": pause.step})
 

@@ -56,8 +56,8 @@ def _cuttable_text(tower: nn.Module) -> nn.Module | None:
 class Clip(nn.Module):
     """An open_clip model with its preprocessing and tokenizer.
 
-    Features are L2-normalized, float32 (float64 of a model in float64); ``image_features`` and ``text_features`` are the
-    ones before normalization.
+    Features are L2-normalized, float32 (float64 of a model in float64); ``image_features`` and ``text_features`` are
+    the ones before normalization.
     """
 
     def __init__(self, tower: nn.Module, architecture: str) -> None:

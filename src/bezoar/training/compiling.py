@@ -44,7 +44,7 @@ def _try(device: torch.device) -> None:
 
 
 def be_deterministic() -> None:
-    """Have this process compute the same bits every time on a GPU too, which is slower; on the CPU it does so anyway."""
+    """Have this process compute the same bits every time on a GPU too, which is slower; on the CPU it always does."""
     import os
 
     # Read when cuBLAS starts, and required by what follows.

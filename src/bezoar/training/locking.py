@@ -29,12 +29,21 @@ class Locks:
     """The locked normalizations with running statistics. Their names: the modules themselves may be replaced."""
 
     def hold(self) -> None:
-        """Keep the running statistics of locked normalizations: to be called after each ``train()`` of the model."""
+        """Lock again after ``release``, and keep the running statistics of locked normalizations.
+
+        To be called after each ``train()`` of the model.
+        """
+        for name in self.names:
+            self.model.tower.get_parameter(name).requires_grad_(False)
         for norm in self.norms:
             self.model.tower.get_submodule(norm).eval()
 
     def release(self) -> None:
-        """Let what was trained before be trained again."""
+        """Let what was trained before be trained again.
+
+        To be called before the model is looked at, too: torch multiplies by weights that are out of training in another
+        order, and a model must measure here as it does when it is loaded again.
+        """
         for name in self.names:
             self.model.tower.get_parameter(name).requires_grad_(True)
 

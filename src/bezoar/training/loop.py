@@ -102,7 +102,7 @@ def check(method: Method, model: Clip, pairs: int, *, workers: int = 0, world: i
     if method.batch_size % world:
         raise ValueError(
             f"{where}.batch_size: {method.batch_size} pairs cannot be shared equally by {world} ranks "
-            f"(nearest choices: {method.batch_size // world * world or world}, {-(-method.batch_size // world) * world})"
+            f"(nearest choices: {method.batch_size // world * world or world}, {(method.batch_size // world + 1) * world})"
         )
     if method.max_scale is not None and not isinstance(getattr(model.tower, "logit_scale", None), nn.Parameter):
         raise ValueError(f"{where}: {model.architecture} has no logit scale, which {method.kind} trains")
@@ -148,9 +148,9 @@ class _Run:
         state.to(model.device)
         if method.batch_norm == "synchronized" and peers.world > 1:
             model.tower = nn.SyncBatchNorm.convert_sync_batchnorm(model.tower)  # type: ignore[no-untyped-call]
-        if method.chunk_size is not None and running(state):
+        if method.chunk_size is not None and running(state.train()):
             logging.getLogger(__name__).warning(
-                "method.chunk_size: batch normalization sees %d pairs at a time: the gradient is not that of whole batches",
+                "method.chunk_size: batch normalization sees %d pairs at a time: gradients are not those of whole batches",
                 method.chunk_size,
             )
         device = model.device.type
@@ -242,6 +242,7 @@ class _Run:
         model = self.stepper.state.model if average is None else average.model
         self.stepper.state.eval()
         model.eval()
+        self.locks.release()
         return Pause(
             epoch=self.at.epoch, step=self.at.step, seconds=self.at.seconds, processor=self.at.processor,
             whole=whole, last=self._over(), state=self.stepper.state, model=model,

@@ -74,7 +74,7 @@ class Method(Settings):
     lr: Positive = 5e-4
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
     legacy_schedule: bool = False
-    """The learning rate runs one epoch ahead, as in the released code: the first epoch of warm-up is skipped, and in the
+    """The learning rate runs one epoch ahead, as in the released code: warm-up begins with its second epoch, and in the
     last epoch the rate rises again."""
     warmup_steps: Warmup = 10_000
     weight_decay: Weight = 0.1

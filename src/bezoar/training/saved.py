@@ -164,8 +164,8 @@ def _say_others(threads: int, ranks: int, world: int) -> None:
         )  # fmt: skip
     if ranks != world:
         log.warning(
-            "resuming on %d ranks what began on %d: the weights will differ in their last bits, and by more where batch "
-            "normalization sees other pairs together",
+            "resuming on %d ranks what began on %d: the weights will differ in their last bits, and by more where "
+            "batch normalization sees other pairs together",
             world, ranks,
         )  # fmt: skip
 

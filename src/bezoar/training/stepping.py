@@ -100,9 +100,10 @@ class Stepper:
             nn.utils.clip_grad_norm_(self.state.parameters(), self.method.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.method.max_scale is not None:
+        scale: Tensor = self.state.model.tower.logit_scale  # type: ignore[assignment]
+        if self.method.max_scale is not None and scale.requires_grad:
             with torch.no_grad():
-                self.state.model.tower.logit_scale.clamp_(0, math.log(self.method.max_scale))  # type: ignore[operator]
+                scale.clamp_(0, math.log(self.method.max_scale))
         if self.average is not None:
             self.average.update(self.state.model)
 
@@ -115,9 +116,9 @@ class Stepper:
 
 
 def running(module: nn.Module) -> list[Tensor]:
-    """The running statistics of all normalization layers that keep some."""
+    """The running statistics that a forward changes: of normalization layers that keep some and are not locked."""
     layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._NormBase)]
-    found = [statistic for layer in layers for statistic in (layer.running_mean, layer.running_var)]
+    found = [statistic for layer in layers if layer.training for statistic in (layer.running_mean, layer.running_var)]
     return [statistic for statistic in found if statistic is not None]
 
 
