@@ -149,12 +149,13 @@ def test_training_without_val_measures_nothing(tmp_path: Path) -> None:
     assert read_records(tmp_path / "records.jsonl") == []
 
 
-def test_retrieval_is_measured_on_held_out_pairs(tmp_path: Path) -> None:
+def test_retrieval_and_the_loss_are_measured_on_held_out_pairs(tmp_path: Path) -> None:
     held_out = Scenes(split="clean", count=24)
     trained = train(CLIP, pairs=PAIRS, model="micro-cnn-32", out=tmp_path / "run", held_out=held_out, threads=1)
     records = [r for r in read_records(tmp_path / "run" / "records.jsonl") if r.epoch == 1]
     assert {(r.evaluator, r.metric, r.n) for r in records} == {
-        ("retrieval", f"{side}_recall_top{k}", 24) for side in ("text", "image") for k in (1, 5, 10)
+        ("contrastive_loss", "contrastive_loss", 24),
+        *(("retrieval", f"{side}_recall_top{k}", 24) for side in ("text", "image") for k in (1, 5, 10)),
     }
     again = {m.metric: m.value for m in evaluate(model=trained, held_out=held_out)}
     assert again == {r.metric: r.value for r in records}
