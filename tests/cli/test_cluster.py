@@ -110,6 +110,17 @@ def test_without_slurm(
     assert not (tmp_path / "run").exists()
 
 
+def test_ranks_of_torchrun_would_submit_it_each(
+    bezoar: Bezoar, slurm: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    found = bezoar("run", file, "--out", tmp_path / "run", "--on", "slurm")
+    assert found.code == 2
+    assert found.err.endswith("on: slurm starts the ranks itself: submit it once, without torchrun\n")
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_slurm_refuses_leaves_nothing(bezoar: Bezoar, slurm: Path, file: Path, tmp_path: Path) -> None:
     program(slurm / "sbatch", "echo 'sbatch: error: no such partition: x' >&2; echo 'sbatch: error: no' >&2; exit 1")
     said = "bezoar: on: the job was refused: sbatch: error: no such partition: x; sbatch: error: no\n"
@@ -224,3 +235,45 @@ def test_a_job_within_a_job_asks_for_itself(
     assert bezoar("run", file, "--out", tmp_path / "run", "--on", "slurm").code == 0
     assert "SLURM_" not in (tmp_path / "environment").read_text()
     assert os.environ["SLURM_MEM_PER_CPU"] == "100"
+
+
+# ------------------------------------------------------------------------------------------------------------- docs
+
+PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
+SCRIPTS = re.findall(r"^```bash\n(#!/bin/bash\n.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+
+
+def run_script(text: str, folder: Path, *words: str, **told: str) -> str:
+    """What a script of the page prints where ``torchrun`` and ``bezoar`` only say what they are given."""
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "activate").write_text("")
+    programs = folder / "programs"
+    program(programs / "scontrol", '[[ "$*" == "show hostnames gpu[07-08]" ]] && printf "gpu07\\ngpu08\\n"')
+    program(programs / "srun", 'while [[ $1 == -* ]]; do echo "srun $1"; shift; done; "$@"')
+    for name in ("torchrun", "bezoar"):
+        program(programs / name, f'echo {name} "$@"')
+    found = subprocess.run(
+        ["bash", "-c", text, "script", *words], cwd=folder, env=os.environ | told, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
+    return found.stdout
+
+
+def test_the_script_of_the_page_starts_a_torchrun_on_each_node(slurm: Path, tmp_path: Path) -> None:
+    told = {
+        "SLURM_JOB_ID": "4242", "SLURM_JOB_NODELIST": "gpu[07-08]", "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_GPUS_ON_NODE": "8", "SLURM_CPUS_PER_TASK": "64",
+    }  # fmt: skip
+    said = run_script(SCRIPTS[0], tmp_path, "quickstart", "--out", "my run", **told)
+    assert said.splitlines() == [
+        "srun --kill-on-bad-exit=1",
+        "srun --cpus-per-task=64",
+        "torchrun --nnodes 2 --nproc-per-node 8 --rdzv-id 4242 --rdzv-backend c10d --rdzv-endpoint gpu07:24242 "
+        "-m bezoar run quickstart --out my run",
+    ]
+
+
+def test_the_array_of_the_page_gives_each_seed_a_folder(slurm: Path, tmp_path: Path) -> None:
+    said = run_script(SCRIPTS[1], tmp_path, "quickstart", SLURM_ARRAY_TASK_ID="2")
+    assert said == "bezoar run quickstart --seeds 2 --out runs/quickstart-2\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -81,19 +82,25 @@ def test_an_error_is_one_line_and_its_exit_code(tmp_path: Path) -> None:
     assert found.stderr == "bezoar: model: Input should be a valid string, got 3\n"
 
 
-def test_a_run_in_the_background(tmp_path: Path) -> None:
-    """submitted and left alone, it trains, measures and writes its page."""
-    job = submit(experiment(), tmp_path / "run", 1, "local", Cluster(minutes=60))
+@pytest.mark.slow
+def test_ranks_in_the_background(tmp_path: Path) -> None:
+    """Submitted and left alone they train together; the first one measures, writes and speaks."""
+    asked = Cluster(ranks=2, minutes=60)
+    job = submit(experiment(), tmp_path / "run", None, "local", asked)
     try:
-        lines = told(job, "local", Cluster(minutes=60)).splitlines()
-        assert lines[0] == f"job     {job.job_id}, 1 rank, 60 minutes at a time"
+        lines = told(job, "local", asked).splitlines()
+        assert lines[0] == f"job     {job.job_id}, 2 ranks, 60 minutes at a time"
         wait(job)
-        logs = tmp_path / "run" / "local" / f"{job.job_id}_0_log"
-        assert str(logs.with_suffix(".err")) in lines[2]
-        assert "Traceback" not in logs.with_suffix(".err").read_text()
-        assert "Job completed successfully" in logs.with_suffix(".out").read_text()
+        logs = tmp_path / "run" / "local"
+        assert f"{logs}/{job.job_id}_0_log.err" in lines[2]
+        said = [(logs / f"{job.job_id}_{rank}_log.out").read_text() for rank in (0, 1)]
+        assert [text.count("Job completed successfully") for text in said] == [1, 1]
+        assert ["report  " in text for text in said] == [True, False]
+        assert "Traceback" not in (logs / f"{job.job_id}_0_log.err").read_text()
+        assert (logs / f"{job.job_id}_1_log.err").read_text() == ""
         assert {record.epoch for record in read_records(tmp_path / "run" / "records.jsonl")} == {1}
-        assert (tmp_path / "run" / "report.html").exists()
+        (stage,) = (tmp_path / "run").glob("stages/*/stage.json")
+        assert json.loads(stage.read_text())["ranks"] == 2
     finally:
         job.cancel()
 
@@ -103,7 +110,7 @@ def test_a_run_in_the_background(tmp_path: Path) -> None:
 def test_a_job_that_runs_out_of_time_continues(tmp_path: Path) -> None:
     """The signal of a cluster, as soon as there is a state: the job starts again and goes on where it was."""
     out = tmp_path / "run"
-    job = submit(experiment(epochs=30), out, 1, "local", Cluster())
+    job = submit(experiment(epochs=20), out, 1, "local", Cluster())
     try:
         while not list(out.glob("stages/*/training_state")):
             assert not job.done(), job.stderr()
@@ -118,7 +125,7 @@ def test_a_job_that_runs_out_of_time_continues(tmp_path: Path) -> None:
         assert [line["step"] for line in read_lines(out / "steps.jsonl")] == sorted(
             {line["step"] for line in read_lines(out / "steps.jsonl")}
         )
-        assert {record.epoch for record in read_records(out / "records.jsonl")} == {30}
+        assert {record.epoch for record in read_records(out / "records.jsonl")} == {20}
     finally:
         job.cancel()
 

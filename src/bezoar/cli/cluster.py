@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bezoar.cli.rank import Rank
 from bezoar.core.files import clean_if_refused, refuse_held, writable_folder, write_text
+from bezoar.core.machine import rank_and_world
 from bezoar.core.settings import Settings, digest, dump, settings
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def submit(experiment: Experiment, out: Path, jobs: int | None, on: Elsewhere, a
         raise ValueError(f"jobs: must be at least 1, got {jobs}")
     if "%" in str(out.absolute()):
         raise ValueError(f"out: {out} holds a %, which stands for something else in a log's name")
+    if rank_and_world()[1] > 1:
+        raise ValueError(f"on: {on} starts the ranks itself: submit it once, without torchrun")
     refuse_held(out)
     out, new = out.absolute(), not out.exists()
     with clean_if_refused(out, new), _tidy(writable_folder(out / on)) as folder:
