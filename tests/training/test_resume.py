@@ -137,6 +137,10 @@ def test_pauses_within_an_epoch_come_once(tmp_path: Path) -> None:
         told.append((pause.epoch, pause.step, pause.whole, pause.last, pause.model.training))
 
     method = CleanCLIP(**BRIEF, caption_view=EDA)
+    run(method, tmp_path / "even", on_pause=note, pause_steps=2)
+    # Not once more within the epoch where it ends.
+    assert [one[:3] for one in told] == [(0, 2, False), (1, 4, True), (1, 6, False), (2, 8, True)]
+    told.clear()
     run(method, tmp_path / "whole", on_pause=note, pause_steps=3)
     expected = [(0, 3, False), (1, 4, True), (1, 6, False), (2, 8, True)]
     assert told == [(*one, one[1] == 8, False) for one in expected]

@@ -124,7 +124,7 @@ class Train:
     val: Labeled = None
     """Labeled set to measure after each epoch, as scenes:validation."""
     held_out: HeldOut = None
-    """Pairs to measure retrieval on after each epoch."""
+    """Pairs to measure retrieval and the contrastive loss on after each epoch."""
     course: NamedCourse = Course()
 
     def __call__(self) -> None:
@@ -161,7 +161,7 @@ class Clean:
     val: Labeled = None
     """Labeled set to measure after each epoch, as scenes:validation."""
     held_out: HeldOut = None
-    """Pairs to measure retrieval on after each epoch."""
+    """Pairs to measure retrieval and the contrastive loss on after each epoch."""
     course: NamedCourse = Course()
 
     def __call__(self) -> None:

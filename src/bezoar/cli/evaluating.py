@@ -29,7 +29,7 @@ class Evaluate:
     data: Labeled = None
     """Labeled set: a table, a folder with one folder a class or a labels.csv, scenes:test, or YAML in braces."""
     held_out: HeldOut = None
-    """Pairs to measure retrieval on."""
+    """Pairs to measure retrieval and the contrastive loss on."""
     keys: NamedKeys = Keys()
     poison: Path | None = None
     """Poison folder whose trigger and target are measured."""
@@ -53,8 +53,9 @@ class Evaluate:
     """Print one JSON object."""
 
     def __call__(self) -> None:
-        from bezoar.evaluation import Evaluator, Retrieval, ZeroShot
-        from bezoar.experiment.verbs import ATTACKED, evaluate, planned
+        from bezoar.core.records import is_share
+        from bezoar.evaluation import Evaluator, ZeroShot
+        from bezoar.experiment.verbs import ATTACKED, HELD_OUT, evaluate, planned
 
         self._check()
         self.keys.refuse_idle(self.data, self.held_out)
@@ -66,14 +67,15 @@ class Evaluate:
         measures = evaluate(
             model=self.model, data=self.data and self.keys.of(self.data),
             held_out=self.held_out and self.keys.of(self.held_out),
-            evaluators=(*measured, *((Retrieval(),) if self.held_out else ())),
+            evaluators=(*measured, *(HELD_OUT if self.held_out else ())),
             against=planned(self.poison) if self.poison else None, scores=self.scores, device=self.device,
         )  # fmt: skip
         if self.json:
             say(json.dumps({"model": self.model, "measures": [dataclasses.asdict(m) for m in measures]}))
             return
         for m in measures:
-            say(f"{m.metric:<19} {m.value:7.2%}   95 % interval {m.low:.2%} to {m.high:.2%}   n {m.n}   {m.data}")
+            value, low, high = (f"{v:.2%}" if is_share(m.metric) else f"{v:.3f}" for v in (m.value, m.low, m.high))
+            say(f"{m.metric:<19} {value:>7}   95 % interval {low} to {high}   n {m.n}   {m.data}")
 
     def _check(self) -> None:
         if self.poison and self.trigger:

@@ -136,10 +136,12 @@ def _run(job: Job, listen: Listener, peers: Peers) -> None:
 
 
 def _is_measured(stage: Stage, pause: Pause) -> bool:
-    """The last epoch always is; before it, whatever number of steps or epochs is asked for."""
-    if not pause.whole:
+    """The end always is; before it, whatever number of steps or epochs is asked for."""
+    if pause.last or not pause.whole:
         return True
-    return pause.last or (stage.evaluate_steps is None and pause.epoch % stage.evaluate_every == 0)
+    if stage.evaluate_steps is not None:
+        return pause.step % stage.evaluate_steps == 0
+    return pause.epoch % stage.evaluate_every == 0
 
 
 def _finish(job: Job, data: TrainingPairs, weights: str | None, end: Pause, seconds: float, peers: Peers) -> None:

@@ -182,15 +182,16 @@ class _Run:
             method.begin_epoch(state, at.epoch, self._scorer())
         passes = method.passes(state, at.epoch)
         for this in passes[at.number :]:
-            self._pass(this)
+            self._pass(this, this is passes[-1])
             at.next_pass()
         self._check_epoch(passes)
         at.next_epoch()
         self._pause(whole=True)
         self._write()
 
-    def _pass(self, this: Pass) -> None:
+    def _pass(self, this: Pass, last: bool) -> None:
         at, model = self.at, self.stepper.state.model
+        end = len(this.indices) // self.method.batch_size if last else None
         log = StepLog(
             path=self.folder / "steps.jsonl" if self.folder is not None else None, listen=self.listen, task=self.task,
             batch_size=self.method.batch_size, total=self.total, name=this.name, epoch=at.epoch, peers=self.peers,
@@ -206,7 +207,9 @@ class _Run:
                 break
             log.add(at.step, self.stepper(this, batch.to(model.device), at.step))
             at.step, at.batch = at.step + 1, at.batch + 1
-            if self.pause_steps is not None and at.step % self.pause_steps == 0:
+            # At its end the epoch pauses anyway.
+            inside = at.batch != end and at.step != self.method.steps
+            if self.pause_steps is not None and at.step % self.pause_steps == 0 and inside:
                 log.flush()
                 self._pause(whole=False)
                 log.rest()
