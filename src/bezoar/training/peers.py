@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from bezoar.core.machine import rank_and_world
+from bezoar.core.machine import LostError, rank_and_world
 from bezoar.core.rows import Rows
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ class Peers:
         if fault is not None:
             raise fault
         if said is not None:
-            raise RuntimeError(f"rank 0 has stopped: {said}")
+            raise LostError(f"rank 0 has stopped: {said}")
         return value  # type: ignore[return-value]
 
     def wait(self) -> None:
@@ -155,7 +156,7 @@ _LONG = datetime.timedelta(days=7)
 def joined(device: torch.device) -> Iterator[Peers]:
     """Meet the other processes that ``torchrun`` started, for as long as the block lasts; alone where there are none.
 
-    Raises ``ValueError`` where the environment is wrong, ``RuntimeError`` where another process is lost.
+    Raises ``ValueError`` where the environment is wrong, ``LostError`` where another process is lost.
     """
     rank, world = rank_and_world()
     if world == 1:
@@ -173,7 +174,8 @@ def joined(device: torch.device) -> Iterator[Peers]:
     except RuntimeError as error:
         # Left as it is, not closed: with a process gone, closing may wait for it.
         if isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL")):
-            reason = str(error).strip().partition("\n")[0]
-            raise RuntimeError(f"another rank is lost ({reason}); the same command continues") from error
+            # Without the line of gloo's source before it, and its advice behind.
+            reason = re.sub(r"^\[[^]]*\] ", "", str(error).strip().partition("\n")[0]).partition(". ")[0]
+            raise LostError(f"another rank is lost ({reason}); the same command continues") from error
         raise
     dist.destroy_process_group()
