@@ -100,9 +100,10 @@ def check(method: Method, model: Clip, pairs: int, *, workers: int = 0, world: i
     if workers > pairs:
         raise ValueError(f"workers: {workers} loader processes are more than the {pairs} pairs there are")
     if method.batch_size % world:
+        below = method.batch_size // world * world
         raise ValueError(
             f"{where}.batch_size: {method.batch_size} pairs cannot be shared equally by {world} ranks "
-            f"(nearest choices: {method.batch_size // world * world or world}, {(method.batch_size // world + 1) * world})"
+            f"(nearest choices: {below or world}, {below + world})"
         )
     if method.max_scale is not None and not isinstance(getattr(model.tower, "logit_scale", None), nn.Parameter):
         raise ValueError(f"{where}: {model.architecture} has no logit scale, which {method.kind} trains")
@@ -150,7 +151,7 @@ class _Run:
             model.tower = nn.SyncBatchNorm.convert_sync_batchnorm(model.tower)  # type: ignore[no-untyped-call]
         if method.chunk_size is not None and running(state.train()):
             logging.getLogger(__name__).warning(
-                "method.chunk_size: batch normalization sees %d pairs at a time: gradients are not those of whole batches",
+                "method.chunk_size: batch normalization sees %d pairs at a time: gradients are not those of the whole",
                 method.chunk_size,
             )
         device = model.device.type
