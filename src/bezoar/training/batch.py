@@ -36,8 +36,8 @@ class Batch:
         """The same batch on ``device``."""
         return self if device.type == "cpu" else self._each(lambda part: part.to(device, non_blocking=True))
 
-    def pinned(self) -> Batch:
-        """The same batch in memory from which a GPU copies while it computes."""
+    def pin_memory(self) -> Batch:
+        """The same batch in memory from which a GPU copies while it computes; torch's loader asks for it."""
         return self._each(lambda part: part.pin_memory())
 
     def chunks(self, size: int) -> Iterator[Batch]:

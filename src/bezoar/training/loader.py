@@ -150,9 +150,9 @@ def batches(
     # A generator of its own: the default would draw its base seed from global state.
     loader = DataLoader(
         items, sampler=groups[:, own.start : own.stop].tolist(), batch_size=None, num_workers=workers,
-        generator=torch_generator(seed, "workers", epoch),
+        generator=torch_generator(seed, "workers", epoch), pin_memory=pin,
     )  # fmt: skip
     for found in loader:
         if isinstance(found, ValueError):
             raise found
-        yield found.pinned() if pin else found
+        yield found
