@@ -24,7 +24,7 @@ def serve(side: str, given: argparse.Namespace) -> None:
         work = ours(ClipPretraining(batch_size=given.batch, chunk_size=chunk), architecture, device)
     else:
         work = open_clip_side(architecture, device, given.batch, side)
-    turns.serve(work.step, work.facts, device)
+    turns.serve(work, device)
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
             name: turns.Side(turns.again(given, architecture, side, "--chunk", str(given.chunk)))
             for name, side in sides.items()
         }
-        took = turns.compare(made, turns=given.turns, steps=given.steps)
+        took = turns.compare(made, given)
         for whole, pieces in (tuple(sides)[:2], tuple(sides)[2:]):
             turns.show(architecture, whole, took[whole], given.batch)
             turns.show(architecture, pieces, took[pieces], given.batch, {whole: took[whole]})

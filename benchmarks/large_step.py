@@ -39,7 +39,7 @@ def released(method: TwoViews, architecture: str, device: torch.device) -> Work:
     import torch
     from sides import Work, first_batch
     from torch.nn import functional as F
-    from where import flops
+    from where import flops, operators
 
     from bezoar.models.clip import create
     from bezoar.models.tokenizer import build
@@ -83,9 +83,13 @@ def released(method: TwoViews, architecture: str, device: torch.device) -> Work:
             told.append(float(total.detach()))
 
     def facts() -> dict[str, Any]:
-        return {"first loss": told[0], "settings": f"precision fp32, {length} tokens", "flops": flops(step)}
+        return {"first loss": told[0], "settings": f"precision fp32, {length} tokens"}
 
-    return Work(step, facts)
+    def steps(number: int) -> None:
+        for _ in range(number):
+            step()
+
+    return Work(steps, facts, lambda: {"flops": flops(step), "operators": operators(step, device)})
 
 
 def serve(side: str, given: argparse.Namespace) -> None:
@@ -96,7 +100,7 @@ def serve(side: str, given: argparse.Namespace) -> None:
     device, architecture = torch.device(given.device), given.models[0]
     method = method_of(given.method, given.batch)
     work = {"released": released, "ours": ours}[side](method, architecture, device)
-    turns.serve(work.step, work.facts, device)
+    turns.serve(work, device)
 
 
 def main() -> None:
@@ -113,7 +117,7 @@ def main() -> None:
             name: turns.Side(turns.again(given, architecture, name, "--method", given.method))
             for name in ("released", "ours")
         }
-        took = turns.compare(made, turns=given.turns, steps=given.steps)
+        took = turns.compare(made, given)
         for name, one in took.items():
             bases = {"released": took["released"]} if name == "ours" else {}
             turns.show(f"{given.method}, {architecture}", name, one, given.batch, bases, given.peak_tflops)

@@ -125,14 +125,15 @@ def step_rate(method: Method, architecture: str, batch: int, device: torch.devic
     work = ours(dataclasses.replace(method, batch_size=batch), architecture, device)
     gpu = device.type == "cuda"
 
+    number = 20 if gpu else 1
+
     def several() -> None:
-        for _ in range(20 if gpu else 1):
-            work.step()
+        work.steps(number)
         if gpu:
             torch.cuda.synchronize()
 
     (took,) = medians([several], steps, time.perf_counter if gpu else time.process_time)
-    return batch * (20 if gpu else 1) / took
+    return batch * number / took
 
 
 def show(model: Clip, folder: Path, given: argparse.Namespace, device: torch.device) -> None:

@@ -30,7 +30,7 @@ def serve(side: str, given: argparse.Namespace) -> None:
         work = ours(ClipPretraining(batch_size=given.batch), architecture, device, compiled=side == "ours compiled")
     else:
         work = open_clip_side(architecture, device, given.batch, side)
-    turns.serve(work.step, work.facts, device)
+    turns.serve(work, device)
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
     for architecture in given.models:
         names = [*flags, "ours", *(["ours compiled"] if given.compiled else [])]
         made = {name: turns.Side(turns.again(given, architecture, name)) for name in names}
-        took = turns.compare(made, turns=given.turns, steps=given.steps)
+        took = turns.compare(made, given)
         for name in names:
             bases = {theirs: took[theirs] for theirs in flags} if name.startswith("ours") else {}
             turns.show(architecture, name, took[name], given.batch, bases, given.peak_tflops)

@@ -25,7 +25,7 @@ def serve(given: argparse.Namespace) -> None:
         if device.type == "cuda":
             device = torch.device("cuda", torch.cuda.current_device())
         work = ours(method, given.models[0], device, peers=peers)
-        turns.serve(work.step, work.facts, device)
+        turns.serve(work, device)
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
             alone: turns.Side(turns.again(given, architecture, alone)),
             together: turns.ranks(turns.again(each, architecture, together), world),
         }
-        took = turns.compare(made, turns=given.turns, steps=given.steps)
+        took = turns.compare(made, given)
         turns.show(architecture, alone, took[alone], given.batch)
         turns.show(architecture, together, took[together], given.batch, {alone: took[alone]})
 

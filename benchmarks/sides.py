@@ -26,6 +26,7 @@ from bezoar.training.method import Method
 from bezoar.training.optimizer import adamw
 from bezoar.training.peers import ALONE, Peers
 from bezoar.training.precision import autocast_for, resolve
+from bezoar.training.steplog import LOG_EVERY
 from bezoar.training.stepping import Stepper
 
 WORDS = """
@@ -68,10 +69,12 @@ class Captioned:
 
 @dataclasses.dataclass
 class Work:
-    """What a process does in its turns."""
+    """What a process does in its turns, and what it can tell afterwards."""
 
-    step: Callable[[], object]
+    steps: Callable[[int], object]
     facts: Callable[[], dict[str, Any]]
+    costs: Callable[[], dict[str, Any]]
+    """Takes more steps to find out."""
 
 
 def first_batch(method: Method, size: int, tokenize: Any, peers: Peers = ALONE) -> Batch:
@@ -107,34 +110,42 @@ def ours(
     this = method.passes(state, 0)[0]
     count, told = 0, []
 
-    def step() -> None:
+    def steps(number: int) -> None:
         nonlocal count
-        terms = stepper(this, batch.to(device), count)
-        if not count:
-            told.append(sum(float(term) for term in terms.values()))
-        count += 1
+        for _ in range(number):
+            terms = stepper(this, batch.to(device), count)
+            if count % LOG_EVERY == 0:  # the loop looks at them as often
+                told.append(sum(float(term) for term in terms.values()))
+            count += 1
+
+    def step() -> None:
+        steps(1)
 
     def facts() -> dict[str, Any]:
-        found = {
-            "first loss": told[0],
-            "settings": f"precision {resolve(method.precision, device)}, {batch.texts[0].shape[1]} tokens",
-        }
-        if compiled or peers.world > 1:
-            return found
-        found["flops"] = flops(step)
-        if method.chunk_size is None:
-            found["phases"] = phases(stepper, this, batch.to(device), count)
-            found["operators"] = operators(step, device)
-        return found
+        precision = resolve(method.precision, device)
+        return {"first loss": told[0], "settings": f"precision {precision}, {batch.texts[0].shape[1]} tokens"}
 
-    return Work(step, facts)
+    def costs() -> dict[str, Any]:
+        if compiled or peers.world > 1:
+            return {}
+        if method.chunk_size is not None:
+            return {"flops": flops(step)}
+        split = phases(stepper, this, batch.to(device), count)
+        return {"flops": flops(step), "phases": split, "operators": operators(step, device)}
+
+    return Work(steps, facts, costs)
 
 
 class _Stream(list[Any]):
     """Prepared batches in the place of open_clip's loader."""
 
-    num_batches: int
-    num_samples: int
+    @property
+    def num_batches(self) -> int:
+        return len(self)
+
+    @property
+    def num_samples(self) -> int:
+        return sum(len(texts) for _, texts in self)
 
 
 class _Data:
@@ -178,7 +189,7 @@ def open_clip_side(architecture: str, device: torch.device, batch_size: int, fla
     scaler = torch.amp.GradScaler(device=device.type) if args.precision == "amp" else None
     scheduler = cosine_lr(optimizer, args.lr, args.warmup, 100_000)
     loss, told = open_clip.create_loss(args), []
-    data = {"train": _Data(_batches(model, architecture, batch_size, args.accum_freq, pin=gpu))}
+    made = _batches(model, architecture, batch_size, args.accum_freq, pin=gpu)
     runner = torch.compile(model) if args.torchcompile else model
 
     def noted(**given: Any) -> dict[str, Tensor]:
@@ -187,14 +198,21 @@ def open_clip_side(architecture: str, device: torch.device, batch_size: int, fla
             told.append(float(sum(terms.values()).detach()))
         return dict(terms)
 
-    def step() -> None:
+    def steps(number: int) -> None:
+        # One epoch: it writes a line of its log, and so waits for the device, at the end of each.
+        data = {"train": _Data(_Stream(made * number))}
         train_one_epoch(runner, data, noted, 0, optimizer, scaler, scheduler, None, args)
 
-    def facts() -> dict[str, Any]:
-        found = {"first loss": told[0], "settings": f"open_clip {open_clip.__version__}, {flags}"}
-        return found if args.torchcompile else {**found, "flops": flops(step), "operators": operators(step, device)}
+    def step() -> None:
+        steps(1)
 
-    return Work(step, facts)
+    def facts() -> dict[str, Any]:
+        return {"first loss": told[0], "settings": f"open_clip {open_clip.__version__}, {flags}"}
+
+    def costs() -> dict[str, Any]:
+        return {} if args.torchcompile else {"flops": flops(step), "operators": operators(step, device)}
+
+    return Work(steps, facts, costs)
 
 
 def _undecayed(name: str, weights: Tensor) -> bool:
@@ -202,7 +220,7 @@ def _undecayed(name: str, weights: Tensor) -> bool:
     return weights.ndim < 2 or any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
 
 
-def _batches(model: Any, architecture: str, batch_size: int, parts: int, *, pin: bool) -> _Stream:
+def _batches(model: Any, architecture: str, batch_size: int, parts: int, *, pin: bool) -> list[tuple[Tensor, Tensor]]:
     """The pairs of ``first_batch`` in the form in which open_clip's loader gives them, in ``parts`` batches."""
     import open_clip
 
@@ -214,11 +232,9 @@ def _batches(model: Any, architecture: str, batch_size: int, parts: int, *, pin:
     batch = first_batch(ClipPretraining(batch_size=batch_size), size, tokenize)
     mean, spread = (torch.tensor(preprocess[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
     images, texts = (batch.images[0] / 255 - mean) / spread, batch.texts[0]
-    made = _Stream(zip(images.chunk(parts), texts.chunk(parts), strict=True))
     if pin:
-        made[:] = [(part.pin_memory(), words.pin_memory()) for part, words in made]
-    made.num_batches, made.num_samples = parts, batch_size
-    return made
+        images, texts = images.pin_memory(), texts.pin_memory()
+    return list(zip(images.chunk(parts), texts.chunk(parts), strict=True))
 
 
 def said_of_captions(count: int) -> str:

@@ -16,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-Facts = Mapping[str, Any]
+if TYPE_CHECKING:
+    import torch
+    from sides import Work
 
 _complaints: dict[int, IO[str]] = {}
 """What the processes have written to stderr, by their ids: told only of one that dies."""
@@ -47,7 +49,7 @@ class Took:
     """Seconds of all threads and processes."""
     peak: int
     """Bytes of the largest of its processes: of the device where there is one, else of the process."""
-    facts: Facts
+    facts: Mapping[str, Any]
 
 
 def ranks(arguments: Sequence[str], world: int) -> Side:
@@ -59,8 +61,9 @@ def ranks(arguments: Sequence[str], world: int) -> Side:
     return Side(arguments, [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)])
 
 
-def compare(sides: Mapping[str, Side], *, turns: int, steps: int) -> dict[str, Took]:
-    """Let every side take ``turns`` turns of ``steps`` steps, after one turn that does not count."""
+def compare(sides: Mapping[str, Side], given: argparse.Namespace) -> dict[str, Took]:
+    """Let every side take ``given.turns`` turns of ``given.steps`` steps, after one turn that does not count."""
+    turns, steps = given.turns, given.steps
     made = {name: [_start(side.arguments, more) for more in side.environments] for name, side in sides.items()}
     answers: dict[str, list[list[dict[str, Any]]]] = {name: [] for name in sides}
     for turn in range(turns + 1):
@@ -75,26 +78,26 @@ def compare(sides: Mapping[str, Side], *, turns: int, steps: int) -> dict[str, T
             wall=statistics.median(max(one["wall"] for one in turn) for turn in counted) / steps,
             processor=statistics.median(sum(one["processor"] for one in turn) for turn in counted) / steps,
             peak=max(one["peak"] for one in counted[-1]),
-            facts=_ask(processes, "facts")[0],
+            facts=_ask(processes, "facts")[0] | ({} if given.short else _ask(processes, "costs")[0]),
         )
         for process in processes:
             process.communicate()
     return found
 
 
-def serve(step: Callable[[], object], facts: Callable[[], Facts], device: Any) -> None:
+def serve(work: Work, device: torch.device) -> None:
     """In a process of a side: as many steps as each line says, their time and the peak so far as the answer."""
     # What libraries print is no answer.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        if line.strip() == "facts":
-            print(json.dumps(facts()), file=answers, flush=True)
+        asked = {"facts": work.facts, "costs": work.costs}.get(line.strip())
+        if asked is not None:
+            print(json.dumps(asked()), file=answers, flush=True)
             continue
         _wait(device)
         began, worked = time.perf_counter(), _processor()
-        for _ in range(int(line)):
-            step()
+        work.steps(int(line))
         _wait(device)
         took = {"wall": time.perf_counter() - began, "processor": _processor() - worked, "peak": _peak(device)}
         print(json.dumps(took), file=answers, flush=True)
@@ -139,6 +142,7 @@ def options(parser: argparse.ArgumentParser, *, batch: int) -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--steps", type=int, help="in each turn; 1 on a CPU, 20 on a GPU")
     parser.add_argument("--peak-tflops", type=float, help="of the device, for the share that is used of it")
+    parser.add_argument("--short", action="store_true", help="leave out where the time goes")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.set_defaults(cpu_batch=batch)
 
@@ -199,7 +203,7 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
     return answer
 
 
-def _wait(device: Any) -> None:
+def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         import torch
 
@@ -211,7 +215,7 @@ def _processor() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def _peak(device: Any) -> int:
+def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         import torch
 
