@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from bezoar.core import yaml
 from bezoar.core.records import read_lines
 
 ROOT = Path(__file__).parents[2]
-Whole = tuple[Path, dict[str, Any]]
-TIMES = {"at", "git", "pairs_per_second", "seconds"}
+Told = dict[str, Any]
+Whole = tuple[Path, Told]
+TIMES = {"at", "git", "pairs_per_second", "seconds", "training_seconds", "training_processor_seconds"}
 
 
 def experiment() -> dict[str, Any]:
@@ -31,7 +33,7 @@ def experiment() -> dict[str, Any]:
 
 
 class Driver:
-    """Runs the experiment in a child of a process that has everything imported."""
+    """Runs an experiment in children of a process that has everything imported."""
 
     def __init__(self, scratch: Path) -> None:
         self.path = scratch / "experiment.yaml"
@@ -43,22 +45,31 @@ class Driver:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def run(self, folder: Path, **fate: Any) -> dict[str, Any]:
+    def run(self, folder: Path, words: Sequence[str] = (), path: Path | None = None, **fate: Any) -> Told:
         """One child: its status, what it said, the atomic writes it began, and how long it took."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        asked = {"folder": str(folder), "experiment": str(self.path), "fate": fate}
-        self.process.stdin.write(json.dumps(asked) + "\n")
-        self.process.stdin.flush()
-        told: dict[str, Any] = json.loads(self.process.stdout.readline())
+        (told,) = self.together(folder, fate, words=words, path=path)
         return told
 
-    def kill(self, folder: Path, **fate: Any) -> None:
-        told = self.run(folder, **fate)
+    def together(
+        self, folder: Path, *fates: Mapping[str, Any], words: Sequence[str] = (), path: Path | None = None
+    ) -> list[Told]:
+        """As many ranks as there are fates, as ``torchrun`` starts them, and how each ended."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        asked = {
+            "folder": str(folder), "experiment": str(path or self.path), "words": list(words), "fates": list(fates),
+        }  # fmt: skip
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        told: list[Told] = json.loads(self.process.stdout.readline())
+        return told
+
+    def kill(self, folder: Path, path: Path | None = None, **fate: Any) -> None:
+        told = self.run(folder, path=path, **fate)
         assert told["status"] == -9, told["said"]
 
-    def finish(self, folder: Path) -> dict[str, Any]:
-        told = self.run(folder)
+    def finish(self, folder: Path, path: Path | None = None) -> Told:
+        told = self.run(folder, path=path)
         assert told["status"] == 0, told["said"]
         return told
 

@@ -1,7 +1,7 @@
-"""A process that imports everything once and forks a child for each run asked for: one that dies where it is told.
+"""A process that imports everything once and forks the processes of each run asked for, which die where told.
 
-It reads a JSON object a line and answers with one: ``folder`` and ``experiment`` (a YAML file) say what is run, and
-``fate`` what befalls it. All hooks are here; the package knows nothing of them.
+It reads a JSON object a line and answers with a list: ``folder``, ``experiment`` (a YAML file) and ``words`` say what
+is run, and ``fates`` by how many ranks and what befalls each. All hooks are here; the package knows nothing of them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import fnmatch
 import functools
 import importlib
 import json
+import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -22,17 +24,20 @@ from typing import Any
 
 import bezoar.models.clip
 import bezoar.training.loop
+import bezoar.training.steplog
 from bezoar.cli.main import main
 from bezoar.core.records import append_line
 from bezoar.experiment.environment import revision
 
 EARLY = (
     "jinja2", "matplotlib.figure", "open_clip", "pyarrow.parquet", "rich.progress", "ruamel.yaml", "torchvision",
-    "tyro", "bezoar.attacks.preview", "bezoar.cli.commands", "bezoar.cli.families", "bezoar.data.prepared",
-    "bezoar.evaluation", "bezoar.experiment.estimate", "bezoar.experiment.run", "bezoar.models.checkpoint",
-    "bezoar.report.plots",
+    "torch.distributed", "tyro", "bezoar.attacks.preview", "bezoar.cli.commands", "bezoar.cli.families",
+    "bezoar.data.prepared", "bezoar.evaluation", "bezoar.experiment.estimate", "bezoar.experiment.run",
+    "bezoar.models.checkpoint", "bezoar.report.plots",
 )  # fmt: skip
 """What the package imports where it is used."""
+PATIENCE = 60.0
+"""Seconds that a rank may outlive the first of them that has ended; then it hangs, and is killed."""
 
 
 class Fate:
@@ -43,10 +48,12 @@ class Fate:
         self.writes: list[str] = []
 
     def strike(self) -> None:
-        """At the n-th time, the end; or the disk is full."""
+        """At the n-th time, the end; or an error, or the disk is full."""
         self.left -= 1
         if self.left == 0 and "fill" in self.fate:
             fill(Path(self.fate["fill"]))
+        elif self.left == 0 and "raised" in self.fate:
+            raise FloatingPointError(self.fate["raised"])
         elif self.left == 0:
             os.kill(os.getpid(), self.fate.get("signal", signal.SIGKILL))
 
@@ -61,7 +68,9 @@ class Fate:
                 owner = getattr(owner, step)
             setattr(owner, name, self._before(getattr(owner, name)))
         if self.fate.get("append"):
-            bezoar.training.loop.append_line = self._torn  # type: ignore[attr-defined]
+            bezoar.training.steplog.append_line = self._torn  # type: ignore[attr-defined]
+        if self.fate.get("states"):
+            bezoar.training.loop.SAVE_SECONDS, bezoar.training.loop._SAVE_SHARE = 0.0, float("inf")
 
     def _before(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
@@ -130,48 +139,74 @@ def fill(path: Path) -> None:
                 pass
 
 
-def child(asked: dict[str, Any], said: Path) -> int:
+def child(asked: dict[str, Any], rank: int, port: int, said: Path) -> int:
     """One run of the command line, with all that it says in ``said``; the exit code."""
     handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(handle, stream)
+    logging.getLogger().handlers.clear()  # as in a process that has imported nothing yet
+    fate, world = asked["fates"][rank], len(asked["fates"])
     for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(
-            getattr(signal, name), signal.SIG_IGN if name in asked["fate"].get("ignored", ()) else signal.SIG_DFL
-        )
-    bezoar.training.loop.LOG_EVERY = 1
+        signal.signal(getattr(signal, name), signal.SIG_IGN if name in fate.get("ignored", ()) else signal.SIG_DFL)
+    if world > 1:
+        given = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in given.items()})
+        os.environ["TORCHELASTIC_ERROR_FILE"] = str(said.with_suffix(".error"))
+    bezoar.training.steplog.LOG_EVERY = 1
     folder = Path(asked["folder"])
-    fate = Fate(folder, asked["fate"])
-    fate.lay()
-    code = main(["run", asked["experiment"], "--out", str(folder), "--jobs", "1"])
-    said.with_suffix(".writes").write_text(json.dumps(fate.writes))
+    laid = Fate(folder, fate)
+    laid.lay()
+    here = ["--jobs", "1"] if world == 1 else []
+    code = main(["run", asked["experiment"], *asked["words"], *here, "--out", str(folder)])
+    said.with_suffix(".writes").write_text(json.dumps(laid.writes))
     return code
 
 
-def serve(asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
-    """Fork, wait, and tell how it ended: ``status`` is an exit code, or the negative number of a signal."""
-    said = scratch / "said"
-    said.with_suffix(".writes").unlink(missing_ok=True)
-    began = time.monotonic()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os._exit(child(asked, said))
-        except BaseException:
-            traceback.print_exc()
-            os._exit(99)
-    if "after" in asked["fate"]:
-        time.sleep(asked["fate"]["after"])
-        os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    writes = said.with_suffix(".writes")
-    return {
-        "status": os.waitstatus_to_exitcode(status),
-        "said": said.read_text(),
-        "writes": json.loads(writes.read_text()) if writes.exists() else [],
-        "seconds": time.monotonic() - began,
-        "pid": pid,
-    }
+def serve(asked: dict[str, Any], scratch: Path) -> list[dict[str, Any]]:
+    """Fork, wait, and tell how each rank ended: ``status`` is an exit code, or the negative number of a signal."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    began, ended = time.monotonic(), dict[int, tuple[int, float]]()
+    places, pids = [scratch / f"rank{rank}" for rank in range(len(asked["fates"]))], list[int]()
+    for rank, said in enumerate(places):
+        for suffix in (".writes", ".error"):
+            said.with_suffix(suffix).unlink(missing_ok=True)
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            try:
+                os._exit(child(asked, rank, port, said))
+            except BaseException:
+                traceback.print_exc()
+                os._exit(99)
+    if "after" in asked["fates"][0]:
+        time.sleep(asked["fates"][0]["after"])
+        os.kill(pids[0], signal.SIGKILL)
+    while len(ended) < len(pids):
+        if ended and time.monotonic() > began + min(at for _, at in ended.values()) + PATIENCE:
+            for pid in set(pids) - set(ended):
+                os.kill(pid, signal.SIGKILL)
+        pid, status = os.waitpid(-1, os.WNOHANG if ended else 0)
+        if pid:
+            ended[pid] = os.waitstatus_to_exitcode(status), time.monotonic() - began
+        else:
+            time.sleep(0.02)
+    return [
+        {
+            "status": ended[pid][0],
+            "said": said.read_text(),
+            "writes": read(said.with_suffix(".writes"), []),
+            "error": read(said.with_suffix(".error"), {}),
+            "seconds": ended[pid][1],
+            "pid": pid,
+        }
+        for pid, said in zip(pids, places, strict=True)
+    ]
+
+
+def read(path: Path, otherwise: Any) -> Any:
+    """What a child has left in a JSON file, where it came to it."""
+    return json.loads(path.read_text()) if path.exists() else otherwise
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         ("bezoar.attacks.preview:png", 1),
         ("bezoar.pretraining.clip:ClipPretraining.loss", 2),
         ("bezoar.evaluation.attack_success:AttackSuccess.evaluate", 1),
-        ("bezoar.training.loop:_write_state", 2),
+        ("bezoar.training.saved:write", 2),
         ("bezoar.models.checkpoint:serialize", 1),
         ("bezoar.report:write", 1),
     ],

@@ -24,6 +24,8 @@ POINTS: dict[str, dict[str, Any]] = {
     "in the first state": {"write": "*/training_state", "moment": "half"},
     "in the second state": {"write": "*/training_state", "moment": "half", "nth": 2},
     "before a state is put in place": {"write": "*/training_state", "moment": "synced", "nth": 2},
+    "in a state within an epoch": {"write": "*/training_state", "moment": "half", "nth": 2, "states": True},
+    "after a state within an epoch": {"write": "*/training_state", "moment": "placed", "nth": 2, "states": True},
     "between two epochs": {"write": "*/training_state", "moment": "placed"},
     "in the second epoch": {"call": "bezoar.pretraining.clip:ClipPretraining.loss", "nth": 5},
     "in a line of the step log": {"append": True, "nth": 5},

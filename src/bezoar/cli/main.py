@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import time
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Union
@@ -23,6 +24,7 @@ def main(words: list[str] | None = None) -> int:
     from bezoar.cli.commands import commands
     from bezoar.cli.families import registry
     from bezoar.cli.usage import parsed
+    from bezoar.core.machine import LostError
     from bezoar.core.settings import explain
 
     given = sys.argv[1:] if words is None else words
@@ -31,7 +33,9 @@ def main(words: list[str] | None = None) -> int:
         print(f"bezoar {__version__}")
         return DONE
     sys.path.append(os.getcwd())  # for kinds of the user's own, as my_method:MyMethod; last, so it hides nothing
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    # Of several ranks the first one warns: the others see the same.
+    quiet = os.environ.get("RANK", "0") != "0"
+    logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="%(levelname)s: %(message)s")
     verbs = [Annotated[cls, tyro.conf.subcommand(name, prefix_name=False)] for name, cls in commands()]
     union: Any = reduce(lambda a, b: Union[a, b], verbs)  # noqa: UP007
     try:
@@ -59,10 +63,12 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output has seen enough, as head does; the interpreter must not write to it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except LostError as error:
+        return _fail(f"{error}", FAILED, cause=False)
     except (FloatingPointError, RuntimeError, OSError) as error:
         return _fail(f"{error}", FAILED)
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command continues", INTERRUPTED)
+        return _fail("interrupted; the same command continues", INTERRUPTED, cause=False)
     return DONE
 
 
@@ -76,15 +82,17 @@ def alone_unless_shared(command: object) -> None:
         raise ValueError(f"{name}: is done by one process; start it without torchrun")
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str, code: int, cause: bool = True) -> int:
+    """Say what has ended this process; a ``cause`` is told to ``torchrun`` too, which names the earliest in the end."""
     from bezoar.core.machine import rank_and_world
 
     with contextlib.suppress(ValueError):
         rank, world = rank_and_world()
         message = message if world == 1 else f"rank {rank} of {world}: {message}"
-    if told := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+    told = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if told and cause:
         with contextlib.suppress(OSError):
-            Path(told).write_text(json.dumps({"message": message}))  # torchrun's own summary then gives the reason
+            Path(told).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
     print(f"bezoar: {message}", file=sys.stderr)
     return code
 

@@ -12,6 +12,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class LostError(RuntimeError):
+    """Another process of the job has ended, and this one with it; the reason is what that one has to say."""
+
+
 def rank_and_world() -> tuple[int, int]:
     """This process's number and how many train together, as ``torchrun`` says in the environment; else 0 and 1.
 

@@ -60,7 +60,7 @@ class Keeper:
         write_json(path, {**told, "epoch": pause.epoch, "step": pause.step})
 
     def _save(self, model: Clip, folder: Path) -> str:
-        """Write the model with where it comes from; a mark of poison is handed on. Returns the digest of its weights."""
+        """Write the model with where it comes from and a mark of poison, if any; returns the digest of its weights."""
         import torch
 
         from bezoar.models.checkpoint import read_card, save

@@ -54,8 +54,10 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
 
     Raises ``ValueError`` for a missing source, a target that is no class, fewer pairs than a batch.
     """
+    from bezoar.evaluation.choosing import check_metric
     from bezoar.models.checkpoint import load
     from bezoar.models.clip import pick_device
+    from bezoar.training.compiling import compile_towers
     from bezoar.training.loop import check as check_training
 
     for source in (*_sources(experiment).values(), *_shown(experiment)):
@@ -70,6 +72,13 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
             where=f"stages.{stage.name}.method",
         )  # fmt: skip
         _say_warmup(stage, len(pairs[stage.pairs]))
+        if stage.keep == "best":
+            check_metric(
+                stage.best_by, experiment.select_on, experiment.evaluators, sets, held_out, _aim(experiment, stage),
+                f"stages.{stage.name}.best_by",
+            )  # fmt: skip
+    if experiment.compile:
+        compile_towers(model)
     for name, found in pairs.items():
         for index in range(min(len(found), _CAPTIONS)):
             check_caption(found.caption(index), f"pairs.{name}", found.id(index))
@@ -82,8 +91,13 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
 
 def _aims(experiment: Experiment) -> list[Aim]:
     """What is measured after any stage of the first seed, each once."""
-    attacks = {digest(attack): attack for attack in map(experiment.threatening, experiment.stages)}
-    return [attack.aim(experiment.seeds[0]) if attack else Aim() for attack in attacks.values()]
+    by_attack = {digest(experiment.threatening(stage)): stage for stage in experiment.stages}
+    return [_aim(experiment, stage) for stage in by_attack.values()]
+
+
+def _aim(experiment: Experiment, stage: Stage) -> Aim:
+    attack = experiment.threatening(stage)
+    return attack.aim(experiment.seeds[0]) if attack else Aim()
 
 
 def _say_warmup(stage: Stage, pairs: int) -> None:
@@ -111,7 +125,8 @@ def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = 
     from bezoar.models.clip import pick_device
     from bezoar.training.peers import joined
 
-    with stopping(), joined(pick_device(experiment.device)) as peers:
+    # In this order: while a rank waits for the others to come, it could not heed a signal that has a handler.
+    with joined(pick_device(experiment.device)) as peers, stopping():
         if peers.world == 1:
             refuse_held(out)
             return _run(experiment.pinned(), out, jobs, listen)

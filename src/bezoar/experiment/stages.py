@@ -82,9 +82,10 @@ class Job:
         return self.stage.start is None and (self.given is not None or ":" in self.experiment.model)
 
     def records(self) -> list[Record]:
-        """What was measured, epoch by epoch."""
+        """What was measured, in the order of epochs and steps."""
         paths = sorted((self.folder / "records").glob("epoch-*.jsonl"))
-        return [record for path in paths for record in read_records(path)]
+        found = [record for path in paths for record in read_records(path)]
+        return sorted(found, key=lambda record: (record.epoch, record.step))
 
 
 def run_stage(job: Job, listen: Listener = silent, peers: Peers | None = None) -> None:

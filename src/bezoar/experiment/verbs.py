@@ -205,7 +205,8 @@ def train(
         stages=(stage,), seeds=(seed,),
         evaluators=_usual(val, held_out) if evaluators is None else tuple(evaluators),
         select_on="validation", report_on="validation",
-        threads=threads or cores(), workers=workers, device=device, compile=compile, deterministic=deterministic,
+        threads=cores() if threads is None else threads, workers=workers, device=device, compile=compile,
+        deterministic=deterministic,
     ).pinned()  # fmt: skip
     run(experiment, Path(out), listen=listen)
     return Job(experiment, stage, seed, Path(out)).folder / "model"
