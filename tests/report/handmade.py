@@ -34,6 +34,8 @@ TRAINED = (
     {"name": "victim", "pairs": "train", "poison": True, "method": {"kind": "clip", "epochs": 2}},
     {"name": "control", "pairs": "train", "method": {"kind": "clip", "epochs": 2}},
 )
+BEST: tuple[Mapping[str, Any], ...] = ({**TRAINED[0], "keep": "best"}, TRAINED[1], *CLEANINGS)
+"""The same stages, of which the victim leaves its most accurate model."""
 
 
 def batches(size: int) -> list[dict[str, Any]]:
@@ -225,6 +227,9 @@ WHOLE: Measured = {
 }
 """One seed of everything; on validation finetune is best after two epochs, cleanclip at lr=0.001 after one."""
 
+EARLY: Measured = {**WHOLE, ("victim", 0, 1): (0.62, 0.50, 0.60, 0.51)}
+"""The same, but on validation the victim is more accurate after one epoch than after two; not so on test."""
+
 
 PATCH = {"kind": "patch", "size": 6, "reference": 32, "pattern": "binary"}
 ATTACKS: Mapping[str, Mapping[str, Any]] = {
@@ -266,7 +271,9 @@ def many_attacks(folder: Path, measured: Measured, attacks: Mapping[str, Any] = 
     return folder
 
 
-def add_untouched(folder: Path, stage: str, share: float, seed: int = 0, target: int = 3) -> None:
+def add_untouched(
+    folder: Path, stage: str, share: float, seed: int = 0, target: int = 3, measured: str = "epoch-002"
+) -> None:
     """Per-sample tables of a finished stage whose model takes ``share`` of untouched pictures for the target."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -276,6 +283,6 @@ def add_untouched(folder: Path, stage: str, share: float, seed: int = 0, target:
     label, target_of = [0] * N + [target], [target] * (N + 1)
     clean = {"label": label, "predicted": [target] * taken + [0] * (N - taken) + [target]}
     facts = {"classes": "32"}
-    pq.write_table(pa.table(clean).replace_schema_metadata(facts), at / "epoch-002.zero_shot.test.parquet")
+    pq.write_table(pa.table(clean).replace_schema_metadata(facts), at / f"{measured}.zero_shot.test.parquet")
     cases = {"label": label, "case": pa.array([""] * (N + 1)).dictionary_encode(), "target": target_of}
-    pq.write_table(pa.table(cases).replace_schema_metadata(facts), at / "epoch-002.attack_success.test.parquet")
+    pq.write_table(pa.table(cases).replace_schema_metadata(facts), at / f"{measured}.attack_success.test.parquet")

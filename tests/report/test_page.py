@@ -17,7 +17,9 @@ import pytest
 from PIL import Image
 from tests.report.handmade import (
     ATTACKS,
+    BEST,
     CLEANINGS,
+    EARLY,
     HEAD,
     TRAINED,
     WHOLE,
@@ -365,6 +367,16 @@ def test_models_within_an_epoch_are_on_the_page(tmp_path: Path) -> None:
     words = Reader(page.html([read_run(folder)])).text.replace("\u00a0", " ")
     assert "A dot is a model after one epoch or some steps, a line" in words
     assert words.count("epoch 1, step 1,150") == 4, "in the story, the result, the plane and the table of every epoch"
+
+
+def test_the_page_says_where_a_best_model_stands(tmp_path: Path, text: str) -> None:
+    said = "everything else at its last epoch or, where that is kept, at its best;"
+    assert said not in text
+    run = read_run(make_run(tmp_path, EARLY, BEST))
+    assert f"{said} measured on test." in page.html([run])
+    beside = [dataclasses.replace(run, label=label) for label in ("one", "other")]
+    assert f"{said} means over seeds" in page.html(beside)
+    assert "kept: best on validation by clean accuracy, top-1" in page.document([run])
 
 
 def test_a_page_that_would_be_too_big_says_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

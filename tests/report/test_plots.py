@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, make_run, seeded
+from tests.report.handmade import BEST, CLEANINGS, EARLY, TRAINED, WHOLE, make_run, seeded
 
 from bezoar.report import plots
 from bezoar.report.fields import labeled
@@ -48,6 +48,15 @@ def test_the_plane_shows_every_path_and_end(tmp_path: Path) -> None:
         ((59.0, 8.0),),
     } <= lines
     assert (victim, (61.0, 93.0)) not in lines  # what was not chosen is pale and has no way from the victim
+
+
+def test_ways_begin_at_the_model_that_the_victim_keeps(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path, EARLY, BEST))
+    lines = {tuple(map(tuple, line.get_xydata().round(6).tolist())) for line in axes_of(run).lines}
+    kept, last = (60.0, 51.0), (61.0, 96.0)
+    assert {(kept,), (kept, (59.0, 91.0)), (kept, (61.0, 93.0))} <= lines
+    assert not any(last in line for line in lines)
+    assert any("victim" in text and "epoch 1" in text and "kept: best on validation" in text for text in said(run))
 
 
 def test_intervals_stand_at_last_epochs_only(tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from tests.report.handmade import (
+    BEST,
+    EARLY,
     WHOLE,
     add_data,
     add_stage,
     add_untouched,
+    add_within,
     make_run,
 )
 
@@ -92,6 +95,25 @@ def test_without_the_trigger_it_is_the_last_model_of_a_stage_that_counts(tmp_pat
         for earlier in ("epoch-001", "epoch-001-step-00000150", "epoch-000-step-00000050"):
             path.with_name(path.name.replace("epoch-002", earlier)).write_bytes(b"no table")
     assert read_run(folder).untouched["victim", 0].value == 0.25
+
+
+def test_a_last_model_within_an_epoch_counts_too(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, WHOLE)
+    add_untouched(folder, "victim", 0.25)
+    add_untouched(folder, "victim", 0.50, measured="epoch-002-step-000250")
+    assert read_run(folder).untouched["victim", 0].value == 0.25
+    add_within(folder, "victim", 2, 250, [0.4] * 4)
+    assert read_run(folder).untouched["victim", 0].value == 0.50
+
+
+@pytest.mark.parametrize(("within", "share"), [(False, 0.10), (True, 0.20)])
+def test_without_the_trigger_it_is_the_model_that_is_kept(tmp_path: Path, within: bool, share: float) -> None:
+    folder = make_run(tmp_path, EARLY, BEST)
+    for name, taken in (("epoch-002", 0.30), ("epoch-001-step-000150", 0.20), ("epoch-001", 0.10)):
+        add_untouched(folder, "victim", taken, measured=name)
+    if within:
+        add_within(folder, "victim", 1, 150, [0.7, 0.5, 0.1, 0.5])
+    assert read_run(folder).untouched["victim", 0].value == share
 
 
 @pytest.mark.parametrize(

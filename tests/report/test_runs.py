@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
-from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, add_within, make_run, many_attacks
+import pytest
+from tests.report.handmade import (
+    BEST,
+    CLEANINGS,
+    EARLY,
+    TRAINED,
+    WHOLE,
+    add_loss,
+    add_within,
+    make_run,
+    many_attacks,
+    seeded,
+)
 
-from bezoar.core.records import read_records, write_records
-from bezoar.core.yaml import read
+from bezoar.core.records import Measure, read_records, write_records
+from bezoar.core.yaml import read, render
+from bezoar.evaluation.choosing import score
 from bezoar.experiment.experiment import parse
 from bezoar.report.groups import Point
 from bezoar.report.reading import read_run
@@ -82,6 +96,83 @@ def test_a_model_within_an_epoch_stands_between_whole_ones(tmp_path: Path) -> No
     assert read_run(folder).last("victim", 0) == Point("victim", 0, 2, 250, False)
 
 
+@pytest.mark.parametrize("keep", [{}, {"keep": "last"}, {"keep": "none"}, {"best_by": "asr_top1"}])
+def test_without_a_word_a_stage_leaves_its_last_model(tmp_path: Path, keep: dict[str, Any]) -> None:
+    folder = make_run(tmp_path, EARLY, ({**TRAINED[0], **keep}, TRAINED[1]))
+    assert read_run(folder).kept("victim", 0) == Point("victim", 0, 2)
+    old = read(folder / "experiment.yaml")
+    old["stages"] = [{k: v for k, v in stage.items() if not k.startswith(("keep", "best"))} for stage in old["stages"]]
+    (folder / "experiment.yaml").write_text(render(old))
+    run = read_run(folder)
+    assert run.kept("victim", 0) == run.last("victim", 0) == Point("victim", 0, 2)
+    assert not run.keeps_best
+
+
+@pytest.mark.parametrize(
+    ("best_by", "accuracies", "asrs", "expected"),
+    [
+        ("accuracy_top1", [0.3, 0.6, 0.5], [0.9, 0.9, 0.0], 2),
+        ("accuracy_top1", [0.6, 0.6, 0.6], [0.9, 0.8, 0.7], 1),
+        ("accuracy_top1", [0.3, 0.4, 0.5], [0.9, 0.9, 0.9], 3),
+        ("accuracy_top1", [None, 0.4, None], [0.9, 0.9, 0.9], 2),
+        ("asr_top1", [0.6, 0.6, 0.6], [0.9, 0.2, 0.7], 2),
+        ("asr_top1", [0.6, 0.7, 0.6], [0.2, 0.9, 0.2], 1),
+        ("asr_top1", [0.6, 0.7, 0.6], [None, None, None], None),
+    ],
+)
+def test_the_best_model_is_that_of_a_dumber_loop(
+    tmp_path: Path, best_by: str, accuracies: list[float | None], asrs: list[float | None], expected: int | None
+) -> None:
+    """On the set of the choice, of equal ones the first; the other set and the model at the start do not count."""
+    numbers = zip((1, 2, 3), accuracies, asrs, strict=True)
+    measured = {("victim", 0, n): (accuracy, asr, 1 - n / 10, n / 10) for n, accuracy, asr in numbers}
+    stages = ({**TRAINED[0], "keep": "best", "best_by": best_by}, *CLEANINGS)
+    folder = make_run(tmp_path, {**measured, ("victim", 0, 0): (1.0, 0.0, 1.0, 0.0)}, stages)
+    run = read_run(folder)
+    assert run.kept("victim", 0) == (Point("victim", 0, expected) if expected else None)
+    best, kept = None, None
+    for epoch in (1, 2, 3):
+        found = [
+            Measure(metric=r.metric, value=r.value, low=r.low, high=r.high, n=r.n, data=r.data)
+            for r in run.records
+            if (r.epoch, r.metric, r.data) == (epoch, best_by, "validation")
+        ]
+        value = score(found, "validation", best_by) if found else None
+        if value is not None and (best is None or value > best):
+            best, kept = value, epoch
+    assert kept == expected
+
+
+def test_a_loss_is_best_where_it_is_least(tmp_path: Path) -> None:
+    stages = ({**TRAINED[0], "keep": "best", "best_by": "contrastive_loss"}, *CLEANINGS)
+    folder = make_run(tmp_path, WHOLE, stages)
+    add_loss(folder, 4.5, 4.0, 5.0, data="validation")
+    found = [
+        dataclasses.replace(r, value=r.value + r.epoch) if r.metric == "contrastive_loss" else r
+        for r in read_records(folder / "records.jsonl")
+    ]
+    write_records(folder / "records.jsonl", found)
+    assert read_run(folder).kept("victim", 0) == Point("victim", 0, 1)
+
+
+def test_a_model_within_an_epoch_may_be_the_best(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, EARLY, BEST)
+    assert read_run(folder).kept("victim", 0) == Point("victim", 0, 1)
+    add_within(folder, "victim", 1, 150, [0.7, 0.5, 0.1, 0.5])
+    assert read_run(folder).kept("victim", 0) == Point("victim", 0, 1, 150, False)
+
+
+def test_each_point_and_seed_has_a_best_of_its_own(tmp_path: Path) -> None:
+    stages = (*TRAINED, {**CLEANINGS[1], "keep": "best"})
+    second = {**seeded(WHOLE, 1), ("cleanclip lr=0.001", 1, 2): (0.9, 0.0, 0.9, 0.0)}
+    run = read_run(make_run(tmp_path, {**WHOLE, **second}, stages, seeds=[0, 1]))
+    found = {(lr, seed): run.kept(f"cleanclip lr={lr}", seed) for lr in ("1e-05", "0.001") for seed in (0, 1, 2)}
+    assert {key: point.epoch if point else None for key, point in found.items()} == {
+        ("1e-05", 0): 1, ("0.001", 0): 1, ("1e-05", 1): 1, ("0.001", 1): 2, ("1e-05", 2): None, ("0.001", 2): None
+    }  # fmt: skip
+    assert run.kept("no such stage", 0) is None
+
+
 def test_of_two_evaluators_with_one_metric_the_first_has_its_name(tmp_path: Path) -> None:
     folder = make_run(tmp_path, WHOLE)
     found = read_records(folder / "records.jsonl")
@@ -99,3 +190,7 @@ def test_one_split_under_two_names_is_one_split(tmp_path: Path) -> None:
     same = {"kind": "scenes", "split": "test", "count": 100}
     assert not read_run(make_run(tmp_path / "a", {}, labeled={"validation": same, "test": same})).splits_differ
     assert not read_run(make_run(tmp_path / "b", {}, select_on="test")).splits_differ
+    held = {"validation": {"kind": "scenes", "split": "clean", "count": 100}}
+    pairs = {**held, "test": {"kind": "scenes", "split": "train", "count": 100}}
+    assert read_run(make_run(tmp_path / "c", {}, labeled={"test": same}, held_out=held)).splits_differ
+    assert read_run(make_run(tmp_path / "d", {}, labeled={}, held_out=pairs)).splits_differ

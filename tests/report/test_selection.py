@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.report.handmade import TRAINED, WHOLE, Measured, add_within, make_run, seeded
+from tests.report.handmade import BEST, EARLY, TRAINED, WHOLE, Measured, add_within, make_run, seeded
 
 from bezoar.report.groups import Point
 from bezoar.report.reading import read_run
@@ -80,6 +80,15 @@ def test_only_the_split_of_the_choice_counts(tmp_path: Path) -> None:
 def test_the_victim_is_measured_at_its_end(tmp_path: Path) -> None:
     best_before = {**WHOLE, ("victim", 0, 1): (0.9, 0.5, 0.9, 0.5)}
     assert chosen(tmp_path, best_before) == Choice(Point("cleanclip lr=0.001", 0, 1), True)
+
+
+def test_a_victim_that_keeps_its_best_model_is_measured_there(tmp_path: Path) -> None:
+    best_before = {**WHOLE, ("victim", 0, 1): (0.605, 0.5, 0.1, 0.5)}
+    assert chosen(tmp_path / "a", best_before) == Choice(Point("cleanclip lr=0.001", 0, 1), True)
+    assert chosen(tmp_path / "b", best_before, stages=BEST) == Choice(Point("cleanclip lr=1e-05", 0, 2), True)
+    assert chosen(tmp_path / "c", {**EARLY, ("victim", 0, 1): (0.9, 0.5, 0.6, 0.5)}, stages=BEST) == Choice(
+        Point("cleanclip lr=1e-05", 0, 1), False
+    )
 
 
 def test_where_none_is_within_the_most_accurate_is_chosen_and_marked(tmp_path: Path) -> None:

@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.handmade import CLEANINGS, TRAINED, WHOLE, Measured, add_plan, add_stage, make_run, seeded
+from tests.report.handmade import (
+    BEST,
+    CLEANINGS,
+    EARLY,
+    TRAINED,
+    WHOLE,
+    Measured,
+    add_plan,
+    add_stage,
+    make_run,
+    seeded,
+)
 
 from bezoar.core.records import read_records, write_records
 from bezoar.report.reading import read_run
@@ -149,6 +160,35 @@ def test_cleanings_without_an_attack_success_say_that_nothing_was_chosen(tmp_pat
     clean = {key: (values[0], None, values[2], None) for key, values in WHOLE.items()}
     said = "For “finetune” and “cleanclip” nothing could be chosen on “validation”: each setting stands at its last"
     assert said in tell(tmp_path, clean)
+
+
+def test_the_model_that_is_kept_is_told_and_compared_with(tmp_path: Path) -> None:
+    text = tell(tmp_path / "a", EARLY, stages=BEST)
+    assert "“victim”, trained on the poisoned pairs, takes 51.0 % (47.9–54.1)" in text
+    assert "3.0 points below “victim”" in text  # finetune
+    assert "at a clean accuracy of 60.0 % (56.9–63.0), that of “victim”." in text  # cleanclip
+    assert "Of “victim” that model is told which is kept: the best on “validation” by clean accuracy, top-1." in text
+    assert "too good" not in text
+    assert "which is kept" not in tell(tmp_path / "b", EARLY)
+
+
+def test_the_best_that_was_found_on_reported_pictures_is_too_good(tmp_path: Path) -> None:
+    stages = [{**stage, "keep": "best", "best_by": "asr_top1"} for stage in TRAINED]
+    found = {key: values for key, values in EARLY.items() if key[0] in ("victim", "control")}
+    text = tell(tmp_path, found, stages=stages, select_on="test")
+    assert "Of “victim” and “control” that model is told which is kept: the best on “test” by attack success" in text
+    assert "The best were found on the same pictures that are reported: their numbers are too good." in text
+
+
+def test_a_cleaning_of_which_nothing_is_chosen_stands_at_what_it_keeps(tmp_path: Path) -> None:
+    stages = (*TRAINED, {**CLEANINGS[0], "keep": "best"}, CLEANINGS[1])
+    clean = {key: (values[0], None, values[2], None) for key, values in WHOLE.items()}
+    text = tell(tmp_path, clean, stages=stages)
+    assert (
+        "For “finetune” and “cleanclip” nothing could be chosen on “validation”: each setting stands at its last "
+        "epoch or, where that is kept, at its best." in text
+    )
+    assert "Of “finetune” that model is told which is kept" in text
 
 
 def test_seeds(tmp_path: Path) -> None:

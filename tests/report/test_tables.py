@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from tests.report.handmade import (
+    BEST,
     CLEANINGS,
+    EARLY,
     TRAINED,
     WHOLE,
     Measured,
@@ -162,6 +164,45 @@ def test_where_no_attack_success_was_measured_nothing_is_chosen(tmp_path: Path) 
     rows = [row for row in rows_of(tmp_path, clean) if row.role == "cleaned"]
     assert [(row.stage, row.epoch, row.chosen, row.notes) for row in rows] == [
         (stage, 2, False, (NOT_CHOSEN,)) for stage in ("finetune", "cleanclip lr=1e-05", "cleanclip lr=0.001")
+    ]
+
+
+KEPT = "kept: best on validation by clean accuracy, top-1"
+
+
+def test_a_victim_that_keeps_its_best_model_stands_there(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, EARLY, stages=BEST)
+    assert [(row.group, row.epoch, row.notes, row.change and round(row.change, 6)) for row in rows] == [
+        ("victim", 1, (KEPT,), None),
+        ("control", 2, (), None),
+        ("finetune", 2, (), -3.0),
+        ("cleanclip", 2, (), 0.0),
+    ]
+    run = read_run(tmp_path)
+    assert [(row.epoch, row.notes) for row in every_epoch(run) if row.group == "victim"] == [(1, (KEPT,)), (2, ())]
+    last = last_epochs(run)
+    assert [(row.epoch, row.notes) for row in last] == [(2, ())] * 5
+    assert [row.change and round(row.change, 6) for row in last] == [None, None, -3.0, 0.0, -9.0]
+
+
+def test_a_mean_over_models_that_are_kept(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, {**EARLY, **seeded(WHOLE, 1)}, stages=BEST, seeds=[0, 1])
+    mean, first, second = (row for row in rows if row.group == "victim")
+    assert [(row.epoch, row.notes) for row in (mean, first, second)] == [(None, (KEPT,)), (1, (KEPT,)), (2, (KEPT,))]
+    assert mean.accuracy
+    assert mean.accuracy.value == pytest.approx((0.60 + 0.61) / 2)
+
+
+def test_a_cleaning_that_keeps_its_best_model_is_chosen_like_any(tmp_path: Path) -> None:
+    stages = (*TRAINED, CLEANINGS[0], {**CLEANINGS[1], "keep": "best"})
+    *_, cleaned = rows_of(tmp_path / "a", WHOLE, stages=stages)
+    assert (cleaned.stage, cleaned.epoch, cleaned.chosen, cleaned.notes) == ("cleanclip lr=0.001", 1, True, (KEPT,))
+    clean = {key: (values[0], None, values[2], None) for key, values in WHOLE.items()}
+    rows = [row for row in rows_of(tmp_path / "b", clean, stages=stages) if row.role == "cleaned"]
+    assert [(row.stage, row.epoch, row.chosen, row.notes) for row in rows] == [
+        ("finetune", 2, False, (NOT_CHOSEN,)),
+        ("cleanclip lr=1e-05", 1, False, (KEPT,)),
+        ("cleanclip lr=0.001", 1, False, (KEPT,)),
     ]
 
 

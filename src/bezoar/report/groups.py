@@ -35,6 +35,8 @@ class Group:
     """The attack that is measured after it, where the stage names one."""
     points: Mapping[str, Mapping[str, Any]]
     """Names in the records, and the fields of the grid that each stands for."""
+    best_by: str | None
+    """The metric whose best model is what the stage leaves; ``None`` where that is its last."""
 
     @property
     def kind(self) -> str:
@@ -59,4 +61,5 @@ def group_of(stage: Mapping[str, Any]) -> Group:
         attack=poison if isinstance(poison, str) else "" if poison else None,
         threat=stage.get("threat"),
         points={" ".join([stage["name"], *(f"{key}={value}" for key, value in at.items())]): at for at in points},
+        best_by=str(stage.get("best_by", "accuracy_top1")) if stage.get("keep") == "best" else None,
     )

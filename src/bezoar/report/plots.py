@@ -75,7 +75,7 @@ def _path(axes: Axes, scene: Scene, path: Sequence[Row], every: bool) -> None:
     look, group = look_of(scene, first), run.groups[first.group]
     faint = any(row.chosen for row in scene.paths) and not any(row.chosen for row in path)
     xs, ys = zip(*map(place, path), strict=True)
-    start = run.last(group.start, first.seed or 0) if group.start else None
+    start = run.kept(group.start, first.seed or 0) if group.start else None
     before = run.measures(start, run.report_on) if start else {}
     if "accuracy_top1" in before and "asr_top1" in before and not faint:
         x, y = 100 * before["accuracy_top1"].value, 100 * before["asr_top1"].value

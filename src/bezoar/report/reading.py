@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bezoar.core.records import read_lines, read_records
 from bezoar.core.yaml import read as read_yaml
 from bezoar.metrics import Interval, pooled, wilson
-from bezoar.report.groups import group_of
+from bezoar.report.groups import Point, group_of
 from bezoar.report.plans import by_age, mapping, read_plans
 from bezoar.report.runs import DataSet, Run
 
@@ -23,7 +25,7 @@ def read_run(folder: Path) -> Run:
         raise ValueError(f"run: {folder} is not a run folder: it has no experiment.yaml")
     experiment = _experiment(folder / "experiment.yaml")
     heads = _heads(folder, experiment)
-    return Run(
+    run = Run(
         folder=folder,
         name=str(experiment.get("name", folder.name)),
         experiment=experiment,
@@ -33,9 +35,9 @@ def read_run(folder: Path) -> Run:
         plans=read_plans(folder, experiment),
         stages={key: head for key, (_, head) in heads.items()},
         classes=_classes([at for at, _ in heads.values()], str(experiment.get("report_on", "test"))),
-        untouched=dict(_untouched(_poisoned(heads, experiment), str(experiment.get("report_on", "test")))),
         data=tuple(_data(folder / "data.json")),
     )
+    return replace(run, untouched=dict(_untouched(run, heads)))
 
 
 def _experiment(path: Path) -> Mapping[str, Any]:
@@ -118,27 +120,36 @@ def _data(path: Path) -> Iterable[DataSet]:
                 raise ValueError(f"{path}: {kind}.{name} is not what a source held") from None
 
 
-def _poisoned(heads: Heads, experiment: Mapping[str, Any]) -> Heads:
-    """Those of stages that are trained on poison."""
-    names = {name for group in map(group_of, experiment["stages"]) if group.poison for name in group.points}
-    return {key: head for key, head in heads.items() if key[0] in names}
+def _untouched(run: Run, heads: Heads) -> Iterator[tuple[tuple[str, int], Interval]]:
+    """Of finished stages on poison with scores, how often the model they leave takes untouched pictures for the target.
 
-
-def _untouched(heads: Heads, data: str) -> Iterator[tuple[tuple[str, int], Interval]]:
-    """Of finished stages that keep their scores, how often their last model takes untouched pictures for the target."""
+    Raises ``ValueError`` where scores cannot be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    poisoned = {name for group in run.groups.values() if group.poison for name in group.points}
     for key, (folder, _) in heads.items():
-        paths = sorted(folder.glob(f"scores/epoch-*.attack_success.{data}.parquet"))
-        clean = paths[-1].with_name(paths[-1].name.replace(".attack_success.", ".zero_shot.")) if paths else folder
-        try:
-            if clean.is_file() and {"target", "case"} <= set(pq.read_schema(paths[-1]).names):
-                cases = pq.read_table(paths[-1], columns=["case", "target"]).group_by(["case", "target"]).aggregate([])
-                targets = {row["target"] for row in cases.to_pylist()}
-                yield key, _taken(pq.read_table(clean, columns=["label", "predicted"]), targets)
-        except (OSError, pa.ArrowException) as error:
-            raise ValueError(f"{clean}: cannot be read: {error}") from None
+        at = run.kept(*key) if key[0] in poisoned else None
+        paths = folder.glob(f"scores/epoch-*.attack_success.{run.report_on}.parquet")
+        for path in (path for path in paths if _of(path, at)):
+            clean = path.with_name(path.name.replace(".attack_success.", ".zero_shot."))
+            try:
+                if clean.is_file() and {"target", "case"} <= set(pq.read_schema(path).names):
+                    cases = pq.read_table(path, columns=["case", "target"]).group_by(["case", "target"]).aggregate([])
+                    targets = {row["target"] for row in cases.to_pylist()}
+                    yield key, _taken(pq.read_table(clean, columns=["label", "predicted"]), targets)
+            except (OSError, pa.ArrowException) as error:
+                raise ValueError(f"{clean}: cannot be read: {error}") from None
+
+
+def _of(path: Path, point: Point | None) -> bool:
+    """Whether the scores in a file are those of a model."""
+    found = re.match(r"epoch-(\d+)(?:-step-(\d+))?\.", path.name)
+    if point is None or found is None:
+        return False
+    epoch, step = found.groups()
+    return (int(epoch), step and int(step)) == (point.epoch, None if point.whole else point.step)
 
 
 def _taken(table: Any, targets: set[int]) -> Interval:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ class Run:
     classes: int | None
     """Classes of the set that is reported on, as far as the run has written it down."""
     untouched: Mapping[tuple[str, int], Interval] = field(default_factory=dict)
-    """By stage and seed: how often the model at its end takes untouched pictures of other classes for the target."""
+    """By stage and seed: how often the model it leaves takes untouched pictures of other classes for the target."""
     data: tuple[DataSet, ...] = ()
     """What the sources held, as far as the run has written it down."""
     folders: tuple[Path, ...] = ()
@@ -104,7 +104,7 @@ class Run:
     @property
     def splits_differ(self) -> bool:
         """Whether settings are chosen on other pictures than those that are reported on."""
-        sets = self.experiment.get("labeled") or {}
+        sets = {**(self.experiment.get("held_out") or {}), **(self.experiment.get("labeled") or {})}
         return self.select_on != self.report_on and sets.get(self.select_on) != sets.get(self.report_on)
 
     @property
@@ -184,6 +184,30 @@ class Run:
     def last(self, stage: str, seed: int) -> Point | None:
         """A stage's last measured model."""
         return next(reversed(self.epochs(stage, seed)), None)
+
+    def kept(self, stage: str, seed: int) -> Point | None:
+        """The measured model that a stage leaves to those that start from it: its last, or the first of its best."""
+        return self._best[stage, seed] if (stage, seed) in self._best else self.last(stage, seed)
+
+    @functools.cached_property
+    def _best(self) -> Mapping[tuple[str, int], Point | None]:
+        """Of stages that keep their best model."""
+        by = {stage: group.best_by for group in self.groups.values() for stage in group.points if group.best_by}
+        return {key: self._best_of(points, by[key[0]]) for key, points in self._epochs.items() if key[0] in by}
+
+    def _best_of(self, points: Sequence[Point], metric: str) -> Point | None:
+        """The first of the points that are best on the set of the choice; ``None`` where none was measured there."""
+        from bezoar.evaluation.choosing import better
+
+        found = {point: self.measures(point, self.select_on) for point in points}
+        values = {point: measures[metric].value for point, measures in found.items() if metric in measures}
+        best = max if better(metric) == "higher" else min
+        return best(values, key=values.__getitem__, default=None)
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether any stage leaves its best model instead of its last."""
+        return any(group.best_by for group in self.groups.values())
 
     @property
     def within(self) -> bool:

@@ -28,7 +28,7 @@ class Scene:
     paths: Sequence[Row]
     """Every epoch of what is drawn as a line."""
     ends: Sequence[Row]
-    """Victims and controls at their last epoch."""
+    """Victims and controls, the model that each leaves."""
     means: Sequence[Row]
     """Chosen points on average over seeds."""
     spots: list[Spot] = field(default_factory=list)

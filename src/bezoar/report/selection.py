@@ -53,7 +53,7 @@ def choose(run: Run, group: Group, seed: int) -> Choice | None:
     victim = run.victim_of(group)
     assert victim not in (None, group), f"{group.name} cleans nothing"
     assert victim is not None
-    at = run.last(victim.name, seed)
+    at = run.kept(victim.name, seed)
     reference = run.measures(at, run.select_on).get("accuracy_top1") if at else None
     points, candidates = [], []
     for stage in group.points:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bezoar.report.attacks import MANY, several
 from bezoar.report.poisoning import poisoning, together
 from bezoar.report.selection import GOAL, MARGIN
-from bezoar.report.tables import ALONE, DESTROYED, NONE_WITHIN, NOT_CHOSEN, Row
+from bezoar.report.tables import ALONE, DESTROYED, NONE_WITHIN, Row
 from bezoar.report.text import DASH, amount, count, listing, metric, points, quoted, reach, setting
 
 if TYPE_CHECKING:
@@ -204,9 +204,11 @@ def _rules(run: Run, leading: Sequence[Row]) -> Iterator[str]:
         )
     if chosen:
         yield "Choosing by attack success takes the trigger, which no real defender has; all settings stand beside it."
-    unchosen = list(dict.fromkeys(quoted(row.group) for row in leading if NOT_CHOSEN in row.notes))
+    unchosen = list(dict.fromkeys(quoted(row.group) for row in leading if row.role == "cleaned" and not row.chosen))
     if unchosen:
-        yield f"For {listing(unchosen)} nothing could be chosen on {split}: each setting stands at its last epoch."
+        end = f"its last epoch{' or, where that is kept, at its best' if run.keeps_best else ''}"
+        yield f"For {listing(unchosen)} nothing could be chosen on {split}: each setting stands at {end}."
+    yield from _kept(run, [row for row in leading if not row.chosen])
     if any(row.seed is None for row in leading):
         yield "Means are over seeds with 95\u00a0% t-intervals; those of single seeds are Wilson's, over pictures."
     elif leading:
@@ -216,6 +218,20 @@ def _rules(run: Run, leading: Sequence[Row]) -> Iterator[str]:
     yield from _data(run)
     if run.on_scenes:
         yield "The pictures are the built-in scenes: they show mechanisms, and are never quoted as results."
+
+
+def _kept(run: Run, rows: Sequence[Row]) -> Iterator[str]:
+    """Of which stages it is not the last model that stands here."""
+    names: dict[str, dict[str, None]] = {}
+    for row in rows:
+        by = run.groups[row.group].best_by
+        if by is not None:
+            names.setdefault(by, {})[quoted(row.group)] = None
+    for by, found in names.items():
+        best = f"the best on {quoted(run.select_on)} by {metric(by)}"
+        yield f"Of {listing([*found])} that model is told which is kept: {best}."
+    if names and not run.splits_differ:
+        yield "The best were found on the same pictures that are reported: their numbers are too good."
 
 
 def _data(run: Run) -> Iterator[str]:

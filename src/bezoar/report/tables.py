@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bezoar.core.records import is_share
 from bezoar.metrics import Interval, destroyed, student_t
 from bezoar.report.selection import Choice, choose
+from bezoar.report.text import metric
 
 if TYPE_CHECKING:
     from bezoar.report.groups import Group, Point
@@ -134,19 +135,19 @@ def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _ends(run: Run, group: Group, *notes: str) -> list[Row]:
-    """Every point of a stage at its last epoch."""
+    """Every point of a stage, the model that it leaves."""
     rows: list[Row] = []
     for stage in group.points:
-        found = _rows(run, group, (run.last(stage, seed) for seed in run.seeds))
+        found = _rows(run, group, (run.kept(stage, seed) for seed in run.seeds))
         rows += _with_mean([_noted(row, *notes) for row in found])
     return rows
 
 
 def _cleaned(run: Run, group: Group) -> list[Row]:
-    """A cleaning at the point chosen for each seed; at the end of each point where no choice can be made."""
+    """A cleaning at the point chosen for each seed; what each point leaves where no choice can be made."""
     choices = {seed: choice for seed in run.seeds if (choice := choose(run, group, seed))}
     if not choices:
-        return _ends(run, group, NOT_CHOSEN)
+        return _ends(run, group, *(() if group.best_by else (NOT_CHOSEN,)))
     rows = []
     for seed, choice in choices.items():
         found = _rows(run, group, [choice.point], {choice.point})
@@ -175,8 +176,9 @@ def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterab
         accuracy, asr = found.pop("accuracy_top1", None), found.pop("asr_top1", None)
         if point is None or not (accuracy or any("recall_top" in name or not is_share(name) for name in found)):
             continue
-        before = _last_accuracy(run, victim, point.seed) if victim and victim is not group else None
+        before = _kept_accuracy(run, victim, point.seed) if victim and victim is not group else None
         other = run.threat_of(group) if victim and run.threat_of(group) != run.threat_of(victim) else None
+        best = group.best_by if group.best_by and point == run.kept(point.stage, point.seed) else None
         broken = run.classes and accuracy and destroyed(accuracy, run.classes)
         rows.append(
             Row(
@@ -194,7 +196,8 @@ def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterab
                 accuracy=accuracy,
                 asr=asr if accuracy else None,
                 change=100 * (accuracy.value - before.value) if before and accuracy else None,
-                notes=(DESTROYED,) * bool(broken)
+                notes=((f"kept: best on {run.select_on} by {metric(best)}",) if best else ())
+                + (DESTROYED,) * bool(broken)
                 + (ALONE,) * bool(asr and not accuracy)
                 + ((f"under attack {other or 'of the experiment'}",) if other is not None and asr else ()),
                 chosen=point in set(chosen),
@@ -204,9 +207,9 @@ def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterab
     return rows
 
 
-def _last_accuracy(run: Run, group: Group, seed: int) -> Interval | None:
-    """A stage's clean accuracy at its end, on the set that is reported on."""
-    at = run.last(group.name, seed)
+def _kept_accuracy(run: Run, group: Group, seed: int) -> Interval | None:
+    """The clean accuracy of the model that a stage leaves, on the set that is reported on."""
+    at = run.kept(group.name, seed)
     return run.measures(at, run.report_on).get("accuracy_top1") if at else None
 
 
