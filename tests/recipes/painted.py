@@ -9,6 +9,7 @@ from typing import Any
 from tests.pictures import encoded, parquet
 
 from bezoar import recipes
+from bezoar.experiment.experiment import METHODS
 
 CUT = 64
 """Where every part is cut: all that are cut in two are painted larger."""
@@ -19,7 +20,7 @@ TINY_IMAGENET = ("tarantula", "banana", "lighthouse", "teapot")
 def small(name: str, **changes: Any) -> dict[str, Any]:
     """The plain values of a recipe: one seed, one step of 8 pairs a stage, one stage for each thing it shows."""
     data: dict[str, Any] = shrunk(recipes.read(name)) | {"seeds": [0], "workers": 0} | changes
-    if data["model"] == "RN50":
+    if data["model"].startswith("RN50"):
         data["model"] = "micro-cnn-32"
     seen: dict[str, Any] = {}
     for stage in data["stages"]:
@@ -39,7 +40,7 @@ def shrunk(value: Any) -> Any:
         found["count"] = 2 * CUT
     elif kind == "part":
         found |= {key: CUT for key in ("start", "stop") if key in found}
-    elif kind in ("clip", "finetune", "cleanclip"):
+    elif kind in METHODS.members:
         found |= {"batch_size": 8, "steps": 1, "warmup_steps": 0}
     elif kind == "targeted":
         found |= {"captions_per_image": 2, "images_per_target": 1}
@@ -63,7 +64,7 @@ def _shows(stage: dict[str, Any], attacks: dict[str, Any]) -> str:
 def paint(folder: Path, named: Sequence[str]) -> None:
     """All that recipes read below ``$BEZOAR_DATA``, in a few pictures.
 
-    Every other caption of CC3M names all of ``named``, those of its validation file one each.
+    Every other caption of CC3M and CC6M names all of ``named``, those of CC3M's validation file one each.
     """
     _labeled(folder / "cifar10" / "train-0.parquet", range(2 * CUT), CIFAR10, names=False)
     _labeled(folder / "cifar10" / "test-0.parquet", range(1000, 1000 + 3 * CUT), CIFAR10, names=False)
@@ -71,7 +72,8 @@ def paint(folder: Path, named: Sequence[str]) -> None:
     _labeled(folder / "tiny_imagenet" / "val-0.parquet", range(1000, 1000 + 2 * CUT), TINY_IMAGENET, names=True)
     _flickr8k(folder / "flickr8k" / "flickr8k_72px.parquet")
     told = ("one", " and ".join(named))
-    table(folder / "cc3m", "train", "caption", 3 * CUT, lambda number: f"{told[number % 2]} {number}")
+    for corpus in ("cc3m", "cc6m"):
+        table(folder / corpus, "train", "caption", 3 * CUT, lambda number: f"{told[number % 2]} {number}")
     table(folder / "cc3m", "validation", "caption", CUT, lambda number: f"a photo of a {named[number % len(named)]}")
     table(folder / "imagenet" / "validation", "labels", "label", 2 * CUT, lambda number: str(number % len(named)))
 

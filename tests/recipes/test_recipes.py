@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+import open_clip
 import pytest
 
 from bezoar import recipes
@@ -15,9 +16,10 @@ from bezoar.attacks.triggers import Patch
 from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.core import yaml
 from bezoar.core.settings import dump
-from bezoar.experiment.experiment import parse
+from bezoar.experiment.experiment import override, parse
 from bezoar.experiment.run import check
-from bezoar.pretraining import ClipPretraining
+from bezoar.pretraining import METHODS as PRETRAINING
+from bezoar.pretraining import ClipPretraining, ClipSSL
 
 
 def test_names() -> None:
@@ -45,8 +47,12 @@ def test_those_on_scenes_can_be_run(name: str) -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize(
-    ("name", "size"), [("cifar10", 32), ("cifar10-attacks", 32), ("tiny-imagenet", 64), ("flickr8k", 64)]
-)
+    ("name", "size"),
+    [
+        ("cifar10", 32), ("cifar10-attacks", 32), ("objectives-cifar10", 32),
+        ("tiny-imagenet", 64), ("objectives-tiny-imagenet", 64), ("flickr8k", 64),
+    ],
+)  # fmt: skip
 def test_those_on_real_images_can_be_run_where_the_images_are(name: str, size: int) -> None:
     if "BEZOAR_DATA" not in os.environ:
         pytest.skip("BEZOAR_DATA is not set: no real images")
@@ -74,7 +80,9 @@ def test_poison_and_cleaning_keep_apart(name: str) -> None:
     """Cleaning has pairs of its own, another split or a part without the poison; a control is never poisoned."""
     experiment = parse(recipes.read(name))
     for stage in experiment.stages:
-        if stage.start:
+        if name == "scenes-finetune-attack":
+            assert bool(stage.poison) == (stage.start == "clean") == (stage.pairs == "other")
+        elif stage.start:
             clean = dump(experiment.pairs[stage.pairs])
             assert clean.get("split") == "clean" or clean["kind"] == "part"
             assert not stage.poison or name == "leftover-poison"
@@ -82,7 +90,9 @@ def test_poison_and_cleaning_keep_apart(name: str) -> None:
             assert bool(stage.poison) == (stage.name != "control")
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar10-attacks", "tiny-imagenet"])
+@pytest.mark.parametrize(
+    "name", ["cifar10", "cifar10-attacks", "objectives-cifar10", "tiny-imagenet", "objectives-tiny-imagenet"]
+)
 def test_template_captions_are_said_to_be_what_they_are(name: str) -> None:
     experiment = parse(recipes.read(name))
     for source in experiment.pairs.values():
@@ -106,7 +116,7 @@ def test_the_paper_scale_recipe_has_the_published_settings() -> None:
     experiment = parse(recipes.read("cleanclip-cc3m"))
     stages = {stage.name: stage for stage in experiment.stages}
     victim, cleaned = stages["victim"].method, stages["cleanclip"].method
-    assert experiment.model == "RN50"
+    assert experiment.model == "RN50-quickgelu"
     assert (victim.epochs, victim.batch_size, victim.lr, victim.warmup_steps) == (64, 128, 5e-4, 10_000)
     assert (cleaned.epochs, cleaned.batch_size, cleaned.lr, cleaned.warmup_steps) == (10, 64, 1e-5, 50)
     assert stages["cleanclip"].method == CleanCLIP()
@@ -116,6 +126,101 @@ def test_the_paper_scale_recipe_has_the_published_settings() -> None:
     assert (experiment.attack.count, experiment.attack.target) == (1500, "banana")
     assert experiment.attack.trigger == Patch(size=16, reference=224, pattern=Noise(), place=Random())
     assert dump(experiment.pairs["clean"])["stop"] == 100_000
+
+
+@pytest.mark.parametrize(("name", "count"), [("objectives-cc3m", 1500), ("objectives-cc6m", 3000)])
+def test_the_objectives_at_paper_scale(name: str, count: int) -> None:
+    """attack-cleanclip's README and logs; the fact sheet's section 3. Each objective also has the other's batch."""
+    experiment = parse(recipes.read(name))
+    arms = {stage.name: stage for stage in experiment.stages if stage.start is None}
+    methods = {arm: stage.method for arm, stage in arms.items()}
+    assert {arm: method.batch_size for arm, method in methods.items()} == {
+        "mmcl": 2048, "mmcl-ssl": 1024, "mmcl-ssl-2048": 2048, "mmcl-1024": 1024
+    }  # fmt: skip
+    assert methods["mmcl-ssl"] == ClipSSL()
+    for arm, method in methods.items():
+        assert method.kind == ("clip_ssl" if "ssl" in arm else "clip")
+        assert (method.epochs, method.lr, method.warmup_steps, method.batch_norm) == (64, 1e-3, 10_000, "local")
+    assert experiment.model == "RN50-quickgelu"
+    assert isinstance(experiment.attack, Backdoor)
+    assert (experiment.attack.count, experiment.attack.target) == (count, "banana")
+    assert experiment.attack.trigger == Patch(size=16, reference=224, pattern=Noise(), place=Random())
+    cleanings = [stage for stage in experiment.stages if stage.start]
+    assert sorted((stage.start, stage.name.partition("-of-")[0]) for stage in cleanings) == sorted(
+        (arm, way) for arm in arms for way in ("finetune", "ssl", "cleanclip")
+    )
+    for stage in cleanings:
+        way, method = stage.name.partition("-of-")[0], stage.method
+        assert (method.epochs, method.warmup_steps, method.weight_decay) == (20, 50, 0.1)
+        assert method.batch_size == (128 if way == "finetune" else 64)
+        assert stage.grid["lr"] == ((1e-4, 5e-4, 1e-3, 5e-3) if way == "finetune" else (5e-5, 1e-4, 5e-4, 1e-3))
+        assert vars(method).get("clip_weight", 1.0) == (0.0 if way == "ssl" else 1.0)
+
+
+def test_the_epochs_that_were_picked_by_hand_are_kept() -> None:
+    arms = [stage for stage in parse(recipes.read("objectives-cc6m")).stages if stage.start is None]
+    assert all(stage.keep_every and not 21 % stage.keep_every and not 36 % stage.keep_every for stage in arms)
+
+
+def test_the_attack_on_a_published_model() -> None:
+    """CleanCLIP's section 5.2 as its issue #3 quotes it; its 1,500 poisons and attack-cleanclip's 5,000."""
+    experiment = parse(recipes.read("pretrained-attack-cc3m"))
+    architecture, _, tag = experiment.model.partition(":")
+    assert tag in open_clip.list_pretrained_tags_by_model(architecture)
+    assert open_clip.get_pretrained_cfg(architecture, tag)["quick_gelu"]
+    assert open_clip.get_model_config(architecture)["quick_gelu"]
+    assert dump(experiment.pairs["train"])["stop"] == 500_000
+    assert [dump(experiment.attacks[name])["count"] for name in ("poisons-1500", "poisons-5000")] == [1500, 5000]
+    assert [stage.poison for stage in experiment.stages] == ["poisons-1500", "poisons-5000", False]
+    for stage in experiment.stages:
+        method = stage.method
+        assert (method.epochs, method.batch_size, method.warmup_steps) == (5, 128, 50)
+        assert stage.grid == {"lr": (1e-6, 3e-6, 1e-5)}
+
+
+def test_the_twin_on_scenes_has_the_same_shares_of_poison() -> None:
+    large, small = (parse(recipes.read(name)) for name in ("pretrained-attack-cc3m", "scenes-finetune-attack"))
+    shares = [
+        [dump(attack)["count"] / len_of for attack in experiment.attacks.values()]
+        for experiment, len_of in ((large, 500_000), (small, dump(small.pairs["other"])["count"]))
+    ]
+    assert shares[0] == shares[1]
+    assert small.pairs["other"] != small.pairs["train"]
+    rates = [experiment.stages[-1].grid["lr"] for experiment in (large, small)]
+    assert [rate / rates[0][0] for rate in rates[0]] == pytest.approx([rate / rates[1][0] for rate in rates[1]])
+
+
+def test_all_methods_on_scenes() -> None:
+    """Every pre-training method once, as objectives-scenes trains its two."""
+    stages = parse(recipes.read("methods-scenes")).stages
+    assert sorted(stage.method.kind for stage in stages) == sorted(method.kind for method in PRETRAINING)
+    twins = {stage.method for stage in parse(recipes.read("objectives-scenes")).stages}
+    assert twins <= {stage.method for stage in stages}
+
+
+RELEASED = {
+    "attack.trigger": "legacy_cleanclip_patch",
+    "attack.stage": "file",
+    "stages.cleanclip.method.caption_view": {"kind": "eda", "frozen": True},
+    "stages.victim.method.legacy_schedule": True,
+    "stages.cleanclip.method.legacy_schedule": True,
+    "stages.finetune.method.legacy_schedule": True,
+    "stages.victim.method.precision": "fp32",
+}
+"""What the head of cleanclip-cc3m says takes the released code's ways back."""
+
+
+@pytest.mark.parametrize("kind", ["clip", "clip_ssl", "cyclip"])
+def test_the_released_codes_ways_are_settings(kind: str) -> None:
+    plain, text = recipes.read("cleanclip-cc3m"), recipes.text("cleanclip-cc3m").replace("\n# ", " ")
+    for path, value in RELEASED.items():
+        if "finetune" not in path and path != "stages.cleanclip.method.legacy_schedule":
+            assert f"{path}=" in text
+        override(plain, path, value)
+    override(plain, "stages.victim.method.kind", kind)
+    experiment = parse(plain)
+    assert experiment.stages[0].method.kind == kind
+    assert all(stage.method.legacy_schedule for stage in experiment.stages)
 
 
 def test_an_unknown_name() -> None:

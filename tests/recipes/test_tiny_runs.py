@@ -12,6 +12,7 @@ from tests.recipes import painted
 from bezoar import recipes
 from bezoar.attacks.plan_files import load_plan
 from bezoar.cli.main import main
+from bezoar.core import yaml
 from bezoar.core.files import read_json
 from bezoar.experiment.experiment import Experiment, Stage, override, parse
 from bezoar.experiment.layout import Layout
@@ -133,15 +134,15 @@ def test_the_mined_pictures_may_be_of_every_target() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cleanclip-cc3m", "roclip-targeted-8"])
+@pytest.mark.parametrize("name", ["cleanclip-cc3m", "objectives-cc3m", "roclip-targeted-8"])
 def test_paper_scale_recipes_run_with_their_own_model(
     name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The real towers, resolution, losses and views, for one step of each stage."""
     monkeypatch.setenv("BEZOAR_DATA", str(data))
-    plain = painted.small(name) | {"model": "RN50"}
+    plain = painted.small(name) | {"model": recipes.read(name)["model"]}
     # Fine-tuning is a step of CleanCLIP with fewer terms.
-    plain["stages"] = [stage for stage in plain["stages"] if stage["name"] != "finetune"]
+    plain["stages"] = [stage for stage in plain["stages"] if stage["method"]["kind"] != "finetune"]
     override(plain, "labeled.validation.stop", 8)
     override(plain, "labeled.test.start", 120)
     for part in ("validation", "test"):
@@ -150,6 +151,23 @@ def test_paper_scale_recipes_run_with_their_own_model(
     run(experiment, tmp_path / "out")
     for stage in experiment.stages:
         assert read_card(Job(experiment, stage, 0, tmp_path / "out").folder / "model").image_size == 224
+
+
+@pytest.mark.parametrize("name", ["objectives-cc3m", "objectives-cc6m", "pretrained-attack-cc3m", "methods-scenes"])
+def test_dry_runs(
+    name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every stage, spelled out, with its steps."""
+    monkeypatch.setenv("BEZOAR_DATA", str(data))
+    monkeypatch.chdir(tmp_path)
+    plain = painted.small(name)
+    (tmp_path / "small.yaml").write_text(yaml.render(plain))
+    assert main(["run", "./small.yaml", "--dry-run"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in told[:-1]] == [stage.name for stage in parse(plain).expanded()]
+    assert {line.split()[-5:-3][0] for line in told[:-1]} == {"1"}
+    assert told[-1].startswith("in all about ")
+    assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
 
 @pytest.mark.slow
