@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,22 @@ def test_seconds_are_of_the_right_order(tmp_path: Path) -> None:
     began = time.perf_counter()
     run(experiment, tmp_path)
     assert 0 <= cost.seconds < 20 * (time.perf_counter() - began)
+
+
+def test_every_model_that_is_kept_takes_room() -> None:
+    """Of five epochs, or of three steps in two."""
+    (one,) = parse(tiny.experiment(**stages(epochs=5))).stages
+    brief = dataclasses.replace(one.method, steps=3)
+    kept = {
+        1: one, 0: dataclasses.replace(one, keep="none"), 3: dataclasses.replace(one, keep="best", keep_every=2),
+        5: dataclasses.replace(one, keep="none", keep_every=1),
+        2: dataclasses.replace(one, keep="none", keep_every=1, method=brief),
+    }  # fmt: skip
+    experiment = parse(tiny.experiment(**stages()))
+    found = {
+        count: disk_bytes(dataclasses.replace(experiment, stages=(stage,)), 32) for count, stage in kept.items()
+    }  # fmt: skip
+    assert {count: (bytes_ - found[0]) / (4 * 1_279_249) for count, bytes_ in found.items()} == {n: n for n in kept}
 
 
 def test_bytes_are_not_too_few(tmp_path: Path) -> None:

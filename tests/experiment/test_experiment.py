@@ -121,6 +121,24 @@ def stages(*given: dict[str, Any]) -> dict[str, Any]:
         (stages({"name": "a", "grid": {"lr": [[1]]}}), "stages.0.grid.lr: must list numbers, words or booleans"),
         (stages({"name": "a", "grid": {"lr": [1]}}, {"name": "a lr=1"}), "stages.1.name: 'a lr=1' is the name of"),
         (stages(*({"name": "a", "grid": {"lr": [lr]}} for lr in (1, 2))), "stages.1.name: 'a' is the name of an"),
+        (
+            stages({"name": "a", "keep": "none"}, {"name": "b", "start": "a"}),
+            "stages.1.start: 'a' keeps no model to start from (keep: none)",
+        ),
+        (
+            stages({"name": "a", "keep": "none", "keep_every": 1}, {"name": "b", "start": "a"}),
+            "stages.1.start: 'a' keeps no model to start from (keep: none)",
+        ),
+        (
+            stages({"name": "a", "keep": "best"}) | {"labeled": {}},
+            "stages.0.keep: 'best' is chosen on a labeled or held-out set, and there is none",
+        ),
+        (stages({"name": "a", "keep": "bset"}), "stages.0.keep: Input should be 'none', 'last' or 'best', got 'bset'"),
+        (stages({"name": "a", "keep_every": 0}), "stages.0.keep_every: Input should be greater than or equal to 1"),
+        (stages({"name": "a", "evaluate_steps": 0}), "stages.0.evaluate_steps: Input should be greater than or equal"),
+        (stages({"name": "a", "evaluate_every": 0}), "stages.0.evaluate_every: Input should be greater than or equal"),
+        (stages({"name": "a"}) | {"compile": 1}, "compile: Input should be a valid boolean, got 1"),
+        (stages({"name": "a"}) | {"deterministic": "yes"}, "deterministic: Input should be a valid boolean"),
     ],
 )  # fmt: skip
 def test_stages_that_cannot_be(plain: dict[str, Any], said: str) -> None:

@@ -80,6 +80,20 @@ def test_records_come_in_the_order_of_epochs(tmp_path: Path) -> None:
     assert [record.epoch for record in one.records()] == [1, 2, 10, 100]
 
 
+def test_records_within_epochs_come_in_the_order_of_steps(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    for name, epoch, step in (
+        ("epoch-000", 0, 0), ("epoch-000-step-000002", 0, 2), ("epoch-001", 1, 3), ("epoch-001-step-000004", 1, 4),
+        ("epoch-999-step-1000000", 999, 1_000_000), ("epoch-1000", 1000, 1_000_001),
+    ):  # fmt: skip
+        record = Record(
+            run="tiny", stage="cleanclip", after="cleanclip", epoch=epoch, step=step, evaluator="zero_shot",
+            data="validation", metric="accuracy_top1", value=0.5, low=0.4, high=0.6, n=10, seed=0, git="", at=now(),
+        )  # fmt: skip
+        write_records(one.folder / "records" / f"{name}.jsonl", [record])
+    assert [record.step for record in one.records()] == [0, 2, 3, 4, 1_000_000, 1_000_001]
+
+
 def test_two_at_one_stage_are_one_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker of a run that was killed may be at it for a moment yet, so there is some patience."""
     asked: list[float] = []

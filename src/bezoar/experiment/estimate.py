@@ -26,15 +26,24 @@ class Cost(NamedTuple):
 
 
 def disk_bytes(experiment: Experiment, size: int) -> int:
-    """About how much a run writes: prepared pictures, weights of every stage, states while training."""
+    """About how much a run writes: prepared pictures, the models that stages keep, states while training."""
     from bezoar.data.prepared import needed_bytes
     from bezoar.experiment.run import PREPARE_LIMIT, sets_of
     from bezoar.models.checkpoint import load
 
     weights = 4 * sum(p.numel() for p in load(experiment.model).parameters())
-    stages = len(experiment.expanded()) * len(experiment.seeds)
+    stages, seeds = experiment.expanded(), len(experiment.seeds)
+    pairs = {name: len(experiment.pairs[name].open()) for name in dict.fromkeys(stage.pairs for stage in stages)}
+    models = sum(_models(stage, pairs[stage.pairs]) for stage in stages)
     pictures = sum(b for s in sets_of(experiment) if (b := needed_bytes(s, size)) <= PREPARE_LIMIT)
-    return pictures + stages * (weights + (1 << 20)) + 6 * weights
+    return pictures + seeds * (models * weights + len(stages) * (1 << 20)) + 6 * weights
+
+
+def _models(stage: Stage, pairs: int) -> int:
+    """How many models a stage leaves."""
+    method = stage.method
+    epochs = method.epochs if method.steps is None else -(-method.steps // max(method.steps_per_epoch(pairs), 1))
+    return (stage.keep != "none") + (epochs // stage.keep_every if stage.keep_every else 0)
 
 
 class _Kept:
