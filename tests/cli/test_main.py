@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests import tiny
 from tests.cli.conftest import Bezoar
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 import bezoar as package
 from bezoar.attacks import Backdoor
 from bezoar.core import yaml
 from bezoar.core.files import exclusive
+from bezoar.core.machine import LostError
 from bezoar.data import Scenes
 from bezoar.experiment import verbs
 from bezoar.models.checkpoint import save
@@ -271,6 +274,59 @@ def test_how_it_ends(
 
     monkeypatch.setattr(verbs, "train", fail)
     assert bezoar(*TRAIN, "--out", "x") == (code, "", said + "\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("field: value"), "rank 1 of 2: field: value"),
+        (FloatingPointError("not finite at step 7"), "rank 1 of 2: not finite at step 7"),
+        (OSError(28, "No space left on device"), "rank 1 of 2: [Errno 28] No space left on device"),
+        (LostError("another rank is lost"), None),
+        (KeyboardInterrupt(), None),
+    ],
+)
+def test_torchrun_is_told_what_is_a_cause_and_when(
+    error: BaseException, told: str | None, bezoar: Bezoar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the earliest as the root of all: what only followed may not claim to be that."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "TORCHELASTIC_ERROR_FILE": tmp_path / "error.json"}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(verbs, "train", fail)
+    began = int(time.time())
+    assert bezoar(*TRAIN, "--out", "x").err.startswith("bezoar: rank 1 of 2: ")
+    assert (tmp_path / "error.json").exists() == (told is not None)
+    if told is not None:
+        failure = ProcessFailure(1, 4242, 1, str(tmp_path / "error.json"))
+        assert failure.message == told
+        assert began <= failure.timestamp <= time.time()
+
+
+@pytest.mark.parametrize("words", [PLAN, "recipes", "report x", EVALUATE, "data inspect scenes"])
+def test_what_one_process_does_is_refused_to_several(
+    words: str, bezoar: Bezoar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    words += " --target star" if words == PLAN else ""
+    verb = words.partition(" ")[0]
+    said = f"bezoar: rank 0 of 2: {verb}: is done by one process; start it without torchrun\n"
+    assert bezoar(*words.split()) == (2, "", said)
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_of_what_torchrun_sets(bezoar: Bezoar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("RANK", "0")
+    found = bezoar(*TRAIN, "--out", "x")
+    assert found.code == 2
+    assert found.err.startswith("bezoar: RANK and WORLD_SIZE: must be set together, with 0 <= RANK < WORLD_SIZE, got")
+    assert found.err.count("\n") == 1
 
 
 def test_a_bug_of_ours_keeps_its_traceback(bezoar: Bezoar, monkeypatch: pytest.MonkeyPatch) -> None:

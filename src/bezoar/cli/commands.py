@@ -131,6 +131,7 @@ class Train:
         from bezoar.experiment.verbs import planned, train
 
         self.keys.refuse_idle(self.pairs, self.val, self.held_out)
+        self.course.refuse_idle()
         attack, how = planned(self.poison) if self.poison else None, self.course
         with listening() as listen:
             folder = train(
@@ -168,6 +169,7 @@ class Clean:
         from bezoar.experiment.verbs import clean, planned
 
         self.keys.refuse_idle(self.pairs, self.val, self.held_out)
+        self.course.refuse_idle()
         against = planned(self.against) if self.against else None
         left, how = planned(self.poison) if self.poison else None, self.course
         with listening() as listen:

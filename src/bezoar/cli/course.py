@@ -35,6 +35,13 @@ class Course:
     best_by: str = "accuracy_top1"
     """The metric by which best is chosen, as contrastive_loss on --held-out."""
 
+    def refuse_idle(self) -> None:
+        """Raise ``ValueError`` for a flag that says nothing beside the others."""
+        if self.best_by != Course.best_by and self.keep != "best":
+            raise ValueError("best-by: says what --keep best goes by; give both, or neither")
+        if self.evaluate_steps is not None and self.evaluate_every != Course.evaluate_every:
+            raise ValueError("evaluate-every: counts epochs where evaluate-steps counts steps; give one of them")
+
     @property
     def kept(self) -> Literal["none", "last", "best"]:
         """Which model the run ends with."""
