@@ -169,3 +169,11 @@ def test_it_brings_pairs_together() -> None:
 
 def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.golden("siglip", SigLIP(epochs=1, batch_size=32, lr=1e-4, warmup_steps=5, precision="fp32"), monkeypatch)
+
+
+def test_what_is_locked_is_not_written_over() -> None:
+    model = tiny.clip()
+    with pytest.raises(ValueError, match="init_scale: the model's logit_scale is locked; null leaves it as it is"):
+        SigLIP(lock=("logit_scale",)).check(model)
+    SigLIP(lock=("logit_scale",), init_scale=None).check(model)
+    assert all(weights.requires_grad for weights in model.parameters())

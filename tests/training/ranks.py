@@ -72,7 +72,9 @@ def step(method: Method, peers: Peers, dtype: torch.dtype) -> dict[str, Tensor]:
     return {**grads, **{f"term {number}": term for number, term in enumerate(terms)}}
 
 
-def trained(peers: Peers, folder: Path, method: Method, stop: int | None = None) -> dict[str, Tensor]:
+def trained(
+    peers: Peers, folder: Path, method: Method, stop: int | None = None, tower: str = TOWER
+) -> dict[str, Tensor]:
     """Weights and features after a whole training, or where it was broken off."""
     calls: list[int] = []
 
@@ -81,13 +83,25 @@ def trained(peers: Peers, folder: Path, method: Method, stop: int | None = None)
         if stop is not None and len(calls) > stop:
             raise InterruptedError
 
-    model = tiny.clip(TOWER)
+    model = tiny.clip(tower)
+    if not peers.lead:
+        with torch.no_grad():  # as a rank has it whose processor draws other weights: the lead's count
+            model.tower.logit_scale.add_(0.1)  # type: ignore[operator]
     with contextlib.suppress(InterruptedError):
-        train(method, model, tiny.data(40), seed=0, folder=folder, peers=peers, listen=hear)
+        model = train(method, model, tiny.data(40), seed=0, folder=folder, peers=peers, listen=hear).model
     model.eval()
     with torch.no_grad():
         seen = model.encode_image(torch.stack([tiny.data(40).image(index) for index in range(8)]))
     return {"seen": seen, **{name: value.clone() for name, value in model.state_dict().items()}}
+
+
+def disagreement(peers: Peers) -> str:
+    """What is said where ranks do not see the same folder."""
+    try:
+        peers.agree({"step": "3", "folder": f"disk{peers.rank}"})
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def scores(peers: Peers) -> dict[str, Tensor]:
@@ -110,7 +124,9 @@ def all_of_it(peers: Peers, out: Path) -> dict[str, dict[str, Tensor]]:
     found["trained"] = trained(peers, out / "whole", clean)
     found["broken"] = trained(peers, out / "broken", clean, stop=3)
     found["split"] = trained(peers, out / "split", Split(batch_size=6, epochs=2))
+    found["norms"] = trained(peers, out / "norms", Finetune(**BRIEF, ema=0.5), tower="micro-cnn-32")
     found["scores"] = scores(peers)
+    found["said"] = {"said": torch.tensor(list(disagreement(peers).encode()), dtype=torch.uint8)}
     return found
 
 

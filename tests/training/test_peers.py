@@ -16,7 +16,7 @@ from bezoar.core.records import read_lines
 from bezoar.pretraining import ClipPretraining
 from bezoar.training import loop, steplog
 from bezoar.training.loop import check
-from bezoar.training.peers import ALONE, Peers, joined
+from bezoar.training.peers import ALONE, Peers, _gpu_of, joined
 
 Results = dict[str, dict[str, Tensor]]
 
@@ -77,11 +77,35 @@ def test_a_whole_training_ends_with_the_same_weights_on_all_ranks(
 ) -> None:
     first, *others = several[1]
     for found in others:
-        assert all(tiny.same(found[name], first[name]) for name in ("trained", "split", "scores"))
+        assert all(tiny.same(found[name], first[name]) for name in ("trained", "split", "scores", "norms"))
     # Not weight by weight: where a gradient is nothing but rounding, as that of a key's bias, Adam makes a step of it.
     for name in ("trained", "split"):
         torch.testing.assert_close(first[name]["seen"], alone[name]["seen"], rtol=0, atol=2e-3)
     close(first["scores"], alone["scores"], 1e-5)
+
+
+def test_running_statistics_and_their_average_are_those_of_all_ranks(
+    alone: Results, several: tuple[Path, list[Results]]
+) -> None:
+    """With batch normalization each rank sees its own pairs: near to one process, not equal to it."""
+    name = "tower.visual.trunk.stem.1.running_mean"
+    found, whole = several[1][0]["norms"][name], alone["norms"][name]
+    assert not torch.equal(found, whole)
+    torch.testing.assert_close(found, whole, rtol=0.05, atol=0.02)
+
+
+def test_ranks_that_see_other_disks_are_refused(alone: Results, several: tuple[Path, list[Results]]) -> None:
+    for found in several[1]:
+        said = bytes(found["said"]["said"].tolist()).decode()
+        assert said.startswith("ranks: rank 0 and rank 1 do not see the same folder: disk0 and disk1;")
+    assert not len(alone["said"]["said"])
+
+
+def test_a_rank_without_a_gpu() -> None:
+    assert [_gpu_of(rank, 4) for rank in range(4)] == [0, 1, 2, 3]
+    assert _gpu_of(3, 1) == 0
+    with pytest.raises(ValueError, match="device: rank 4 of this node has no GPU, it has 4"):
+        _gpu_of(4, 4)
 
 
 def test_only_the_lead_writes_and_its_log_is_of_the_whole_batch(

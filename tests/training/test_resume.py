@@ -130,6 +130,49 @@ def test_the_log_is_read_in_the_same_groups(tmp_path: Path, monkeypatch: pytest.
     assert equal(run(method, tmp_path / "broken", 40), whole)
 
 
+@pytest.mark.parametrize("steps", [3, 4, 6])
+def test_a_budget_of_steps_that_was_interrupted_at_its_end_still_ends(steps: int, tmp_path: Path) -> None:
+    """The last step's state is on disk while the epoch it lies in is still open, or has just closed."""
+    method = CleanCLIP(**BRIEF, caption_view=EDA, steps=steps)
+    told: list[tuple[int, int, bool]] = []
+
+    def stop(pause: Pause) -> None:
+        if pause.last:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run(method, tmp_path / "broken", on_pause=stop)
+    kept = torch.load(tmp_path / "broken" / "training_state", weights_only=True)
+    assert kept["progress"]["step"] == steps
+    again = run(method, tmp_path / "broken", on_pause=lambda p: told.append((p.epoch, p.step, p.last)))
+    assert told == [(-(-steps // 4), steps, True)]
+    assert equal(again, run(method, tmp_path / "whole"))
+
+
+def test_a_loss_scale_goes_on_too(tmp_path: Path) -> None:
+    """As of fp16 on a GPU: with the scaler of the CPU."""
+    from bezoar.training import saved
+    from bezoar.training.optimizer import adamw
+    from bezoar.training.peers import ALONE
+    from bezoar.training.precision import autocast_for
+    from bezoar.training.state import State
+
+    def stepper(scale: float) -> Stepper:
+        state = State(tiny.clip(), 32)
+        return Stepper(
+            method=CleanCLIP(), state=state, optimizer=adamw(state, CleanCLIP()), peers=ALONE, seed=0,
+            scaler=torch.amp.GradScaler("cpu", init_scale=scale), autocast=autocast_for("fp32", torch.device("cpu")),
+        )  # fmt: skip
+
+    (tmp_path / "steps.jsonl").touch()
+    first = stepper(64.0)
+    first.scaler.scale(torch.zeros(()))  # a scaler is made with its first loss
+    saved.write(tmp_path, first, saved.Progress(step=3), {})
+    other, at = stepper(2.0), saved.Progress()
+    saved.resume(tmp_path, other, at, {})
+    assert (other.scaler.get_scale(), at.step) == (64.0, 3)
+
+
 def test_pauses_within_an_epoch_come_once(tmp_path: Path) -> None:
     told: list[tuple[int, int, bool, bool, bool]] = []
 

@@ -114,6 +114,37 @@ def test_a_chunk_draws_the_same_both_times() -> None:
     assert not torch.equal(seen[0] == 0, seen[1] == 0)
 
 
+def test_chunks_take_what_is_no_number_as_it_is() -> None:
+    """An encoder may add anything with a row a pair, as which words are masked."""
+
+    def adding(state: State, batch: Batch) -> Features:
+        features = together(state, batch)
+        return Features(images=features.images, texts=features.texts, others={"masked": batch.texts[0] > 3})
+
+    found = []
+    for size in (None, 3):
+        method = Finetune(**BRIEF, chunk_size=size)
+        step = stepper(method)
+        this, batch = first(method, step)
+        step(Pass(**{**vars(this), "encode": adding}), batch, 0)
+        found.append(grads(step))
+    assert close(*found)
+
+
+def test_normalizations_that_hold_an_activation_keep_it_when_ranks_share_them() -> None:
+    """torch's own conversion drops it without a word; its forward needs a GPU only where several ranks train."""
+    from timm.layers import BatchNormAct2d
+
+    from bezoar.training.loop import convert_sync_batchnorm
+
+    norm = BatchNormAct2d(3).eval()
+    shared: nn.Module = convert_sync_batchnorm(nn.Sequential(norm)).eval()  # type: ignore[no-untyped-call]
+    seen = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert isinstance(shared[0], nn.SyncBatchNorm)  # type: ignore[index]
+    assert torch.equal(shared(seen), norm(seen))
+    assert float(shared(seen).detach().min()) == 0
+
+
 # ----------------------------------------------------------------------------------- scaled losses, clipping, the scale
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bezoar.core.files import exclusive, read_object, sweep, write_json
+from bezoar.core.machine import cores
 from bezoar.core.progress import Listener, silent
 from bezoar.core.records import Measure, Record, now, read_records, write_records
 from bezoar.core.settings import dump, kind_of
@@ -100,7 +102,10 @@ def run_stage(job: Job, listen: Listener = silent, peers: Peers | None = None) -
     peers = peers or ALONE
     if peers.from_lead(job.done):
         return
-    torch.set_num_threads(job.experiment.threads)
+    threads = job.experiment.threads
+    if peers.world > 1:  # which share the cores of their node
+        threads = min(threads, max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    torch.set_num_threads(threads)
     with exclusive(job.folder, patience=5) if peers.lead else contextlib.nullcontext():
         if peers.from_lead(job.done):  # since: by a worker that outlived its run for a moment
             return

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bezoar.attacks.plan import PoisonPlan
     from bezoar.core.records import Measure
     from bezoar.data.pairs import Pairs
+    from bezoar.training.precision import Precision
 
 ATTACKED: tuple[TargetedSuccess | CaptionSuccess, ...] = (TargetedSuccess(), CaptionSuccess())
 """What attacks without a trigger on pictures are measured by."""
@@ -261,7 +262,7 @@ def evaluate(
     evaluators: Sequence[Evaluator] | None = None,
     against: Attack | None = None,
     seed: int = 0,
-    precision: Literal["auto", "bf16", "fp32"] = "auto",
+    precision: Precision = "auto",
     device: Device = "auto",
     scores: Path | None = None,
 ) -> tuple[Measure, ...]:

@@ -38,12 +38,19 @@ class SigLIP(InModal):
     it alone."""
 
     def check(self, model: Clip) -> None:
+        from bezoar.training.locking import lock
+
         super().check(model)
         bias = getattr(model.tower, "logit_bias", None)
         if bias is not None and bias.ndim:
             raise ValueError(
                 f"kind: needs a logit bias that is one number; {model.architecture} has one of shape {list(bias.shape)}"
             )
+        locks = lock(model, self.lock)
+        locks.release()
+        for field, name in (("init_scale", "logit_scale"), ("init_bias", "logit_bias")):
+            if getattr(self, field) is not None and name in locks.names:
+                raise ValueError(f"{field}: the model's {name} is locked; null leaves it as it is")
         if bias is None and self.init_bias is None:
             raise ValueError(f"init_bias: {model.architecture} has no logit bias to keep; the paper begins with -10")
 

@@ -29,6 +29,7 @@ class Average:
         """``model`` lies on its device already, and no wrapper is around it; it is copied, once."""
         assert 0 < decay < 1, decay
         self._average = ModelEmaV3(model, decay=decay)
+        self._average.requires_grad_(True)  # of what is locked too: torch multiplies by it in another order otherwise
 
     @property
     def model(self) -> Clip:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
 from bezoar.core.progress import Listener, silent
@@ -87,11 +88,41 @@ def train(
     check(method, model, len(data), workers=workers, world=peers.world)
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        run = _Run(method, model, data, seed, folder, workers, on_pause, pause_steps, listen, task, peers)
+        locks = lock(model, method.lock)
         try:
+            stepper = _stepper(method, model, data, seed, locks, peers)
+            run = _Run(
+                method=method, data=data, seed=seed, folder=folder, workers=workers, on_pause=on_pause,
+                pause_steps=pause_steps, listen=listen, task=task, peers=peers, locks=locks, stepper=stepper,
+            )  # fmt: skip
             return run.go()
         finally:
-            run.locks.release()
+            locks.release()
+
+
+def _stepper(method: Method, model: Clip, data: TrainingPairs, seed: int, locks: Locks, peers: Peers) -> Stepper:
+    """The state of the training, on the model's device, and what takes its steps."""
+    # From named streams: what a method draws from the global generator is then the same every time.
+    torch.manual_seed(_seed_of(seed))
+    state = method.build(model, AsLeft(data), seed)
+    state.to(model.device)
+    if method.batch_norm == "synchronized" and peers.world > 1:
+        # timm's: torch's would drop the activation that some of its normalizations hold.
+        model.tower = convert_sync_batchnorm(model.tower)  # type: ignore[no-untyped-call]
+    average = Average(model, method.ema) if method.ema is not None else None
+    state.train()
+    locks.hold()
+    if method.chunk_size is not None and method.chunk_size < method.batch_size // peers.world and running(state):
+        logging.getLogger(__name__).warning(
+            "method.chunk_size: batch normalization sees %d pairs at a time: gradients are not those of the whole",
+            method.chunk_size,
+        )
+    fp16 = resolve(method.precision, model.device) == "fp16"
+    return Stepper(
+        method=method, state=state, optimizer=adamw(state, method), peers=peers, seed=seed, average=average,
+        scaler=torch.amp.GradScaler(model.device.type, enabled=fp16),
+        autocast=autocast_for(method.precision, model.device),
+    )  # fmt: skip
 
 
 def check(method: Method, model: Clip, pairs: int, *, workers: int = 0, world: int = 1, where: str = "method") -> None:
@@ -123,56 +154,44 @@ def check_size(method: Method, pairs: int, where: str = "method") -> None:
         raise ValueError(f"{where}.batch_size: {method.batch_size} is more than the {pairs} pairs there are")
 
 
+@dataclass(kw_only=True)
 class _Run:
     """One call of ``train``."""
 
-    def __init__(
-        self,
-        method: Method,
-        model: Clip,
-        data: TrainingPairs,
-        seed: int,
-        folder: Path | None,
-        workers: int,
-        on_pause: OnPause | None,
-        pause_steps: int | None,
-        listen: Listener,
-        task: str,
-        peers: Peers,
-    ) -> None:
-        self.method, self.data, self.seed, self.folder, self.workers = method, data, seed, folder, workers
-        self.on_pause, self.pause_steps, self.listen, self.task, self.peers = on_pause, pause_steps, listen, task, peers
-        # From named streams: what a method draws from the global generator is then the same every time.
-        torch.manual_seed(_seed_of(seed))
-        self.locks: Locks = lock(model, method.lock)
-        state = method.build(model, AsLeft(data), seed)
-        state.to(model.device)
-        if method.batch_norm == "synchronized" and peers.world > 1:
-            model.tower = nn.SyncBatchNorm.convert_sync_batchnorm(model.tower)  # type: ignore[no-untyped-call]
-        if method.chunk_size is not None and running(state.train()):
-            logging.getLogger(__name__).warning(
-                "method.chunk_size: batch normalization sees %d pairs at a time: gradients are not those of the whole",
-                method.chunk_size,
-            )
-        device = model.device.type
-        fp16 = resolve(method.precision, model.device) == "fp16"
-        self.stepper = Stepper(
-            method=method, state=state, optimizer=adamw(state, method), peers=peers, seed=seed,
-            scaler=torch.amp.GradScaler(device, enabled=fp16), autocast=autocast_for(method.precision, model.device),
-            average=Average(model, method.ema) if method.ema is not None else None,
-        )  # fmt: skip
-        self.total = method.total_steps(len(data))
-        self.at = Progress()
-        self.who = saved.identity(method, seed, data.pairs.fingerprint, data.plan.digest if data.plan else None)
-        self.wrote, self.writing = time.monotonic(), 0.0
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            saved.resume(folder, self.stepper, self.at, self.who)
+    method: Method
+    data: TrainingPairs
+    seed: int
+    folder: Path | None
+    workers: int
+    on_pause: OnPause | None
+    pause_steps: int | None
+    listen: Listener
+    task: str
+    peers: Peers
+    locks: Locks
+    stepper: Stepper
+    at: Progress = field(default_factory=Progress)
+    wrote: float = field(default_factory=time.monotonic)
+    writing: float = 0.0
+
+    def __post_init__(self) -> None:
+        plan = self.data.plan
+        self.total = self.method.total_steps(len(self.data))
+        self.who = saved.identity(self.method, self.seed, self.data.pairs.fingerprint, plan.digest if plan else None)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            saved.resume(self.folder, self.stepper, self.at, self.who)
+        # A rank that reads another disk, or draws other weights, would be averaged with the others all the same.
+        where = {"folder": str(self.folder), "step": self.at.step, **self.who}
+        self.peers.agree({name: str(value) for name, value in where.items()})
+        average = self.stepper.average
+        every = [self.stepper.state, *([average.model] if average is not None else [])]
+        self.peers.take_from_lead([t for module in every for t in (*module.parameters(), *module.buffers())])
 
     def go(self) -> Pause:
         """All that is left to do."""
         self._at_work()
-        while not self._over():
+        while not self._over() or self.at.within:
             self._epoch()
         return self._rest(whole=True)
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 Count = Annotated[int, Field(ge=1)]
 BatchSize = Annotated[int, Field(ge=2)]
 Warmup = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class Method(Settings):
     eps: Positive = 1e-8
     clip_norm: Positive | None = None
     """Largest norm of the gradient over all parameters; without it gradients are not clipped."""
-    max_scale: Annotated[float, Field(gt=1)] | None = 100.0
+    max_scale: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = 100.0
     """The learned inverse temperature is clamped to [1, max_scale] after every step; ``null`` leaves it alone."""
     lock: tuple[str, ...] = ()
     """What stays as it is: ``image``, ``text``, or names of parameters with wildcards, as ``visual.layer1.*``."""

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -101,6 +101,26 @@ class Peers:
         dist.broadcast_object_list(box, src=0, group=self.control)
         return box[0]
 
+    def agree(self, facts: Mapping[str, str]) -> None:
+        """Raise ``ValueError`` on every process where not all have the same, with what differs."""
+        if self.world == 1:
+            return
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, dict(facts), group=self.control)
+        for rank, other in enumerate(found):
+            for name in (name for name in found[0] if found[0][name] != other[name]):
+                raise ValueError(
+                    f"ranks: rank 0 and rank {rank} do not see the same {name}: {found[0][name]} and {other[name]}; "
+                    "they must share the run folder, the data and the word lists"
+                )
+
+    def take_from_lead(self, tensors: Sequence[Tensor]) -> None:
+        """Put the lead's values into each tensor, in place."""
+        if self.world > 1:
+            with torch.no_grad():
+                for tensor in tensors:
+                    dist.broadcast(tensor, src=0)
+
     def led(self, work: Callable[[], T]) -> T:
         """What the lead's ``work`` returns; the others wait for it, and stop with it where it fails."""
         if self.world == 1:
@@ -152,6 +172,15 @@ _LONG = datetime.timedelta(days=7)
 """Waiting for what the lead alone does, as reading millions of pictures once."""
 
 
+def _gpu_of(local_rank: int, gpus: int) -> int:
+    """Which GPU is this process's: its own, or the only one that it is shown."""
+    if gpus != 1 and local_rank >= gpus:
+        raise ValueError(
+            f"device: rank {local_rank} of this node has no GPU, it has {gpus}: start as many ranks as GPUs"
+        )
+    return local_rank if gpus != 1 else 0
+
+
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Peers]:
     """Meet the other processes that ``torchrun`` started, for as long as the block lasts; alone where there are none.
@@ -164,7 +193,7 @@ def joined(device: torch.device) -> Iterator[Peers]:
         return
     own = None
     if device.type == "cuda":
-        own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        own = torch.device("cuda", _gpu_of(int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()))
         torch.cuda.set_device(own)
     dist.init_process_group("nccl" if own is not None else "gloo", timeout=_PATIENCE, device_id=own)
     control = dist.new_group(backend="gloo", timeout=_LONG)

@@ -65,7 +65,8 @@ class Stepper:
                 self._reseed(step, number)
                 features = this.encode(self.state, chunk)
                 pieces.append(features.parts())
-        whole = [torch.cat(parts).requires_grad_() for parts in zip(*pieces, strict=True)]
+        whole = [torch.cat(parts) for parts in zip(*pieces, strict=True)]
+        whole = [part.requires_grad_() if part.is_floating_point() else part for part in whole]
         terms = self._backward(this, features.made_of(whole), batch)
         wanted = [part.grad for part in whole]
         for number, chunk in enumerate(chunks):
@@ -100,10 +101,11 @@ class Stepper:
             nn.utils.clip_grad_norm_(self.state.parameters(), self.method.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        scale: Tensor = self.state.model.tower.logit_scale  # type: ignore[assignment]
-        if self.method.max_scale is not None and scale.requires_grad:
-            with torch.no_grad():
-                scale.clamp_(0, math.log(self.method.max_scale))
+        if self.method.max_scale is not None:
+            scale: Tensor = self.state.model.tower.logit_scale  # type: ignore[assignment]
+            if scale.requires_grad:
+                with torch.no_grad():
+                    scale.clamp_(0, math.log(self.method.max_scale))
         if self.average is not None:
             self.average.update(self.state.model)
 
