@@ -24,7 +24,7 @@ def stages(folder: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     print(
-        "| run | stage | pairs | epochs | seeds | processor seconds an epoch | times the first | wall (other work too) |"
+        "| run | stage | pairs | epochs | seeds | processor s an epoch | times the first | wall (other work too) |"
     )
     print("|---|---|---:|---:|---:|---:|---:|---:|")
     for folder in map(Path, sys.argv[1:]):

@@ -67,7 +67,8 @@ class Split(Method):
             ),
             Pass(
                 name="hard", indices=hard.nonzero().flatten(), image_views=(Plain(), AutoAugment()), caption_views=(),
-                encode=apart, loss=self.hard, schedule=Schedule(shape="linear", lr=self.hard_lr, warmup=2, total=40, begin=1),
+                encode=apart, loss=self.hard,
+                schedule=Schedule(shape="linear", lr=self.hard_lr, warmup=2, total=40, begin=1),
             ),
         )  # fmt: skip
 
