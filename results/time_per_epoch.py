@@ -23,9 +23,7 @@ def stages(folder: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    print(
-        "| run | stage | pairs | epochs | seeds | processor s an epoch | times the first | wall (other work too) |"
-    )
+    print("| run | stage | pairs | epochs | seeds | processor s an epoch | times the first | wall (other work too) |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")
     for folder in map(Path, sys.argv[1:]):
         took: dict[str, list[dict[str, Any]]] = defaultdict(list)
