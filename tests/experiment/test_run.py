@@ -572,3 +572,10 @@ def test_a_warmup_longer_than_its_stage_is_said(caplog: pytest.LogCaptureFixture
 def test_lines_of_records_are_json(done: Done) -> None:
     for line in (done.folder / "records.jsonl").read_text().splitlines():
         assert json.loads(line)["schema"] == 1
+
+
+@pytest.mark.parametrize("name", ["threads", "workers"])
+def test_more_than_a_machine_can_bear_is_a_slip(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}: 5000 are more than 16 for each of the \d+ cores here$"):
+        run(parse(tiny.experiment(**{name: 5000})), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

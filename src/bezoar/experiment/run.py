@@ -22,7 +22,7 @@ from bezoar.core.files import (
     write_json,
     write_text,
 )
-from bezoar.core.machine import rank_and_world
+from bezoar.core.machine import cores, rank_and_world
 from bezoar.core.progress import Event, Listener, silent
 from bezoar.core.records import Record, read_lines, read_records, write_records
 from bezoar.core.settings import digest, dump, kind_of
@@ -43,6 +43,8 @@ SCHEMA = 1
 _CHUNK = 1024
 _CAPTIONS = 100_000
 """Captions of a set that are looked at before the work starts; the rest are when they are read."""
+_PER_CORE = 16
+"""Threads or loader processes that a core may have: others would be a slip, and stop the machine."""
 PREPARE_LIMIT = 8 << 30
 """Sets whose prepared pictures would take more bytes than this are read from their source each time."""
 
@@ -60,6 +62,9 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
     from bezoar.training.compiling import compile_towers
     from bezoar.training.loop import check as check_training
 
+    for name, count in (("threads", experiment.threads), ("workers", experiment.workers)):
+        if count > _PER_CORE * cores():
+            raise ValueError(f"{name}: {count} are more than {_PER_CORE} for each of the {cores()} cores here")
     for source in (*_sources(experiment).values(), *_shown(experiment)):
         source.ingest(listen)
     sets = {name: source.open() for name, source in experiment.labeled.items()}
