@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests import tiny
 
 import bezoar.experiment.keeping
-from bezoar.core.files import read_json
+from bezoar.core.files import read_json, write_json
 from bezoar.core.records import Measure, read_records
 from bezoar.data import Scenes
 from bezoar.evaluation import ContrastiveLoss
@@ -122,7 +122,6 @@ def test_what_was_killed_between_a_model_and_its_score_is_kept_once_more(
 ) -> None:
     one = keeper(tmp_path, keep="best")
     one.after(pause(1, 2), measured(0.3))
-    write: Callable[..., None] = bezoar.experiment.keeping.write_json
 
     def stop(*_: object) -> None:
         raise InterruptedError
@@ -131,7 +130,7 @@ def test_what_was_killed_between_a_model_and_its_score_is_kept_once_more(
     with pytest.raises(InterruptedError):
         one.after(pause(2, 4), measured(0.4))
     assert read_json(one.job.folder / "best.json")["score"] == 0.3
-    monkeypatch.setattr(bezoar.experiment.keeping, "write_json", write)
+    monkeypatch.setattr(bezoar.experiment.keeping, "write_json", write_json)
     again = keeper(tmp_path, keep="best")
     again.after(pause(2, 4), measured(0.4))
     assert read_json(one.job.folder / "best.json")["score"] == 0.4

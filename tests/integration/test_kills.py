@@ -75,11 +75,9 @@ PASSES: dict[str, dict[str, Any]] = {
     "between two passes": {"write": "*/training_state", "moment": "placed", "states": True},
     "in the second pass": {"call": "tests.toy:Split.hard", "nth": 2, "states": True},
     "while an epoch begins": {"call": "tests.toy:Split.begin_epoch", "nth": 2, "states": True},
-    "in the second epoch": {"call": "tests.toy:Split.hard", "nth": 3, "states": True},
     "in a better model": {"write": "*/model/model.safetensors", "moment": "half", "nth": 2, "states": True},
     "between better weights and their card": {"write": "*/model/model.safetensors", "moment": "placed", "nth": 2},
     "between a better model and best.json": {"write": "*/best.json", "moment": "synced", "nth": 2, "states": True},
-    "after best.json": {"write": "*/best.json", "moment": "placed", "nth": 2, "states": True},
     "in the model of an epoch": {"write": "*/models/epoch-002/model.json", "moment": "half", "states": True},
 }
 
