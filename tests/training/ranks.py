@@ -40,7 +40,7 @@ def methods() -> dict[str, Method]:
     found: dict[str, Method] = {}
     kinds: tuple[type[Method], ...] = (*METHODS, Finetune, CleanCLIP)
     for kind in kinds:
-        words = {"caption_view": Eda(wordnet="none")} if hasattr(kind, "caption_view") else {}
+        words: dict[str, Any] = {"caption_view": Eda(wordnet="none")} if hasattr(kind, "caption_view") else {}
         found[str(kind.kind)] = kind(**BRIEF, **words)
     eda = Eda(wordnet="none")
     found["symmetric"] = CleanCLIP(**BRIEF, caption_view=eda, in_modal="symmetric")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,24 @@ def test_a_rank_without_a_gpu() -> None:
     assert _gpu_of(3, 1) == 0
     with pytest.raises(ValueError, match="device: rank 4 of this node has no GPU, it has 4"):
         _gpu_of(4, 4)
+
+
+def test_a_rank_ends_with_what_has_started_it() -> None:
+    """A process in between starts the rank and dies; the rank is gone when nobody holds its stdout any more."""
+    rank = (
+        "import os; from bezoar.training.peers import _follow; print('here', flush=True); _follow(int(os.environ['P']))"
+    )
+    between = (
+        "import os, subprocess, sys; os.environ['P'] = str(os.getpid());"
+        f"subprocess.Popen([sys.executable, '-c', {rank!r}]).stdout; sys.stdin.readline()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", between], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        process.kill()
+        assert process.stdout.read() == ""  # ends only when the rank has
 
 
 def test_only_the_lead_writes_and_its_log_is_of_the_whole_batch(

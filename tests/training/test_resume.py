@@ -74,7 +74,7 @@ def _methods() -> list[Method]:
     found: list[Method] = []
     kinds: tuple[type[Method], ...] = (*METHODS, CleanCLIP)
     for kind in kinds:
-        words = {"caption_view": EDA} if hasattr(kind, "caption_view") else {}
+        words: dict[str, Any] = {"caption_view": EDA} if hasattr(kind, "caption_view") else {}
         found.append(kind(**BRIEF, **words))
     return found
 

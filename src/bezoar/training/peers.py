@@ -6,6 +6,8 @@ import contextlib
 import datetime
 import os
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -181,6 +183,13 @@ def _gpu_of(local_rank: int, gpus: int) -> int:
     return local_rank if gpus != 1 else 0
 
 
+def _follow(parent: int) -> None:
+    """End this process with the one that started it: ranks whose ``torchrun`` was killed would wait for nobody."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Peers]:
     """Meet the other processes that ``torchrun`` started, for as long as the block lasts; alone where there are none.
@@ -195,6 +204,8 @@ def joined(device: torch.device) -> Iterator[Peers]:
     if device.type == "cuda":
         own = torch.device("cuda", _gpu_of(int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()))
         torch.cuda.set_device(own)
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     dist.init_process_group("nccl" if own is not None else "gloo", timeout=_PATIENCE, device_id=own)
     control = dist.new_group(backend="gloo", timeout=_LONG)
     assert isinstance(control, dist.ProcessGroup)  # every rank is in it
