@@ -112,9 +112,8 @@ def test_a_rank_without_a_gpu() -> None:
 
 def test_a_rank_ends_with_what_has_started_it() -> None:
     """A process in between starts the rank and dies; the rank is gone when nobody holds its stdout any more."""
-    rank = (
-        "import os; from bezoar.training.peers import _follow; print('here', flush=True); _follow(int(os.environ['P']))"
-    )
+    rank = "import os; from bezoar.training.peers import _follow as follow; print('here', flush=True); "
+    rank += "follow(int(os.environ['P']))"
     between = (
         "import os, subprocess, sys; os.environ['P'] = str(os.getpid());"
         f"subprocess.Popen([sys.executable, '-c', {rank!r}]).stdout; sys.stdin.readline()"

@@ -133,9 +133,7 @@ def test_chunks_take_what_is_no_number_as_it_is() -> None:
 
 def test_normalizations_that_hold_an_activation_keep_it_when_ranks_share_them() -> None:
     """torch's own conversion drops it without a word; its forward needs a GPU only where several ranks train."""
-    from timm.layers import BatchNormAct2d
-
-    from bezoar.training.loop import convert_sync_batchnorm
+    from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
 
     norm = BatchNormAct2d(3).eval()
     shared: nn.Module = convert_sync_batchnorm(nn.Sequential(norm)).eval()  # type: ignore[no-untyped-call]
