@@ -277,3 +277,15 @@ def test_the_script_of_the_page_starts_a_torchrun_on_each_node(slurm: Path, tmp_
 def test_the_array_of_the_page_gives_each_seed_a_folder(slurm: Path, tmp_path: Path) -> None:
     said = run_script(SCRIPTS[1], tmp_path, "quickstart", SLURM_ARRAY_TASK_ID="2")
     assert said == "bezoar run quickstart --seeds 2 --out runs/quickstart-2\n"
+
+
+def test_a_batch_that_the_ranks_cannot_share_is_refused_before_it_waits_in_a_queue(tmp_path: Path) -> None:
+    from tests import tiny
+
+    from bezoar.cli.cluster import Cluster, submit
+    from bezoar.experiment.experiment import parse
+
+    said = r"stages\.victim\.method\.batch_size: 8 pairs cannot be shared equally by 3 ranks \(nearest choices: 6, 9\)"
+    with pytest.raises(ValueError, match=said):
+        submit(parse(tiny.experiment()), tmp_path / "run", None, "local", Cluster(ranks=3))
+    assert not (tmp_path / "run").exists()

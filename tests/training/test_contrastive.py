@@ -39,3 +39,12 @@ def test_the_scale_is_one_number() -> None:
         check_towers(scaled(nn.Parameter(torch.zeros(1))))
     with pytest.raises(ValueError, match=r"kind: .* micro-cnn-32 has none"):
         check_towers(scaled(None))
+
+
+def test_views_that_are_not_drawn_are_not_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    """A word list that only a view without a weight would read is not missed."""
+    from bezoar.cleaning import CleanCLIP
+    from bezoar.pretraining import SigLIP
+
+    assert [type(view).__name__ for view in CleanCLIP().views()] == ["AutoAugment", "Eda"]
+    assert CleanCLIP(in_modal_weight=0.0).views() == SigLIP().views() == ()

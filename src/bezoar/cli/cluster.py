@@ -122,6 +122,8 @@ def submit(experiment: Experiment, out: Path, jobs: int | None, on: Elsewhere, a
         raise ValueError(f"out: {out} holds a %, which stands for something else in a log's name")
     if rank_and_world()[1] > 1:
         raise ValueError(f"on: {on} starts the ranks itself: submit it once, without torchrun")
+    for stage in experiment.expanded():
+        stage.method.check_ranks((ask.nodes or 1) * ask.ranks_per_node, f"stages.{stage.name}.method")
     refuse_held(out)
     out, new = out.absolute(), not out.exists()
     with clean_if_refused(out, new), _tidy(writable_folder(out / on)) as folder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,10 +56,9 @@ def random_view(experiment: Experiment, stage: Stage) -> ImageView | None:
 
     for other in experiment.stages:
         if (other.poison, other.pairs) == (stage.poison, stage.pairs):
-            for field in fields(other.method):
-                value = getattr(other.method, field.name)
-                if isinstance(value, ImageView) and not isinstance(value, Plain):
-                    return value
+            for view in other.method.views():
+                if isinstance(view, ImageView) and not isinstance(view, Plain):
+                    return view
     return None
 
 
@@ -152,8 +151,7 @@ def resources(stage: Stage) -> dict[str, str | None]:
     from bezoar.data.captions import CaptionView
 
     found: dict[str, str | None] = {}
-    for field in fields(stage.method):
-        value = getattr(stage.method, field.name)
-        if isinstance(value, CaptionView):
-            found |= {name: resource and resource.digest for name, resource in value.resources().items()}
+    for view in stage.method.views():
+        if isinstance(view, CaptionView):
+            found |= {name: resource and resource.digest for name, resource in view.resources().items()}
     return found

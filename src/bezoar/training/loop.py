@@ -130,12 +130,7 @@ def check(method: Method, model: Clip, pairs: int, *, workers: int = 0, world: i
     check_size(method, pairs, where)
     if workers > pairs:
         raise ValueError(f"workers: {workers} loader processes are more than the {pairs} pairs there are")
-    if method.batch_size % world:
-        below = method.batch_size // world * world
-        raise ValueError(
-            f"{where}.batch_size: {method.batch_size} pairs cannot be shared equally by {world} ranks "
-            f"(nearest choices: {below or world}, {below + world})"
-        )
+    method.check_ranks(world, where)
     if method.max_scale is not None and not isinstance(getattr(model.tower, "logit_scale", None), nn.Parameter):
         raise ValueError(f"{where}: {model.architecture} has no logit scale, which {method.kind} trains")
     if method.batch_norm == "synchronized" and world > 1 and model.device.type != "cuda":

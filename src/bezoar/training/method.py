@@ -7,6 +7,7 @@ and for each pass its loss on every batch; ``diagnostics`` after the epoch.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -116,9 +117,23 @@ class Method(Settings):
         """
         raise NotImplementedError
 
+    def views(self) -> tuple[ImageView | CaptionView, ...]:
+        """The views among its settings that it draws."""
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return tuple(value for value in values if isinstance(value, (ImageView, CaptionView)))
+
     def diagnostics(self, state: Any) -> Mapping[str, float | Tensor]:
         """What evaluators may know of the state: numbers, and tensors with one entry a pair, in their order."""
         return {}
+
+    def check_ranks(self, world: int, where: str = "method") -> None:
+        """Raise ``ValueError`` where ``world`` ranks cannot share its batches equally."""
+        if self.batch_size % world:
+            below = self.batch_size // world * world
+            raise ValueError(
+                f"{where}.batch_size: {self.batch_size} pairs cannot be shared equally by {world} ranks "
+                f"(nearest choices: {below or world}, {below + world})"
+            )
 
     def steps_per_epoch(self, pairs: int) -> int:
         """Whole batches in ``pairs`` pairs; the rest waits for the next epoch's order."""

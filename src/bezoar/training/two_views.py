@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from bezoar.core.settings import settings
-from bezoar.data.captions import AnyCaptionView, Eda
+from bezoar.data.captions import AnyCaptionView, CaptionView, Eda
 from bezoar.data.captions import Plain as PlainCaption
-from bezoar.data.views import AnyImageView, AutoAugment, Plain
+from bezoar.data.views import AnyImageView, AutoAugment, ImageView, Plain
 from bezoar.training.contrastive import check_towers
 from bezoar.training.method import Method, Pass, Weight
 
@@ -40,6 +40,9 @@ class InModal(Method):
 
     def check(self, model: Clip) -> None:
         check_towers(model)
+
+    def views(self) -> tuple[ImageView | CaptionView, ...]:
+        return super().views() if self.in_modal_weight else ()
 
     def passes(self, state: State, epoch: int) -> Sequence[Pass]:
         from bezoar.training.batch import apart, together
