@@ -174,7 +174,8 @@ def test_the_least_that_is_asked(bezoar: Bezoar, slurm: Path, file: Path, tmp_pa
 def test_all_that_can_be_asked(bezoar: Bezoar, slurm: Path, file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = "--nodes 2 --gpus 8 --cpus 7 --memory 400 --minutes 90 --account us --sbatch qos=long exclusive"
-    found = bezoar("run", file, "--out", out, "--on", "slurm", *words.split())
+    shared = "stages.victim.method.batch_size=16"
+    found = bezoar("run", file, shared, "--out", out, "--on", "slurm", *words.split())
     assert found.out.splitlines()[0] == "job     4242, 2 nodes with 8 ranks each, 90 minutes at a time"
     options = asked(out / "slurm")
     assert {key: options[key] for key in options if key not in ("error", "open-mode", "output", "signal")} == {
