@@ -6,9 +6,9 @@ loss and the schedule of its ``main`` at the flags that are named: from pictures
 loader does. Nobody's loader is counted. Both begin with the same weights, so their first losses tell whether they do
 the same work.
 
-``amp_bf16`` is the arithmetic of ours; ``pure_bf16`` keeps weights, gradients and moments in bf16 too, which is another
-training. There is no flag for channels-last memory or a fused AdamW; ``--torchcompile`` and others can be named in
-``--theirs``, a string for each side.
+``amp_bf16`` is the arithmetic of ours, with and without ``--torchcompile``, which brings channels-last memory too;
+there is no flag for a fused AdamW. Others can be named in ``--theirs``, a string for each side: ``--precision
+pure_bf16`` keeps weights, gradients and moments in bf16 too, which is another training.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def main() -> None:
 
     print(said_of_captions(given.batch))
     bf16 = resolve("auto", torch.device(given.device)) == "bf16"
-    flags = given.theirs or (["--precision amp_bf16", "--precision pure_bf16"] if bf16 else ["--precision fp32"])
+    precision = f"--precision {'amp_bf16' if bf16 else 'fp32'}"
+    flags = given.theirs or [precision, f"{precision} --torchcompile"]
     for architecture in given.models:
         names = [*flags, "ours", *(["ours compiled"] if given.compiled else [])]
         made = {name: turns.Side(turns.again(given, architecture, name)) for name in names}

@@ -108,14 +108,17 @@ def ours(
         scaler=torch.amp.GradScaler(device.type, enabled=False), peers=peers, seed=0,
     )  # fmt: skip
     this = method.passes(state, 0)[0]
-    count, told = 0, []
+    count = 0
+    told: list[float] = []
 
     def steps(number: int) -> None:
         nonlocal count
         for _ in range(number):
             terms = stepper(this, batch.to(device), count)
             if count % LOG_EVERY == 0:  # the loop looks at them as often
-                told.append(sum(float(term) for term in terms.values()))
+                total = torch.stack([term.float() for term in terms.values()]).sum()
+                peers.average_([total])
+                told.append(float(total))
             count += 1
 
     def step() -> None:
@@ -188,7 +191,8 @@ def open_clip_side(architecture: str, device: torch.device, batch_size: int, fla
     )  # fmt: skip
     scaler = torch.amp.GradScaler(device=device.type) if args.precision == "amp" else None
     scheduler = cosine_lr(optimizer, args.lr, args.warmup, 100_000)
-    loss, told = open_clip.create_loss(args), []
+    loss = open_clip.create_loss(args)
+    told: list[float] = []
     made = _batches(model, architecture, batch_size, args.accum_freq, pin=gpu)
     runner = torch.compile(model) if args.torchcompile else model
 

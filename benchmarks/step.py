@@ -1,5 +1,6 @@
 """A training step of the micro models: bf16 against fp32, cut against full captions, joint against separate views,
-and compiled towers against none. Processor time on one thread, so that other work on the machine does not count.
+and with ``--compiled`` compiled towers against none. Processor time on one thread, so that other work on the machine
+does not count.
 """
 
 import argparse
@@ -31,6 +32,7 @@ def seconds_per_step(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--compiled", action="store_true", help="compiled towers too")
     parser.add_argument("--models", nargs="+", default=["micro-cnn-32", "micro-vit-32"])
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -45,7 +47,7 @@ def main() -> None:
             ("bf16", False, False, False),
             ("bf16", True, False, False),
             ("bf16", True, True, False),
-            ("bf16", True, True, True),
+            *([("bf16", True, True, True)] if given.compiled else []),
         ):
             method = dataclasses.replace(base, precision=precision, joint_views=joint)
             took = seconds_per_step(method, architecture, given.steps, cut=cut, compiled=compiled)

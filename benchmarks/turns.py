@@ -198,7 +198,7 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
     if not line:
         complaints = _complaints[process.pid]
         complaints.seek(0)
-        raise SystemExit(f"{complaints.read()}a side has died: {process.args}")
+        raise SystemExit(f"{complaints.read()}a side has died: {process.args!r}")
     answer: dict[str, Any] = json.loads(line)
     return answer
 
