@@ -130,12 +130,15 @@ def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = 
     from bezoar.models.clip import pick_device
     from bezoar.training.peers import joined
 
+    world = rank_and_world()[1]
+    if jobs > 1 and world > 1:  # before they meet: a rank that leaves then is one that the others lose
+        raise ValueError(f"jobs: {jobs} stages cannot run side by side on {world} ranks, which train one together")
     # In this order: while a rank waits for the others to come, it could not heed a signal that has a handler.
     with joined(pick_device(experiment.device)) as peers, stopping():
         if peers.world == 1:
             refuse_held(out)
             return _run(experiment.pinned(), out, jobs, listen)
-        return _run_together(experiment, out, jobs, listen if peers.lead else silent, peers)
+        return _run_together(experiment, out, listen if peers.lead else silent, peers)
 
 
 def _run(experiment: Experiment, out: Path, jobs: int, listen: Listener) -> list[Record]:
@@ -148,14 +151,10 @@ def _run(experiment: Experiment, out: Path, jobs: int, listen: Listener) -> list
         return read_records(out / "records.jsonl")
 
 
-def _run_together(experiment: Experiment, out: Path, jobs: int, listen: Listener, peers: Peers) -> list[Record]:
+def _run_together(experiment: Experiment, out: Path, listen: Listener, peers: Peers) -> list[Record]:
     """One rank of several, which all train every stage; the lead alone does what comes before, and writes."""
     from bezoar.experiment.stages import run_stage
 
-    if jobs > 1:
-        raise ValueError(
-            f"jobs: {jobs} stages cannot run side by side on {peers.world} ranks, which train one together"
-        )
     with contextlib.ExitStack() as held:
 
         def begin() -> tuple[Experiment, list[Job]]:
