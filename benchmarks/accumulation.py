@@ -46,19 +46,16 @@ def main() -> None:
     if left:
         parser.error(f"--chunk: {given.chunk} does not divide the batch of {given.batch}")
     flags = f"--precision {'amp_bf16' if resolve('auto', torch.device(given.device)) == 'bf16' else 'fp32'}"
-    sides = {
-        "ours whole": "ours whole",
-        f"ours in chunks of {given.chunk}": "ours chunks",
-        "open_clip whole": flags,
-        f"open_clip in {parts} parts": f"{flags} --accum-freq {parts}",
-    }
+    ours = {"ours whole": "ours whole", f"ours in chunks of {given.chunk}": "ours chunks"}
+    theirs = {"open_clip whole": flags, f"open_clip in {parts} parts": f"{flags} --accum-freq {parts}"}
     for architecture in given.models:
-        made = {
-            name: turns.Side(turns.again(given, architecture, side, "--chunk", str(given.chunk)))
-            for name, side in sides.items()
-        }
-        took = turns.compare(made, given)
-        for whole, pieces in (tuple(sides)[:2], tuple(sides)[2:]):
+        for sides in (ours, theirs):
+            made = {
+                name: turns.Side(turns.again(given, architecture, side, "--chunk", str(given.chunk)))
+                for name, side in sides.items()
+            }
+            took = turns.compare(made, given)
+            whole, pieces = sides
             turns.show(architecture, whole, took[whole], given.batch)
             turns.show(architecture, pieces, took[pieces], given.batch, {whole: took[whole]})
 

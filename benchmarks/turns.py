@@ -7,6 +7,7 @@ Wall time and, since other work on the machine does not count there, the process
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -188,7 +189,8 @@ def _start(arguments: Sequence[str], more: Mapping[str, str]) -> subprocess.Pope
 def _ask(processes: Sequence[subprocess.Popen[str]], question: str) -> list[dict[str, Any]]:
     for process in processes:
         assert process.stdin is not None
-        print(question, file=process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+            print(question, file=process.stdin, flush=True)
     return [_answer(process) for process in processes]
 
 
@@ -198,7 +200,7 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
     if not line:
         complaints = _complaints[process.pid]
         complaints.seek(0)
-        raise SystemExit(f"{complaints.read()}a side has died: {process.args!r}")
+        raise SystemExit(f"{complaints.read()}a side has died (exit code {process.wait()}): {process.args!r}")
     answer: dict[str, Any] = json.loads(line)
     return answer
 
