@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import open_clip
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import bezoar.models.micro  # noqa: F401  registers the micro towers with timm
+from bezoar.core.frame import Frame, Interpolation, Resize
 from bezoar.core.seeds import stream_seed
 from bezoar.core.settings import nearest
 from bezoar.models.tokenizer import build as build_tokenizer
@@ -33,14 +34,23 @@ def architectures() -> tuple[str, ...]:
     return tuple(open_clip.list_models())
 
 
-def _check_geometry(architecture: str, preprocess: dict[str, Any]) -> None:
-    """Raise ``ValueError`` for a model whose published preprocessing is another than ours: its numbers would be off."""
-    found = preprocess.get("resize_mode", "shortest"), preprocess.get("interpolation", "bicubic")
-    if found != ("shortest", "bicubic"):
+def _frame(architecture: str, preprocess: dict[str, Any]) -> Frame:
+    """The published preprocessing; raises ``ValueError`` where it cannot be done."""
+    size = preprocess["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    resize = preprocess.get("resize_mode") or "shortest"
+    interpolation = preprocess.get("interpolation") or "bicubic"
+    color = preprocess.get("fill_color") or 0
+    if height != width:
+        raise ValueError(f"model: {architecture} sees {width}×{height} px; only squares can be done")
+    if resize not in get_args(Resize) or interpolation not in get_args(Interpolation):
         raise ValueError(
-            f"model: {architecture} was published with resize mode '{found[0]}' and {found[1]} interpolation; only "
-            "'shortest' and bicubic can be done so far"
+            f"model: {architecture} was published with resize mode '{resize}' and {interpolation} interpolation "
+            f"(choices: {', '.join(get_args(Resize))}; {', '.join(get_args(Interpolation))})"
         )
+    if resize == "longest" and color != 0:
+        raise ValueError(f"model: {architecture} pads its pictures with color {color}; only black can be done")
+    return Frame(int(height), resize, interpolation)
 
 
 def _cuttable_text(tower: nn.Module) -> nn.Module | None:
@@ -65,9 +75,7 @@ class Clip(nn.Module):
         self.tower = tower.to(memory_format=torch.channels_last)
         self.architecture = architecture
         preprocess = open_clip.get_model_preprocess_cfg(tower)
-        _check_geometry(architecture, preprocess)
-        size = preprocess["size"]
-        self.image_size = int(size if isinstance(size, int) else size[0])
+        self.frame = _frame(architecture, preprocess)
         self.register_buffer("shift", torch.empty(1, 3, 1, 1), persistent=False)
         self.register_buffer("spread", torch.empty(1, 3, 1, 1), persistent=False)
         self.shift: Tensor
@@ -83,6 +91,11 @@ class Clip(nn.Module):
         self.mean, self.std = mean, std
         self.shift.copy_(255 * torch.tensor(mean).view(1, 3, 1, 1))
         self.spread.copy_(255 * torch.tensor(std).view(1, 3, 1, 1))
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the square that the image tower sees."""
+        return self.frame.size
 
     @property
     def cuts_captions(self) -> bool:
