@@ -6,7 +6,7 @@ open_clip's ModifiedResNet divides the resolution by 32 and ends at one pixel at
 from __future__ import annotations
 
 import torch
-from timm.models import register_model
+from timm.models import VisionTransformer, register_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -60,3 +60,14 @@ def bezoar_micro_cnn_64(pretrained: bool = False, num_classes: int = 128, **_: o
     """For 64 px: a stem of stride 2."""
     assert not pretrained
     return MicroCNN(num_classes, 2)
+
+
+@register_model
+def bezoar_micro_siglip_32(pretrained: bool = False, num_classes: int = 0, **_: object) -> VisionTransformer:
+    """SigLIP's image tower for 32 px: no class token, and a learned query that attends to the patches."""
+    assert not pretrained
+    assert num_classes == 0
+    return VisionTransformer(
+        img_size=32, patch_size=4, embed_dim=128, depth=4, num_heads=4, num_classes=0, class_token=False,
+        global_pool="map", act_layer="gelu_tanh",
+    )  # fmt: skip

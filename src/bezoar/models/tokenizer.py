@@ -1,4 +1,4 @@
-"""Tokenizers that keep the end of the text: open_clip's, and a small vocabulary of ours for micro models."""
+"""Tokenizers that keep the end of the text: CLIP's, DeCLIP's, of a ``tokenizer.json``, and a small one of our own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import open_clip
 import torch
 from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 from torch import Tensor
 
+CLIP, DECLIP = 49_408, 49_409
+"""Vocabularies: that of CLIP, and DeCLIP's with a token for what is masked."""
+MICRO = 515, 16_384
+"""The smallest and the largest vocabulary that is taken for one of ours."""
 _BYTES = 512
 """Single bytes, bare and at the end of a word: the vocabulary before the first merge."""
 _WORDS = 1 << 16
@@ -41,6 +46,57 @@ class SmallTokenizer(SimpleTokenizer):  # type: ignore[misc]
         self.vocab_size = vocab_size
 
 
+class DeclipTokenizer(SimpleTokenizer):  # type: ignore[misc]
+    """CLIP's encoding with the numbers of DeCLIP: ``<|mask|>`` is 49,406, and start and end come after it."""
+
+    def __init__(self, context_length: int) -> None:
+        super().__init__(context_length=context_length)
+        words = list(self.encoder)[:-2]
+        self.encoder = {word: n for n, word in enumerate([*words, "<|mask|>", "<start_of_text>", "<end_of_text>"])}
+        self.decoder = {index: word for word, index in self.encoder.items()}
+        self.sot_token_id, self.eot_token_id = DECLIP - 2, DECLIP - 1
+        self.all_special_ids = [self.sot_token_id, self.eot_token_id]
+        self.vocab_size = DECLIP
+
+
+class JsonTokenizer:
+    """A ``tokenizer.json``, read as SigLIP reads: without punctuation and capitals, padded to the whole context.
+
+    ``content``: what the file holds; it pads with what its ``padding`` says, else with the end of the text.
+
+    Raises ``ValueError`` where it is none, or writes tokens that a vocabulary of ``vocab_size`` has not, or is another
+    vocabulary by more than the one in a hundred that some are padded by.
+    """
+
+    def __init__(self, content: bytes, vocab_size: int, context_length: int) -> None:
+        try:
+            import tokenizers
+        except ImportError:
+            raise ValueError("model: its tokenizer.json is read by the package tokenizers: pip install it") from None
+        try:
+            engine = tokenizers.Tokenizer.from_str(content.decode())
+        except Exception as error:  # it raises nothing narrower
+            raise ValueError(f"model: tokenizer.json cannot be read: {str(error).partition(chr(10))[0]}") from None
+        found = engine.get_vocab()
+        size = max(found.values(), default=-1) + 1
+        if not 0.99 * vocab_size <= size <= vocab_size:
+            raise ValueError(
+                f"model: tokenizer.json does not fit the vocabulary: it has {size:,} tokens, the model {vocab_size:,}"
+            )
+        pad = engine.padding["pad_id"] if engine.padding else found.get("</s>", found.get("<eos>"))
+        if pad is None:
+            raise ValueError("model: tokenizer.json does not say what it pads with, and has neither </s> nor <eos>")
+        engine.enable_truncation(context_length)
+        engine.enable_padding(length=context_length, pad_id=pad, pad_token=engine.id_to_token(pad))
+        self.tokenizer = engine
+        self.context_length, self.vocab_size = context_length, vocab_size
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        clean = get_clean_fn("canonicalize")
+        found = self.tokenizer.encode_batch([clean(text) for text in texts])
+        return torch.tensor([one.ids for one in found], dtype=torch.int64).reshape(len(texts), self.context_length)
+
+
 def _cleaned(clean: Callable[[str], str], text: str) -> str:
     if clean is _LOWER and text.isascii() and text.isprintable() and "&" not in text:
         # All that cleaning does to such a text, in a tenth of the time.
@@ -55,8 +111,11 @@ class Tokenizer:
     def __init__(self, engine: Any, cut: bool) -> None:
         self.engine = engine
         self.cut = cut
+        self.lowers = False
+        """Whether it is CLIP's encoding, of lower-cased text, whatever the size of its vocabulary."""
         self._words: dict[str, tuple[int, ...]] = {}
         if isinstance(engine, SimpleTokenizer):
+            self.lowers = engine.clean_fn is _LOWER
             # Not a closure: loader workers may be given their tokenizer by pickle.
             engine.clean_fn = functools.partial(_cleaned, engine.clean_fn)
 
@@ -75,7 +134,7 @@ class Tokenizer:
         if isinstance(self.engine, SimpleTokenizer):
             read: str = self.engine.decode(self._encode(text)[: self.engine.context_length - 2])
         else:
-            read = self.engine.tokenizer.decode(self([text])[0], skip_special_tokens=True)
+            read = self.engine.tokenizer.decode(self([text])[0].tolist(), skip_special_tokens=True)
         return read
 
     def _tokens(self, texts: Sequence[str]) -> Tensor:
@@ -104,17 +163,35 @@ def standard() -> Tokenizer:
     return Tokenizer(SimpleTokenizer(), cut=True)
 
 
-def build(architecture: str, vocab_size: int, context_length: int, cut: bool) -> Tokenizer:
-    """The tokenizer of an open_clip name, or ours where the model's vocabulary is a micro one.
+def build(
+    architecture: str, vocab_size: int, context_length: int, cut: bool, content: bytes | None = None
+) -> Tokenizer:
+    """The tokenizer of a ``tokenizer.json`` with ``content``, of an open_clip name, or that of the vocabulary's size.
 
-    Raises ``ValueError`` where it needs a package or a download that cannot be had.
+    Raises ``ValueError`` where it needs a package or a download that cannot be had, or none fits the vocabulary.
     """
-    import open_clip
+    if content is not None:
+        return Tokenizer(JsonTokenizer(content, vocab_size, context_length), cut)
+    if not architecture.startswith("micro-") and (
+        architecture.startswith("hf-hub:") or architecture in open_clip.list_models()
+    ):
+        try:
+            engine = open_clip.get_tokenizer(architecture, context_length=context_length)
+        except (ImportError, OSError, RuntimeError) as error:
+            raise ValueError(f"model: the tokenizer of {architecture} cannot be built: {error}") from error
+        return Tokenizer(engine, cut)
+    return Tokenizer(of_size(vocab_size, context_length), cut)
 
-    if vocab_size < 49_408 and architecture.startswith("micro"):
-        return Tokenizer(SmallTokenizer(vocab_size, context_length), cut)
-    try:
-        engine = open_clip.get_tokenizer(architecture, context_length=context_length)
-    except (ImportError, OSError, RuntimeError) as error:
-        raise ValueError(f"model: the tokenizer of {architecture} cannot be built: {error}") from error
-    return Tokenizer(engine, cut)
+
+def of_size(vocab_size: int, context_length: int) -> SimpleTokenizer:
+    """CLIP's encoding with a vocabulary of ``vocab_size``; raises ``ValueError`` where there is none."""
+    if vocab_size == CLIP:
+        return SimpleTokenizer(context_length=context_length)
+    if vocab_size == DECLIP:
+        return DeclipTokenizer(context_length)
+    if MICRO[0] <= vocab_size <= MICRO[1]:
+        return SmallTokenizer(vocab_size, context_length)
+    raise ValueError(
+        f"model: no tokenizer fits a vocabulary of {vocab_size:,}: CLIP's has {CLIP:,}, DeCLIP's {DECLIP:,}, ours "
+        f"{MICRO[0]:,} to {MICRO[1]:,}, and any other needs its tokenizer.json"
+    )
