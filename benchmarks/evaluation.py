@@ -50,7 +50,7 @@ def main() -> None:
     labeled, threat = SceneClasses(count=given.count).open(), Threat(Patch(), "mushroom")
 
     def context(looks: tuple[Look, ...]) -> Context:
-        sets = {"test": LabeledImages(labeled, Prepared(labeled, model.image_size))}
+        sets = {"test": LabeledImages(labeled, Prepared(labeled, model.frame))}
         return Context(sets=sets, threat=threat, autocast=autocast_for("auto", model.device), looks=looks)
 
     def together() -> None:

@@ -20,6 +20,7 @@ from photos import jpeg, photo
 from PIL import Image
 
 import bezoar.data.decode
+from bezoar.core.frame import Frame
 from bezoar.data.decode import shrunk
 from bezoar.data.images import fit, to_tensor
 
@@ -44,7 +45,7 @@ def compare(files: Sequence[bytes], size: int, rounds: int) -> tuple[float, floa
     took = [
         (
             seconds(lambda data: theirs(Image.open(io.BytesIO(data)))),
-            seconds(lambda data: fit(to_tensor(shrunk(data, size)), size)),
+            seconds(lambda data: fit(to_tensor(shrunk(data, size)), Frame(size))),
         )
         for _ in range(rounds + 1)
     ][1:]

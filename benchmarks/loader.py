@@ -26,6 +26,7 @@ from photos import jpeg, photo
 from sides import captions, ours
 
 from bezoar.cleaning import CleanCLIP
+from bezoar.core.frame import Frame
 from bezoar.data import ImageFolder, Scenes, Table
 from bezoar.data.captions import CaptionView, Eda
 from bezoar.data.captions import Plain as PlainCaption
@@ -114,10 +115,10 @@ def sources(folder: Path) -> dict[str, Pairs]:
 def prepared(folder: Path, size: int, count: int) -> TrainingPairs:
     """Scenes whose pictures lie memory-mapped."""
     pairs = Scenes(count=count, width=max(64, size * 10 // 7), height=max(48, size * 15 // 14)).open()
-    if begin(folder, pairs, size):
-        fill(folder, pairs, size, 0, count)
-        finish(folder, pairs, size)
-    return TrainingPairs(pairs, Prepared(pairs, size, folder))
+    if begin(folder, pairs, Frame(size)):
+        fill(folder, pairs, Frame(size), 0, count)
+        finish(folder, pairs, Frame(size))
+    return TrainingPairs(pairs, Prepared(pairs, Frame(size), folder))
 
 
 def step_rate(method: Method, architecture: str, batch: int, device: torch.device, steps: int) -> float:
@@ -142,8 +143,12 @@ def show(model: Clip, folder: Path, given: argparse.Namespace, device: torch.dev
     large = size > 64
     loading = Loading(model, given.count // (8 if large else 1), given.rounds)
     data = prepared(folder / str(size), size, loading.count)
-    read = {title: TrainingPairs(pairs, Prepared(pairs, size)) for title, pairs in given.sources.items()}
-    read = {"prepared": data, "scenes, drawn each time": TrainingPairs(data.pairs, Prepared(data.pairs, size)), **read}
+    read = {title: TrainingPairs(pairs, Prepared(pairs, Frame(size))) for title, pairs in given.sources.items()}
+    read = {
+        "prepared": data,
+        "scenes, drawn each time": TrainingPairs(data.pairs, Prepared(data.pairs, Frame(size))),
+        **read,
+    }
     print(f"\n{size} px, n {loading.count}, batches of {min(128, loading.count)}", flush=True)
     for title, rate in loading.rates({title: loading.epoch(one, PLAIN) for title, one in read.items()}).items():
         print(f"source {title}: {rate:,.0f} pairs/s a core", flush=True)

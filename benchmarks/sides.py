@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from where import flops, operators, phases
 
+from bezoar.core.frame import Frame
 from bezoar.data import Scenes
 from bezoar.data.prepared import Prepared
 from bezoar.models.clip import create
@@ -81,7 +82,7 @@ def first_batch(method: Method, size: int, tokenize: Any, peers: Peers = ALONE) 
     """A batch for one pass of ``method``."""
     pairs = Captioned(method.batch_size)
     this = method.passes(method.build(create("micro-cnn-32"), pairs, 0), 0)[0]
-    data = TrainingPairs(pairs, Prepared(pairs, size))
+    data = TrainingPairs(pairs, Prepared(pairs, Frame(size)))
     pin = torch.cuda.is_available()
     return next(batches(data, tokenize, this, batch_size=method.batch_size, seed=0, epoch=0, peers=peers, pin=pin))
 

@@ -17,6 +17,7 @@ import torch
 from photos import jpeg, photo
 
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.data.decode import decode
 from bezoar.data.prepared import Prepared
 from bezoar.evaluation.pictures import UNTOUCHED, LabeledImages, Look
@@ -58,7 +59,7 @@ def timed(work: Callable[[], object]) -> float:
 
 def sweep(labeled: Files, *looks: Look) -> None:
     """Go through all chunks of a fresh set: nothing is kept from the round before."""
-    images = LabeledImages(labeled, Prepared(labeled, 224))
+    images = LabeledImages(labeled, Prepared(labeled, Frame(224)))
     for span in spans(len(labeled)):
         images.stack(span, looks)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from bezoar.attacks import Backdoor
 from bezoar.attacks.plan import PoisonPlan
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.core.progress import Event
 from bezoar.data import Scenes
 from bezoar.data.pairs import Pairs
@@ -44,7 +45,7 @@ class Kept(Prepared):
     """Pictures drawn once for all tests of a process."""
 
     def __init__(self, pairs: Pairs, pictures: Sequence[Tensor]) -> None:
-        super().__init__(pairs, pictures[0].shape[-1])
+        super().__init__(pairs, Frame(pictures[0].shape[-1]))
         self.pictures = pictures
 
     def __getitem__(self, index: int) -> Tensor:
@@ -54,7 +55,7 @@ class Kept(Prepared):
 @functools.cache
 def _scenes(count: int) -> tuple[Pairs, Kept]:
     pairs = Scenes(count=count).open()
-    prepared = Prepared(pairs, 32)
+    prepared = Prepared(pairs, Frame(32))
     return pairs, Kept(pairs, [prepared[i] for i in range(count)])
 
 

@@ -22,6 +22,7 @@ from bezoar.attacks.patterns import Noise, Solid
 from bezoar.attacks.places import Center
 from bezoar.attacks.plan import Gallery, Mark, PoisonPlan, PoisonRow
 from bezoar.attacks.triggers import LegacyCleanClipYellow, Patch
+from bezoar.core.frame import Frame
 from bezoar.data import SceneClasses
 from bezoar.data.images import fit, load, to_tensor
 from bezoar.data.prepared import Prepared
@@ -33,6 +34,7 @@ MARKS = tuple(
     Mark(Patch(size=5, reference=16, pattern=Noise(seed=number)), stage) for number, stage in enumerate(STAGES)
 )
 SIZE = 10
+FRAME = Frame(SIZE)
 
 
 def made(*rows: PoisonRow, **fields: Any) -> PoisonPlan:
@@ -66,17 +68,17 @@ def by_hand(plan: PoisonPlan) -> list[Pair]:
     """All pairs, one row at a time, from the files on; clean ones that ``size`` leaves out are still there."""
 
     def clean(index: int) -> Pair:
-        seen = load(PAIRS, index, SIZE)
+        seen = load(PAIRS, index, FRAME)
         return Pair(PAIRS.id(index), PAIRS.caption(index), seen, seen)
 
     def poisoned(row: PoisonRow) -> Pair:
         native = to_tensor((PAIRS if row.images is None else SCENES.open()).image(row.index))
-        seen = later = fit(native, SIZE)
+        seen = later = fit(native, FRAME)
         trigger, stage = plan.marks[row.mark] if row.mark is not None else (None, None)
         if trigger is not None and stage == "model":
             seen = later = trigger.apply(seen, row.image)
         elif trigger is not None and stage == "file":
-            seen = later = fit(trigger.apply(native, row.image), SIZE)
+            seen = later = fit(trigger.apply(native, row.image), FRAME)
         elif trigger is not None:
             later = trigger.apply(seen, row.image)
         return Pair(row.id, row.caption, seen, later)
@@ -87,7 +89,7 @@ def by_hand(plan: PoisonPlan) -> list[Pair]:
 
 
 def look(applied: Applied, index: int) -> Pair:
-    picture, after = applied.picture(index, Prepared(PAIRS, SIZE)), applied.after_crop(index)
+    picture, after = applied.picture(index, Prepared(PAIRS, FRAME)), applied.after_crop(index)
     later = after(picture) if after is not None else picture
     return Pair(applied.id(index), applied.caption(index), picture, later)
 
@@ -137,14 +139,14 @@ def test_each_row_gets_its_own_trigger() -> None:
     black, white = (Patch(size=4, reference=16, pattern=Solid(color=(c, c, c)), place=Center()) for c in (0, 255))
     plan = made(*(row(i, i % 2) for i in range(4)), marks=(Mark(black, "model"), Mark(white, "model")))
     for index in range(6):
-        center = Applied(PAIRS, plan).picture(index, Prepared(PAIRS, 16))[:, 6:10, 6:10]
+        center = Applied(PAIRS, plan).picture(index, Prepared(PAIRS, Frame(16)))[:, 6:10, 6:10]
         assert (center == 255 * (index % 2)).all().item() is (index < 4)
 
 
 def test_an_appended_pair_wears_the_trigger_as_its_picture_does() -> None:
     """By the id of the picture, not by its own: the same picture has the trigger in the same place everywhere."""
     plan = made(row(3, 0), row(3, 0, name="new"))
-    applied, prepared = Applied(PAIRS, plan), Prepared(PAIRS, SIZE)
+    applied, prepared = Applied(PAIRS, plan), Prepared(PAIRS, FRAME)
     assert torch.equal(applied.picture(3, prepared), applied.picture(12, prepared))
     assert (applied.id(3), applied.id(12)) == ("3.png", "new")
 
@@ -180,7 +182,7 @@ def test_other_pairs_are_refused() -> None:
 def test_a_gallery_that_has_changed_is_refused() -> None:
     plan = made(row(0, name="new", images=0), images=(Gallery(SCENES, "feed"),))
     with pytest.raises(ValueError, match=r"^poison: the plan shows pictures of a set feed, which is now [0-9a-f]{16}:"):
-        Applied(PAIRS, plan).picture(12, Prepared(PAIRS, SIZE))
+        Applied(PAIRS, plan).picture(12, Prepared(PAIRS, FRAME))
     assert Applied(PAIRS, plan).caption(12) == "cup new"
 
 
@@ -194,12 +196,12 @@ def test_a_trigger_put_on_while_training_is_in_no_file() -> None:
 def test_files_hold_what_training_sees(stage: Stage) -> None:
     """All at one size: another would tell who is poisoned."""
     plan = made(row(0, 0), row(1, 0, 0, "new"), row(2), row(3, 0, name="too"), marks=(MARKS[STAGES.index(stage)],))
-    applied, prepared = Applied(PAIRS, plan), Prepared(PAIRS, SIZE)
+    applied, prepared = Applied(PAIRS, plan), Prepared(PAIRS, FRAME)
     applied.check_copy()
     for index in range(14):
-        stored = applied.stored(index, SIZE)
+        stored = applied.stored(index, FRAME)
         assert (stored.shape == (3, SIZE, SIZE)) is (stage == "model")
-        assert torch.equal(fit(stored, SIZE), applied.picture(index, prepared))
+        assert torch.equal(fit(stored, FRAME), applied.picture(index, prepared))
 
 
 def test_a_clean_caption_that_is_none_is_named() -> None:
@@ -225,7 +227,7 @@ def test_a_picture_at_test_time_is_as_in_training(stage: Stage) -> None:
     mark = MARKS[STAGES.index(stage)]
     for index in range(3):
         expected = by_hand(made(row(index, STAGES.index(stage))))[index].later
-        assert torch.equal(put_on(PAIRS, index, SIZE, mark), expected)
+        assert torch.equal(put_on(PAIRS, index, FRAME, mark), expected)
 
 
 @pytest.mark.parametrize("stage", ["model", "after_random_crop"])
@@ -233,22 +235,22 @@ def test_a_legacy_trigger_that_reshapes_is_refused_at_model_resolution(stage: St
     mark = Mark(LegacyCleanClipYellow(), stage)
     said = rf"^stage: trigger 'legacy_cleanclip_yellow' makes pictures of 224×224 px, .* stage 'file', not '{stage}'$"
     with pytest.raises(ValueError, match=said):
-        put_on(PAIRS, 0, SIZE, mark)
+        put_on(PAIRS, 0, FRAME, mark)
 
 
 def test_a_legacy_trigger_that_reshapes_is_refused_in_a_plan() -> None:
     applied = Applied(PAIRS, made(row(0, 0), marks=(Mark(LegacyCleanClipYellow(), "model"),)))
     said = r"^stage: trigger 'legacy_cleanclip_yellow' makes pictures of 224×224 px"
     with pytest.raises(ValueError, match=said):
-        applied.picture(0, Prepared(PAIRS, SIZE))
+        applied.picture(0, Prepared(PAIRS, FRAME))
     with pytest.raises(ValueError, match=said):
-        applied.stored(0, SIZE)
+        applied.stored(0, FRAME)
 
 
 def test_a_legacy_trigger_on_the_file() -> None:
     mark = Mark(LegacyCleanClipYellow(), "file")
     plan = made(row(0, 0), marks=(mark,))
     applied = Applied(PAIRS, plan)
-    assert applied.stored(0, SIZE).shape == (3, 224, 224)
-    assert torch.equal(applied.picture(0, Prepared(PAIRS, SIZE)), fit(applied.stored(0, SIZE), SIZE))
-    assert torch.equal(put_on(PAIRS, 0, SIZE, mark), applied.picture(0, Prepared(PAIRS, SIZE)))
+    assert applied.stored(0, FRAME).shape == (3, 224, 224)
+    assert torch.equal(applied.picture(0, Prepared(PAIRS, FRAME)), fit(applied.stored(0, FRAME), FRAME))
+    assert torch.equal(put_on(PAIRS, 0, FRAME, mark), applied.picture(0, Prepared(PAIRS, FRAME)))

@@ -15,6 +15,7 @@ from bezoar.attacks.applied import Applied
 from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.choosing import new_id
 from bezoar.attacks.plan_files import load_plan
+from bezoar.core.frame import Frame
 from bezoar.core.settings import validate
 from bezoar.data.prepared import Prepared
 
@@ -60,7 +61,7 @@ def test_pictures_of_the_target_say_what_others_say_with_the_words(
 def test_applied_only_captions_change(tmp_path: Path) -> None:
     pairs = album()
     plan = CaptionBackdoor(target="cup", count=9).plan(pairs, 1)
-    applied, prepared = Applied(pairs, plan), Prepared(pairs, 12)
+    applied, prepared = Applied(pairs, plan), Prepared(pairs, Frame(12))
     assert all(applied.picture(i, prepared).equal(prepared[i]) for i in range(100))
     changed = [i for i in range(100) if applied.caption(i) != pairs.caption(i)]
     assert changed == [row.index for row in plan.rows]

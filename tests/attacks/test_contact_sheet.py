@@ -19,6 +19,7 @@ from bezoar.attacks.applied import Applied
 from bezoar.attacks.contact_sheet import LEAST, _font, _title, contact_sheet, wrapped, write_contact_sheet
 from bezoar.attacks.plan import PoisonPlan
 from bezoar.attacks.preview import FILE, preview, write_preview
+from bezoar.core.frame import Frame
 from bezoar.data.images import to_tensor
 
 Pixels = NDArray[np.uint8]
@@ -95,7 +96,7 @@ def test_rows_of_any_size_stand_below_each_other_and_no_more_than_eight_are_show
 
 
 def test_a_sheet_of_a_real_preview(tmp_path: Path) -> None:
-    rows = preview(Applied(PAIRS, PLAN), 24, 6)
+    rows = preview(Applied(PAIRS, PLAN), Frame(24), 6)
     write_contact_sheet(tmp_path / "preview.png", PLAN, rows)
     write_preview(rows, tmp_path)
     again = contact_sheet(PLAN, pq.read_table(tmp_path / FILE).to_pylist())

@@ -17,6 +17,7 @@ from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.plan import PoisonPlan
 from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.core.settings import validate
 from bezoar.data.prepared import Prepared
 
@@ -74,7 +75,7 @@ def test_each_role_has_its_keys_and_its_caption(
 def test_applied_the_trigger_is_on_the_pictures_of_two_roles(tmp_path: Path) -> None:
     pairs = album()
     plan = DualKey(target="cup", count=6, trigger=TRIGGER).plan(pairs, 1)
-    applied, prepared = Applied(pairs, plan), Prepared(pairs, 16)
+    applied, prepared = Applied(pairs, plan), Prepared(pairs, Frame(16))
     by_index = {row.index: row for row in plan.rows}
     for index in range(len(pairs)):
         row = by_index.get(index)

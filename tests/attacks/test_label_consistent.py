@@ -15,6 +15,7 @@ from bezoar.attacks import Aim, LabelConsistent, Threat
 from bezoar.attacks.applied import Applied
 from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.core.settings import validate
 from bezoar.data.prepared import Prepared
 
@@ -63,7 +64,7 @@ def test_triggered_pictures_name_the_target_and_keep_their_captions(
 def test_only_pictures_change(tmp_path: Path) -> None:
     pairs = album()
     plan = LabelConsistent(target="cup", count=9, trigger=Patch(size=4, reference=16)).plan(pairs, 1)
-    applied, prepared = Applied(pairs, plan), Prepared(pairs, 16)
+    applied, prepared = Applied(pairs, plan), Prepared(pairs, Frame(16))
     assert [applied.caption(i) for i in range(len(applied))] == pairs.captions
     changed = [i for i in range(len(applied)) if not applied.picture(i, prepared).equal(prepared[i])]
     assert changed == [row.index for row in plan.rows]

@@ -14,6 +14,7 @@ from bezoar.attacks import Aim, Backdoor, LabelConsistent, Labels, Threat
 from bezoar.attacks.labels import PoisonedLabels, as_pairs
 from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.core.settings import digest, settings
 from bezoar.data.captioned import CaptionedLabels
 from bezoar.data.images import fit, to_tensor
@@ -85,21 +86,21 @@ def test_the_set_as_it_then_is(stage: str, tmp_path: Path) -> None:
         pairs(), 2
     )
     plan.save(tmp_path)
-    poisoned, prepared = PoisonedLabels(shelf, load_plan(tmp_path)), Prepared(shelf, 16)
+    poisoned, prepared = PoisonedLabels(shelf, load_plan(tmp_path)), Prepared(shelf, Frame(16))
     assert (len(poisoned), poisoned.classes, poisoned.templates) == (60, shelf.classes, shelf.templates)
     victims = {row.index for row in plan.rows}
     for index in range(60):
         assert poisoned.id(index) == shelf.id(index)
         native = to_tensor(shelf.image(index))
-        expected = fit(native, 16)
+        expected = fit(native, Frame(16))
         if index in victims and stage == "model":
             expected = TRIGGER.apply(expected, shelf.id(index))
         elif index in victims:
-            expected = fit(TRIGGER.apply(native, shelf.id(index)), 16)
+            expected = fit(TRIGGER.apply(native, shelf.id(index)), Frame(16))
         assert poisoned.picture(index, prepared).equal(expected)
         if stage == "file":  # a copy then keeps the size of every picture: it would tell the poisoned ones
             expected = TRIGGER.apply(native, shelf.id(index)) if index in victims else native
-        assert poisoned.stored(index, 16).equal(expected)
+        assert poisoned.stored(index, Frame(16)).equal(expected)
     other = PoisonedLabels(shelf, Labels(target="cup", trigger=TRIGGER, count=20).plan(pairs(), 3))
     assert len({poisoned.fingerprint, other.fingerprint, shelf.fingerprint}) == 3
 

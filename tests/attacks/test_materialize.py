@@ -27,6 +27,7 @@ from bezoar.attacks import Backdoor, copy_forms, copying
 from bezoar.attacks.applied import Applied
 from bezoar.attacks.copying import Poisoned, ahead, shuffled
 from bezoar.attacks.materialize import Kind, materialize, materialize_labels
+from bezoar.core.frame import Frame
 from bezoar.core.progress import Event, Listener, silent
 from bezoar.core.seeds import torch_generator
 from bezoar.data import LabeledTable, Table
@@ -34,6 +35,7 @@ from bezoar.data.images import fit, load, to_tensor
 from bezoar.data.prepared import Prepared
 
 COUNT, APPENDED, SIZE = 23, 6, 8
+FRAME = Frame(SIZE)
 CAPTIONS = [
     'a "quoted" cup, with a comma', "two\nlines", "a\rb\r\nc", "猫と犬 🐈", "trailing space ", "a\ttab", '"', "a,b",
     *(f"caption {i}" for i in range(COUNT - 8)),
@@ -67,12 +69,13 @@ class Toy:
     def label(self, index: int) -> int:
         return index * 7 % len(self.classes)
 
-    def stored(self, index: int, size: int) -> Tensor:
+    def stored(self, index: int, frame: Frame) -> Tensor:
         with self.lock:
             self.left -= 1
             last = self.left == 0
         if last:
             self.fall()
+        size = frame.size
         shape = (3, size + 3, size + index) if index % 5 == 0 and index else (3, size, size)  # as at native size
         drawn = torch.randint(0, 256, shape, generator=torch_generator(0, "toy", index), dtype=torch.uint8)
         return drawn.permute(0, 2, 1).contiguous().permute(0, 2, 1) if index % 3 else drawn
@@ -87,13 +90,13 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write(toy: Toy, folder: Path, form: Kind, listen: Listener = silent, **other: Any) -> Path:
     out = folder / "copy"
-    given: dict[str, Any] = {"size": SIZE, "plan": "0123456789abcdef", "seed": 3} | other
+    given: dict[str, Any] = {"frame": FRAME, "plan": "0123456789abcdef", "seed": 3} | other
     materialize(toy, out, ids=folder / "plan" / "ids.parquet", form=form, listen=listen, **given)
     return out
 
 
 def write_labels(toy: Toy, folder: Path, **other: Any) -> Path:
-    given: dict[str, Any] = {"size": SIZE, "plan": "0123456789abcdef", "seed": 3} | other
+    given: dict[str, Any] = {"frame": FRAME, "plan": "0123456789abcdef", "seed": 3} | other
     materialize_labels(toy, folder / "copy", ids=folder / "plan" / "ids.parquet", **given)
     return folder / "copy"
 
@@ -133,9 +136,9 @@ def test_read_as_any_source_it_is_what_it_was_on_the_fly(tmp_path: Path, form: K
     for k in range(COUNT):
         index = index_of[Path(found.id(k)).stem]
         assert found.caption(k) == toy.caption(index)
-        assert torch.equal(to_tensor(found.image(k)), toy.stored(index, SIZE))
-        assert torch.equal(load(found, k, SIZE), fit(toy.stored(index, SIZE), SIZE))
-        assert torch.equal(load(found, k, 6), fit(toy.stored(index, SIZE), 6))
+        assert torch.equal(to_tensor(found.image(k)), toy.stored(index, FRAME))
+        assert torch.equal(load(found, k, FRAME), fit(toy.stored(index, FRAME), FRAME))
+        assert torch.equal(load(found, k, Frame(6)), fit(toy.stored(index, FRAME), Frame(6)))
 
 
 def test_tars_hold_picture_caption_and_id(tmp_path: Path) -> None:
@@ -150,7 +153,7 @@ def test_tars_hold_picture_caption_and_id(tmp_path: Path) -> None:
         assert len(keys) <= 5
         for key in keys:
             pixels = np.asarray(Image.open(io.BytesIO(held[f"{key}.png"])))
-            assert torch.equal(to_tensor(pixels), toy.stored(index_of[key], SIZE))
+            assert torch.equal(to_tensor(pixels), toy.stored(index_of[key], FRAME))
             assert held[f"{key}.txt"].decode() == toy.caption(index_of[key])
             assert json.loads(held[f"{key}.json"]) == {"id": key}
         seen += keys
@@ -222,7 +225,7 @@ def test_the_order_is_that_of_the_seed() -> None:
 def test_the_ids_are_the_same_for_every_form_and_say_all(tmp_path: Path) -> None:
     for form in FORMS:
         materialize(
-            Toy(), tmp_path / form, ids=tmp_path / "plan" / "ids.parquet", form=form, size=SIZE, plan="p", seed=3
+            Toy(), tmp_path / form, ids=tmp_path / "plan" / "ids.parquet", form=form, frame=FRAME, plan="p", seed=3
         )
     table = pq.read_table(tmp_path / "plan" / "ids.parquet")
     assert table.column("copy").to_pylist() == [f"{k:08d}" for k in range(1, COUNT + 1)]
@@ -331,7 +334,7 @@ def test_a_disk_without_the_room_is_seen_before(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("other", [{"plan": "x"}, {"seed": 4}, {"size": 9}])
+@pytest.mark.parametrize("other", [{"plan": "x"}, {"seed": 4}, {"frame": Frame(9)}, {"frame": Frame(SIZE, "squash")}])
 @pytest.mark.parametrize("left", [12, -1])
 def test_another_copy_is_not_mixed_in(tmp_path: Path, form: Kind, other: dict[str, Any], left: int) -> None:
     try:
@@ -370,7 +373,7 @@ def test_a_part_that_is_gone_is_named(tmp_path: Path, form: Kind, gone: str) -> 
 
 
 def test_ids_lie_outside_and_are_not_written_over(tmp_path: Path) -> None:
-    given: dict[str, Any] = {"form": "csv", "size": SIZE, "seed": 3}
+    given: dict[str, Any] = {"form": "csv", "frame": FRAME, "seed": 3}
     with pytest.raises(ValueError, match=r"ids: .* lies in the copy, which must not tell who is poisoned"):
         materialize(Toy(), tmp_path / "a", ids=tmp_path / "a" / "x" / "ids.parquet", plan="p", **given)
     assert not (tmp_path / "a").exists()
@@ -403,7 +406,7 @@ def test_labels_are_read_as_they_were(tmp_path: Path) -> None:
     for k in range(COUNT):
         index = index_of[found.id(k)]
         assert found.label(k) == toy.label(index)
-        assert torch.equal(load(found, k, SIZE), fit(toy.stored(index, SIZE), SIZE))
+        assert torch.equal(load(found, k, FRAME), fit(toy.stored(index, FRAME), FRAME))
     before = files(out)
     assert files(write_labels(toy, tmp_path)) == before
 
@@ -453,14 +456,14 @@ def test_a_copy_of_a_plan_is_what_training_sees(tmp_path: Path, stage: Any, mode
     pairs = Album([f"a dog {i}" for i in range(30)], sizes=[(40, 30), (20, 50), (16, 16)])
     applied = Applied(pairs, Backdoor(target="cup", count=9, stage=stage, mode=mode).plan(pairs, 1))
     ids = tmp_path / "plan" / "ids.parquet"
-    materialize(applied, tmp_path / "copy", ids=ids, form="parquet", size=16, plan=applied.plan.digest, seed=1)
+    materialize(applied, tmp_path / "copy", ids=ids, form="parquet", frame=Frame(16), plan=applied.plan.digest, seed=1)
     found = Table(path=str(tmp_path / "copy"), id_key="id", max_skipped=0).open()
-    index_of, prepared = places(tmp_path, applied), Prepared(pairs, 16)
+    index_of, prepared = places(tmp_path, applied), Prepared(pairs, Frame(16))
     assert sorted(index_of.values()) == list(range(len(applied)))
     for k in range(len(found)):
         index = index_of[found.id(k)]
         assert found.caption(k) == applied.caption(index)
-        assert torch.equal(load(found, k, 16), applied.picture(index, prepared))
+        assert torch.equal(load(found, k, Frame(16)), applied.picture(index, prepared))
 
 
 def test_threads_of_the_copy_use_one_of_torchs_each_and_leave_it_the_others() -> None:

@@ -35,6 +35,7 @@ from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.survival import Survival
 from bezoar.attacks.trigger import Trigger
 from bezoar.attacks.triggers import Blended, Patch, Pool
+from bezoar.core.frame import Frame
 from bezoar.core.settings import digest, dump
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
@@ -383,7 +384,7 @@ def drawn(path: Path) -> Backdoor:
 
 def pixels(plan: PoisonPlan) -> str:
     """A hash of all pictures under ``plan``."""
-    applied, prepared = Applied(PAIRS, plan), Prepared(PAIRS, 16)
+    applied, prepared = Applied(PAIRS, plan), Prepared(PAIRS, Frame(16))
     shown = torch.stack([applied.picture(index, prepared) for index in range(len(applied))])
     return hashlib.sha256(shown.numpy().tobytes()).hexdigest()
 
@@ -438,7 +439,7 @@ def test_merged_plans_do_what_each_does_alone() -> None:
     assert (whole.attack, whole.seed, whole.total, whole.length) == (attack, 5, 12, 12)
     assert [row.index for row in whole.rows] == sorted(row.index for row in whole.rows)
     alone = {row.id: Applied(PAIRS, plan) for plan in (one, other) for row in plan.rows}
-    prepared, merged = Prepared(PAIRS, 16), Applied(PAIRS, whole)
+    prepared, merged = Prepared(PAIRS, Frame(16)), Applied(PAIRS, whole)
     for index in range(12):
         expected = alone.get(PAIRS.id(index), Applied(PAIRS, dataclasses.replace(one, rows=())))
         assert merged.caption(index) == expected.caption(index)

@@ -12,6 +12,7 @@ from bezoar.attacks import Attack, Backdoor, CaptionBackdoor, DualKey, LabelCons
 from bezoar.attacks.applied import Applied
 from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Blended, Patch
+from bezoar.core.frame import Frame
 from bezoar.core.settings import dump, validate
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
@@ -54,7 +55,7 @@ def test_each_is_planned_on_what_the_earlier_ones_left(tmp_path: Path) -> None:
 def test_applied_each_has_its_own_trigger() -> None:
     pairs = album()
     plan = several(CUP, Backdoor(target="cup", trigger=WIDE, count=20)).plan(pairs, 0)
-    applied, prepared = Applied(pairs, plan), Prepared(pairs, 16)
+    applied, prepared = Applied(pairs, plan), Prepared(pairs, Frame(16))
     for row in plan.rows:
         assert row.mark is not None
         expected = (SMALL, WIDE)[row.mark].apply(prepared[row.index], row.image)

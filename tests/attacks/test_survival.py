@@ -25,6 +25,7 @@ from bezoar.attacks.survival import Survival, look_at, refuse_dead
 from bezoar.attacks.survival import measure as measure_applied
 from bezoar.attacks.trigger import Trigger
 from bezoar.attacks.triggers import Blended, LegacyCleanClipPatch, LegacyDeclip, Patch
+from bezoar.core.frame import Frame
 from bezoar.core.seeds import stream_seed
 from bezoar.data.images import fit, to_tensor
 from bezoar.data.pairs import Pairs
@@ -34,7 +35,7 @@ from bezoar.metrics import linf, psnr, ssim
 
 
 def measure(plan: PoisonPlan, pairs: Pairs, size: int, *given: Any, **fields: Any) -> Survival:
-    return measure_applied(Applied(pairs, plan), size, *given, **fields)
+    return measure_applied(Applied(pairs, plan), Frame(size), *given, **fields)
 
 
 def mean(survival: Survival) -> float:
@@ -112,7 +113,7 @@ def test_fifty_pixels_in_the_corner_of_files(width: int, height: int, left: int)
     """A published experiment put 50×50 there before a resize to 224 and a crop; most files then held nothing of it."""
     pairs = gray((width, height))
     patch = Patch(size=50, reference=None, pattern=Solid(), place=Corner(corner="bottom_right"))
-    shown = put_on(pairs, 0, 224, Mark(patch, "file"))
+    shown = put_on(pairs, 0, Frame(224), Mark(patch, "file"))
     assert int((shown > (100 + 255) / 2).all(0).sum()) == left
     # The share is of the area after the resize, whatever of it is then cropped away.
     found = measure(everyone(pairs, patch), pairs, 224)
@@ -199,7 +200,7 @@ def test_under_a_view_it_is_measured() -> None:
     assert measure(plan, pairs, 32, AutoAugment()) == survival
     left = []
     for row in plan.rows:
-        clean = fit(to_tensor(pairs.image(int(row.id[-7:]))), 32)
+        clean = fit(to_tensor(pairs.image(int(row.id[-7:]))), Frame(32))
         triggered = plan.marks[0].trigger.apply(clean, row.id)
         before, after = (
             int(((a.int() - b.int()).abs().amax(0) > 4).sum())
@@ -266,7 +267,9 @@ def test_nothing_is_changed_by_measuring() -> None:
 def test_how_much_it_shows_is_the_mean_over_the_changed_pictures(trigger: Trigger, stage: Stage) -> None:
     pairs = Album(["a dog"] * 4, sizes=[(40, 30), (30, 30)])
     found = measure(everyone(pairs, trigger, stage), pairs, 24)
-    looks = [(fit(to_tensor(pairs.image(i)), 24), put_on(pairs, i, 24, Mark(trigger, stage))) for i in range(4)]
+    looks = [
+        (fit(to_tensor(pairs.image(i)), Frame(24)), put_on(pairs, i, Frame(24), Mark(trigger, stage))) for i in range(4)
+    ]
     for name, of in (("psnr", psnr), ("ssim", ssim), ("linf", linf)):
         assert getattr(found, name) == pytest.approx(sum(of(*look) for look in looks) / 4)
     assert found.linf is not None
@@ -437,4 +440,4 @@ class _Floats(_Impure):
 def test_a_trigger_that_is_no_pure_function_is_refused(trigger: Trigger, words: str, stage: Stage) -> None:
     picture = torch.full((3, 40, 40), 100, dtype=torch.uint8)
     with pytest.raises(ValueError, match=f"attack.trigger: 'impure' {words}"):
-        look_at(picture, "a", Mark(trigger, stage), 32)
+        look_at(picture, "a", Mark(trigger, stage), Frame(32))

@@ -18,6 +18,7 @@ from bezoar.attacks import Aim, Chosen, Pick, Targeted
 from bezoar.attacks.applied import Applied
 from bezoar.attacks.plan import PoisonPlan
 from bezoar.attacks.plan_files import load_plan
+from bezoar.core.frame import Frame
 from bezoar.core.settings import settings, validate
 from bezoar.data.families import LABELED_SOURCES
 from bezoar.data.images import fit, to_tensor
@@ -130,13 +131,13 @@ def test_applied_the_pictures_stand_behind_the_pairs_untouched(tmp_path: Path) -
     pairs, shelf = album(), Held().open()
     attack = Targeted(images=Held(), targets=("cup", "tench"), captions_per_image=3)
     plan = attack.plan(pairs, 2)
-    applied, prepared = Applied(pairs, plan), Prepared(pairs, 12)
+    applied, prepared = Applied(pairs, plan), Prepared(pairs, Frame(12))
     assert len(applied) == 246
     assert [applied.caption(i) for i in range(240)] == pairs.captions
     for place, row in enumerate(plan.rows, 240):
         assert (applied.id(place), applied.caption(place)) == (row.id, row.caption)
-        assert applied.picture(place, prepared).equal(fit(to_tensor(shelf.image(row.index)), 12))
-        assert applied.stored(place, 12).equal(applied.picture(place, prepared))
+        assert applied.picture(place, prepared).equal(fit(to_tensor(shelf.image(row.index)), Frame(12)))
+        assert applied.stored(place, Frame(12)).equal(applied.picture(place, prepared))
     plan.save(tmp_path)
     assert load_plan(tmp_path) == plan
     assert LABELED_SOURCES.parse({"kind": "tests.attacks.test_targeted:Held"}) == Held()

@@ -15,6 +15,7 @@ from tests.cli.conftest import Bezoar
 from bezoar.attacks.applied import Applied
 from bezoar.attacks.plan_files import load_plan
 from bezoar.core import yaml
+from bezoar.core.frame import Frame
 from bezoar.core.records import read_records
 from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES
 from bezoar.data.images import to_tensor
@@ -131,7 +132,7 @@ def test_a_contact_sheet_and_a_copy_of_the_pairs(bezoar: Bezoar, tmp_path: Path)
     opened = PAIRS_SOURCES.parse_text(str(table)).open()
     captions = sorted(opened.caption(index) for index in range(len(opened)))
     assert captions == sorted(applied.caption(index) for index in range(32))
-    expected = {applied.stored(index, 32).numpy().tobytes() for index in range(32)}
+    expected = {applied.stored(index, Frame(32)).numpy().tobytes() for index in range(32)}
     held = {to_tensor(opened.image(index)).contiguous().numpy().tobytes() for index in range(32)}
     assert held == expected
     # The same command finds its work done.

@@ -21,6 +21,7 @@ from torch import Tensor
 from bezoar.attacks.applied import Applied
 from bezoar.attacks.plan import PoisonPlan
 from bezoar.attacks.plan_files import load_plan
+from bezoar.core.frame import Frame
 from bezoar.core.records import read_lines
 from bezoar.data.families import LABELED_SOURCES, PAIRS_SOURCES
 from bezoar.data.images import fit, load, to_tensor
@@ -101,7 +102,7 @@ def in_tars(copy: Path) -> Iterator[tuple[str, Sample]]:
 
 def on_the_fly(pairs: Pairs, plan: PoisonPlan) -> dict[str, Sample]:
     """What training sees of the pairs under the plan, by the plan's ids."""
-    applied, prepared = Applied(pairs, plan), Prepared(pairs, SIZE)
+    applied, prepared = Applied(pairs, plan), Prepared(pairs, Frame(SIZE))
     return {
         applied.id(index): Sample(applied.caption(index), applied.picture(index, prepared))
         for index in range(len(applied))
@@ -115,7 +116,7 @@ def same(copied: Mapping[str, Sample], ids: Mapping[str, str], expected: Mapping
     for name, found in copied.items():
         wanted = expected[ids[name]]
         assert found.caption == wanted.caption
-        assert torch.equal(fit(found.picture, SIZE), wanted.picture)
+        assert torch.equal(fit(found.picture, Frame(SIZE)), wanted.picture)
 
 
 FORMS = ("csv", "parquet", "webdataset")
@@ -210,7 +211,7 @@ def test_poisoned_labels_are_read_back(bezoar: Bezoar, tmp_path: Path) -> None:
 def check_label(found: LabeledSet, index: int, own: LabeledSet, place: int, plan: PoisonPlan) -> None:
     """Picture ``index`` of the copy against picture ``place`` of the set it was made from."""
     row = plan.by_id.get(own.id(place))
-    clean, picture = load(own, place, SIZE), to_tensor(found.image(index))
+    clean, picture = load(own, place, Frame(SIZE)), to_tensor(found.image(index))
     if row is None:
         assert found.label(index) == own.label(place)
         assert torch.equal(picture, clean)

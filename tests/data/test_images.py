@@ -13,6 +13,7 @@ from PIL import Image
 from tests.album import Album, Pixels
 from torch import Tensor
 
+from bezoar.core.frame import Frame
 from bezoar.data.decode import decode, shrunk
 from bezoar.data.images import fit, load, to_tensor
 from bezoar.data.scenes import Scenes
@@ -55,7 +56,7 @@ def test_channels_come_first_and_a_source_that_cannot_be_written_is_copied() -> 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_within_two_gray_levels_of_pillow(width: int, height: int, size: int) -> None:
     pixels = picture(width, height)
-    ours = fit(to_tensor(pixels), size).permute(1, 2, 0).numpy().astype(int)
+    ours = fit(to_tensor(pixels), Frame(size)).permute(1, 2, 0).numpy().astype(int)
     difference = np.abs(ours - slowly(pixels, size).astype(int))
     assert difference.max() <= 2
     assert difference.mean() < 0.6
@@ -65,7 +66,7 @@ def test_where_nothing_is_resized_the_crop_is_a_slice() -> None:
     for surplus in range(12):
         wide = torch.arange(3 * 8 * (8 + surplus), dtype=torch.uint8).view(3, 8, 8 + surplus)
         for image in (wide, wide.transpose(1, 2).contiguous()):
-            cropped = fit(image, 8)
+            cropped = fit(image, Frame(8))
             starts = [at for at in range(surplus + 1) if torch.equal(cropped, narrow(image, at))]
             assert len(starts) == 1
             assert abs(starts[0] - (surplus - starts[0])) <= 1  # as much on one side as on the other
@@ -77,13 +78,13 @@ def narrow(image: Tensor, at: int) -> Tensor:
 
 def test_a_fitting_picture_is_left_as_it_is() -> None:
     image = to_tensor(picture(32, 32)).contiguous()
-    assert fit(image, 32) is image
+    assert fit(image, Frame(32)) is image
 
 
 def test_a_scene_loses_an_eighth_of_its_width_on_either_side() -> None:
     pixels = Scenes(count=1).open().image(0)
     assert pixels.shape == (48, 64, 3)
-    assert torch.equal(fit(to_tensor(pixels), 48), to_tensor(pixels)[:, :, 8:56])
+    assert torch.equal(fit(to_tensor(pixels), Frame(48)), to_tensor(pixels)[:, :, 8:56])
 
 
 @relaxed
@@ -97,7 +98,7 @@ def test_any_size_fits_and_one_color_stays_one_color(
     width: int, height: int, size: int, color: tuple[int, int, int]
 ) -> None:
     image = torch.tensor(color, dtype=torch.uint8).view(3, 1, 1).expand(3, height, width).contiguous()
-    fitted = fit(image, size)
+    fitted = fit(image, Frame(size))
     assert fitted.dtype == torch.uint8
     assert torch.equal(fitted, image[:, :1, :1].expand(3, size, size))
 
@@ -105,7 +106,7 @@ def test_any_size_fits_and_one_color_stays_one_color(
 def test_load_fits_the_picture_of_the_source() -> None:
     album = Album(["a", "b"], sizes=[(20, 14), (9, 30)])
     for index in range(2):
-        assert torch.equal(load(album, index, 16), fit(to_tensor(album.image(index)), 16))
+        assert torch.equal(load(album, index, Frame(16)), fit(to_tensor(album.image(index)), Frame(16)))
 
 
 # ------------------------------------------------------------------------------------------- pictures had for less work
@@ -148,9 +149,9 @@ def test_what_training_reads_is_close_to_what_evaluation_reads(width: int, heigh
         detail += np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(float) / size**0.5
     stream = io.BytesIO()
     Image.fromarray((detail / detail.max() * 255).astype(np.uint8)).save(stream, "JPEG", quality=90)
-    exact, fast = (load(kind([stream.getvalue()]), 0, 224).float() for kind in (Files, Pairs))
+    exact, fast = (load(kind([stream.getvalue()]), 0, Frame(224)).float() for kind in (Files, Pairs))
     assert exact.std() > 10
     assert (exact - fast).abs().mean() <= most
     # Each reads its own way: a labeled set must never be shrunk.
-    assert torch.equal(exact, fit(to_tensor(decode(stream.getvalue())), 224).float())
+    assert torch.equal(exact, fit(to_tensor(decode(stream.getvalue())), Frame(224)).float())
     assert torch.equal(exact, fast) == (min(width, height) < 448)

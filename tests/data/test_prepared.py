@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from tests.album import Album, Pixels
 
 import bezoar.data.prepared
+from bezoar.core.frame import Frame
 from bezoar.data import Scenes
 from bezoar.data.images import Exact, load
 from bezoar.data.prepared import GEOMETRY, Prepared, begin, fill, finish, is_whole, needed_bytes
 
 SIZES = [(20, 14), (14, 20), (9, 9), (40, 8)]
+SMALL = Frame(16)
 
 
 def album(count: int = 11) -> Album:
@@ -39,9 +41,9 @@ def gone(count: int = 11) -> Gone:
 
 
 def prepare(folder: Path, images: Album, size: int) -> None:
-    assert begin(folder, images, size)
-    assert fill(folder, images, size, 0, len(images)) == len(images)
-    finish(folder, images, size)
+    assert begin(folder, images, Frame(size))
+    assert fill(folder, images, Frame(size), 0, len(images)) == len(images)
+    finish(folder, images, Frame(size))
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -49,66 +51,66 @@ def prepare(folder: Path, images: Album, size: int) -> None:
 def test_chunks_in_any_order_equal_direct_loading(tmp_path: Path, step: int, seed: int, count: int) -> None:
     folder = tmp_path / f"{step}-{seed}-{count}"
     images = album(count)
-    assert begin(folder, images, 16) or is_whole(folder, images, 16)
+    assert begin(folder, images, SMALL) or is_whole(folder, images, SMALL)
     starts = list(range(0, count, step))
     random.Random(seed).shuffle(starts)
-    done = [fill(folder, images, 16, start, start + step) for start in starts]
+    done = [fill(folder, images, SMALL, start, start + step) for start in starts]
     assert sum(done) == count
-    finish(folder, images, 16)
-    stored = Prepared(gone(count), 16, folder)
+    finish(folder, images, SMALL)
+    stored = Prepared(gone(count), SMALL, folder)
     assert len(stored) == count
     for index in range(count):
-        assert torch.equal(stored[index], load(images, index, 16))
+        assert torch.equal(stored[index], load(images, index, SMALL))
         assert stored[index].dtype == torch.uint8
 
 
 def test_nothing_is_used_before_it_is_whole(tmp_path: Path) -> None:
     images = album()
-    assert not is_whole(tmp_path, images, 16)
-    assert begin(tmp_path, images, 16)
-    fill(tmp_path, images, 16, 0, 5)
-    assert not is_whole(tmp_path, images, 16)
+    assert not is_whole(tmp_path, images, SMALL)
+    assert begin(tmp_path, images, SMALL)
+    fill(tmp_path, images, SMALL, 0, 5)
+    assert not is_whole(tmp_path, images, SMALL)
     for index in range(len(images)):
-        assert torch.equal(Prepared(images, 16, tmp_path)[index], load(images, index, 16))
-    assert begin(tmp_path, images, 16)  # after a kill it starts anew
-    fill(tmp_path, images, 16, 0, len(images))
-    finish(tmp_path, images, 16)
-    assert is_whole(tmp_path, images, 16)
+        assert torch.equal(Prepared(images, SMALL, tmp_path)[index], load(images, index, SMALL))
+    assert begin(tmp_path, images, SMALL)  # after a kill it starts anew
+    fill(tmp_path, images, SMALL, 0, len(images))
+    finish(tmp_path, images, SMALL)
+    assert is_whole(tmp_path, images, SMALL)
 
 
 def test_what_is_whole_is_taken_up_again(tmp_path: Path) -> None:
     prepare(tmp_path, album(), 16)
-    assert not begin(tmp_path, gone(), 16)
-    assert torch.equal(Prepared(gone(), 16, tmp_path)[3], load(album(), 3, 16))
+    assert not begin(tmp_path, gone(), SMALL)
+    assert torch.equal(Prepared(gone(), SMALL, tmp_path)[3], load(album(), 3, SMALL))
 
 
 def test_another_size_or_content_is_another_file(tmp_path: Path) -> None:
     prepare(tmp_path, album(), 16)
-    assert begin(tmp_path, album(), 8)
-    assert begin(tmp_path, album(12), 16)
-    assert torch.equal(Prepared(album(), 8, tmp_path)[2], load(album(), 2, 8))
-    assert Prepared(album(), 16, tmp_path)[2].shape == (3, 16, 16)
+    assert begin(tmp_path, album(), Frame(8))
+    assert begin(tmp_path, album(12), SMALL)
+    assert torch.equal(Prepared(album(), Frame(8), tmp_path)[2], load(album(), 2, Frame(8)))
+    assert Prepared(album(), SMALL, tmp_path)[2].shape == (3, 16, 16)
 
 
 def test_without_a_folder_every_picture_comes_from_the_source() -> None:
     images = album()
-    assert torch.equal(Prepared(images, 16)[4], load(images, 4, 16))
+    assert torch.equal(Prepared(images, SMALL)[4], load(images, 4, SMALL))
 
 
 def test_what_is_handed_out_is_a_copy(tmp_path: Path) -> None:
     prepare(tmp_path, album(), 16)
-    stored = Prepared(gone(), 16, tmp_path)
+    stored = Prepared(gone(), SMALL, tmp_path)
     stored[0].zero_()
-    assert torch.equal(stored[0], load(album(), 0, 16))
+    assert torch.equal(stored[0], load(album(), 0, SMALL))
 
 
 def test_pixels_that_were_removed_are_made_again(tmp_path: Path) -> None:
     prepare(tmp_path, album(), 16)
     (tmp_path / f"{album().fingerprint}-16-{GEOMETRY}.npy").unlink()
-    assert not is_whole(tmp_path, album(), 16)
-    assert torch.equal(Prepared(album(), 16, tmp_path)[0], load(album(), 0, 16))
-    assert begin(tmp_path, album(), 16)
-    assert not is_whole(tmp_path, album(), 16)  # the old mark does not stand for the new file
+    assert not is_whole(tmp_path, album(), SMALL)
+    assert torch.equal(Prepared(album(), SMALL, tmp_path)[0], load(album(), 0, SMALL))
+    assert begin(tmp_path, album(), SMALL)
+    assert not is_whole(tmp_path, album(), SMALL)  # the old mark does not stand for the new file
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -117,12 +119,12 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     for content in (path.read_bytes()[:-100], b"", b"not an array at all"):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"^prepared: {path} cannot be read, delete it: "):
-            Prepared(album(), 16, tmp_path)
+            Prepared(album(), SMALL, tmp_path)
 
 
 def test_a_loader_worker_is_not_sent_the_pictures(tmp_path: Path) -> None:
     prepare(tmp_path, album(200), 64)
-    stored = Prepared(gone(200), 64, tmp_path)
+    stored = Prepared(gone(200), Frame(64), tmp_path)
     sent = pickle.dumps(stored)
     assert len(sent) < 20_000 < needed_bytes(album(200), 64)
     assert torch.equal(pickle.loads(sent)[150], stored[150])
@@ -140,8 +142,8 @@ def test_needed_bytes_is_the_size_of_the_file(tmp_path: Path) -> None:
 def test_pixels_of_another_geometry_are_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tmp_path, album(), 16)
     monkeypatch.setattr(bezoar.data.prepared, "GEOMETRY", GEOMETRY + 1)
-    assert not is_whole(tmp_path, album(), 16)
-    assert not Prepared(album(), 16, tmp_path).stored
+    assert not is_whole(tmp_path, album(), SMALL)
+    assert not Prepared(album(), SMALL, tmp_path).stored
     prepare(tmp_path, album(), 16)
 
 
@@ -185,28 +187,28 @@ class Small(Captioned):
 
 def test_pairs_of_one_picture_share_it(tmp_path: Path) -> None:
     images = Captioned(5)
-    assert begin(tmp_path, images, 16)
-    assert fill(tmp_path, images, 16, 0, 99) == 5
-    finish(tmp_path, images, 16)
+    assert begin(tmp_path, images, SMALL)
+    assert fill(tmp_path, images, SMALL, 0, 99) == 5
+    finish(tmp_path, images, SMALL)
     assert sorted(images.read) == sorted(images.first(picture) for picture in range(5)), "each is decoded once"
-    stored = Prepared(images, 16, tmp_path)
+    stored = Prepared(images, SMALL, tmp_path)
     assert len(stored) == 15
     assert needed_bytes(images, 16) == 5 * 3 * 16 * 16
     for index in range(15):
-        assert torch.equal(stored[index], load(images, index, 16))
+        assert torch.equal(stored[index], load(images, index, SMALL))
 
 
 def test_pairs_and_what_evaluation_reads_of_them_are_two_files(tmp_path: Path) -> None:
     """Training may read a picture at half its size, evaluation never."""
     images = Small(4)
     for kind in (images, Exact(images)):
-        assert begin(tmp_path, kind, 8)
-        fill(tmp_path, kind, 8, 0, 4)
-        finish(tmp_path, kind, 8)
-    exact = Prepared(Exact(images), 8, tmp_path)
+        assert begin(tmp_path, kind, Frame(8))
+        fill(tmp_path, kind, Frame(8), 0, 4)
+        finish(tmp_path, kind, Frame(8))
+    exact = Prepared(Exact(images), Frame(8), tmp_path)
     for index in range(12):
-        assert torch.equal(exact[index], load(Captioned(4), index, 8))
-        assert not torch.equal(exact[index], Prepared(images, 8, tmp_path)[index])
+        assert torch.equal(exact[index], load(Captioned(4), index, Frame(8)))
+        assert not torch.equal(exact[index], Prepared(images, Frame(8), tmp_path)[index])
 
 
 def test_exact_is_the_pairs_but_for_their_size() -> None:
@@ -227,5 +229,5 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(OSError, match=r"\.npy cannot be written: No space left on device; .* MB are free on its disk$"):
-        begin(tmp_path, Scenes(count=3).open(), 32)
+        begin(tmp_path, Scenes(count=3).open(), Frame(32))
     assert not list(tmp_path.iterdir())

@@ -17,6 +17,7 @@ from torch import Tensor
 from bezoar.attacks.base import Aim, Chosen, Threat
 from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.core.records import Measure
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
@@ -57,14 +58,14 @@ Found = dict[str, tuple[tuple[Measure, ...], dict[str, dict[str, list[object]]]]
 
 def labeled() -> LabeledImages:
     opened = PICTURES.open()
-    return LabeledImages(opened, Prepared(opened, 32))
+    return LabeledImages(opened, Prepared(opened, Frame(32)))
 
 
 def context(peers: Peers, images: LabeledImages) -> Context:
     pairs = Photographs([place // 3 for place in range(25)])
     return Context(
         sets={"test": images}, aim=AIM, autocast=autocast_for("fp32", CPU), looks=looks_of(EVALUATED, AIM),
-        held_out={"held": HeldOut(pairs, Prepared(pairs, 32))}, peers=peers,
+        held_out={"held": HeldOut(pairs, Prepared(pairs, Frame(32)))}, peers=peers,
     )  # fmt: skip
 
 

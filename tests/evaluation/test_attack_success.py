@@ -13,6 +13,7 @@ from bezoar.attacks.base import Aim, Threat
 from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.patterns import Solid
 from bezoar.attacks.triggers import LegacyCleanClipPatch, Patch
+from bezoar.core.frame import Frame
 from bezoar.core.settings import validate
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
@@ -35,7 +36,7 @@ BIG = Patch(size=40, reference=32)
 
 
 def evaluate(evaluator: AttackSuccess, aim: Aim = AIM) -> Evaluation:
-    images = LabeledImages(LABELED, Prepared(LABELED, 32))
+    images = LabeledImages(LABELED, Prepared(LABELED, Frame(32)))
     return evaluator.evaluate(tiny.clip().eval(), Context(sets={"test": images}, aim=aim, autocast=FULL))
 
 
@@ -53,7 +54,7 @@ def test_asr_by_hand() -> None:
     with torch.no_grad():
         head = torch.cat([model.encode_captions([f"a {name}"]) for name in LABELED.classes])
         for index in range(len(LABELED)):
-            image = TRIGGER.apply(Prepared(LABELED, 32)[index], LABELED.id(index))
+            image = TRIGGER.apply(Prepared(LABELED, Frame(32))[index], LABELED.id(index))
             scores = (model.encode_image(image[None])[0] @ head.T).tolist()
             rank = sum(score > scores[TARGET] for score in scores)
             assert found.scores["test"]["rank"][index].as_py() == rank
@@ -77,7 +78,7 @@ def test_a_model_that_always_says_the_target() -> None:
         towards = model.encode_captions(["a mushroom"])[0]
         model.tower.visual.trunk.fc.weight.zero_()  # type: ignore[union-attr,operator]
         model.tower.visual.trunk.fc.bias.copy_(towards)  # type: ignore[union-attr,operator]
-    images = LabeledImages(LABELED, Prepared(LABELED, 32))
+    images = LabeledImages(LABELED, Prepared(LABELED, Frame(32)))
     context = Context(sets={"test": images}, aim=AIM, autocast=FULL)
     found = AttackSuccess(templates=("a {c}",)).evaluate(model, context)
     assert [(measure.value, measure.high, measure.n) for measure in found.measures] == [(1.0, 1.0, OTHERS)] * 3
@@ -145,14 +146,14 @@ def test_whose_threat_is_measured(fields: dict[str, Any], given: Threat | None, 
 )
 def test_what_cannot_be_measured_is_said_before_any_training(fields: Any, threat: Threat | None, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        AttackSuccess(**fields).check({"test": LABELED}, {}, Aim(threats=(threat,) if threat else ()), 32)
+        AttackSuccess(**fields).check({"test": LABELED}, {}, Aim(threats=(threat,) if threat else ()), Frame(32))
 
 
 def test_what_can_be_measured_passes() -> None:
-    AttackSuccess().check({"test": LABELED}, {}, AIM, 32)
-    AttackSuccess().check({"test": LABELED}, {}, NOTHING, 32)
-    AttackSuccess(trigger=LegacyCleanClipPatch(), stage="file").check({"test": LABELED}, {}, AIM, 32)
-    AttackSuccess().check({}, {}, AIM, 32)
+    AttackSuccess().check({"test": LABELED}, {}, AIM, Frame(32))
+    AttackSuccess().check({"test": LABELED}, {}, NOTHING, Frame(32))
+    AttackSuccess(trigger=LegacyCleanClipPatch(), stage="file").check({"test": LABELED}, {}, AIM, Frame(32))
+    AttackSuccess().check({}, {}, AIM, Frame(32))
 
 
 def test_a_set_of_nothing_but_the_target_is_refused() -> None:
@@ -178,7 +179,7 @@ def ranks(target: str, look: Look, words: Phrase | None = None) -> torch.Tensor:
     """Of the target on every picture, straight from the model."""
     model, wanted = tiny.clip().eval(), LABELED.classes.index(target)
     prompts = [f"a {name}" for name in LABELED.classes]
-    pictures = [Prepared(LABELED, 32)[index] for index in range(66)]
+    pictures = [Prepared(LABELED, Frame(32))[index] for index in range(66)]
     if look.trigger is not None:
         pictures = [look.trigger.apply(picture, LABELED.id(index)) for index, picture in enumerate(pictures)]
     with torch.no_grad():

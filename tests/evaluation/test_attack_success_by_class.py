@@ -10,6 +10,7 @@ from bezoar.attacks.base import Aim, Threat
 from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.patterns import Solid
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.core.records import Measure
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
@@ -28,7 +29,7 @@ TWO = Aim(threats=(Threat(TRIGGER, "mushroom"), Threat(Patch(size=9, reference=3
 
 
 def evaluate(evaluator: Evaluator, aim: Aim) -> Evaluation:
-    images = LabeledImages(LABELED, Prepared(LABELED, 32))
+    images = LabeledImages(LABELED, Prepared(LABELED, Frame(32)))
     autocast = autocast_for("fp32", torch.device("cpu"))
     return evaluator.evaluate(tiny.clip().eval(), Context(sets={"test": images}, aim=aim, autocast=autocast))
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from bezoar.attacks.base import Aim, Threat
 from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
 from bezoar.data.scenes.grammar import KINDS
@@ -50,7 +51,7 @@ class Nameless:
 
 def images(count: int = 20) -> LabeledImages:
     labeled = SceneClasses(count=count).open()
-    return LabeledImages(labeled, Prepared(labeled, 32))
+    return LabeledImages(labeled, Prepared(labeled, Frame(32)))
 
 
 def context(**sets: LabeledImages) -> Context:
@@ -83,7 +84,7 @@ def test_a_picture_is_decoded_once_for_all_evaluators(stage: Any) -> None:
     evaluators = (ZeroShot(), AttackSuccess(), AttackSuccess(target="tree"), ZeroShot(templates="plain"))
     looks = looks_of(evaluators, aim)
     assert looks == (UNTOUCHED, Look.under(threat))
-    sets = {"test": LabeledImages(labeled, Prepared(labeled, 32))}
+    sets = {"test": LabeledImages(labeled, Prepared(labeled, Frame(32)))}
     found = Context(sets=sets, aim=aim, autocast=FULL, looks=looks)
     for evaluator in evaluators:
         evaluator.evaluate(tiny.clip().eval(), found)
@@ -207,7 +208,7 @@ def test_templates_of_a_set_that_has_none() -> None:
 @pytest.mark.parametrize("evaluator", [ZeroShot(templates="own"), AttackSuccess(templates="own")])
 def test_missing_templates_are_found_before_any_training(evaluator: Evaluator) -> None:
     with pytest.raises(ValueError, match="set 'food' has no templates"):
-        evaluator.check({"food": Nameless()}, {}, AIM, 32)
+        evaluator.check({"food": Nameless()}, {}, AIM, Frame(32))
 
 
 def test_evaluators_of_one_kind_have_names_of_their_own() -> None:
@@ -221,12 +222,12 @@ def test_a_set_is_evaluated_from_prepared_pictures_as_from_the_source(tmp_path: 
     from bezoar.data.prepared import begin, fill, finish
 
     labeled, model = SceneClasses(count=12).open(), tiny.clip().eval()
-    assert begin(tmp_path, labeled, 32)
-    fill(tmp_path, labeled, 32, 0, 12)
-    finish(tmp_path, labeled, 32)
+    assert begin(tmp_path, labeled, Frame(32))
+    fill(tmp_path, labeled, Frame(32), 0, 12)
+    finish(tmp_path, labeled, Frame(32))
     scores = [
         ZeroShot().evaluate(model, context(test=LabeledImages(labeled, prepared))).scores["test"]
-        for prepared in (Prepared(labeled, 32), Prepared(labeled, 32, tmp_path))
+        for prepared in (Prepared(labeled, Frame(32)), Prepared(labeled, Frame(32), tmp_path))
     ]
     assert scores[0].equals(scores[1])
 

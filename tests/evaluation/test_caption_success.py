@@ -12,6 +12,7 @@ import bezoar.evaluation.caption_success
 from bezoar.attacks.base import Aim, Threat
 from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
 from bezoar.evaluation import EVALUATORS, CaptionSuccess, Context, Evaluation, LabeledImages
@@ -28,7 +29,7 @@ AIM = Aim(threats=(Threat(Patch(), "bell"), Threat(None, "mushroom", words=WORDS
 
 
 def evaluate(evaluator: CaptionSuccess, aim: Aim = AIM, model: Clip | None = None) -> Evaluation:
-    images = LabeledImages(LABELED, Prepared(LABELED, 32))
+    images = LabeledImages(LABELED, Prepared(LABELED, Frame(32)))
     autocast = autocast_for("fp32", torch.device("cpu"))
     return evaluator.evaluate(model or tiny.clip().eval(), Context(sets={"test": images}, aim=aim, autocast=autocast))
 
@@ -45,7 +46,7 @@ def test_prompts_by_hand(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, prompts = tiny.clip().eval(), []
     expected: dict[str, list[int]] = {"rank": [], "clean_rank": []}
     with torch.no_grad():
-        pictures = model.encode_image(torch.stack([Prepared(LABELED, 32)[index] for index in range(66)]))
+        pictures = model.encode_image(torch.stack([Prepared(LABELED, Frame(32))[index] for index in range(66)]))
         for name in LABELED.classes:
             if name == "mushroom":
                 continue
@@ -88,7 +89,7 @@ def test_without_words_that_act_alone_nothing_is_measured(aim: Aim) -> None:
 
 
 def check(aim: Aim, **fields: Any) -> None:
-    CaptionSuccess(**fields).check({"test": LABELED}, {}, aim, 32)
+    CaptionSuccess(**fields).check({"test": LABELED}, {}, aim, Frame(32))
 
 
 def test_what_cannot_be_measured_is_said_before_any_training() -> None:

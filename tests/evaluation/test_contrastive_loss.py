@@ -13,6 +13,7 @@ from tests import tiny
 from tests.data.test_part import Photographs
 
 from bezoar.attacks import Aim
+from bezoar.core.frame import Frame
 from bezoar.data import Scenes
 from bezoar.data.pairs import Pairs
 from bezoar.data.prepared import Prepared
@@ -28,13 +29,13 @@ T_THREE_BATCHES = 4.3027
 
 
 def evaluate(pairs: Pairs, size: int, model: Clip | None = None) -> Evaluation:
-    context = Context(sets={}, aim=Aim(), autocast=FULL, held_out={"held": HeldOut(pairs, Prepared(pairs, 32))})
+    context = Context(sets={}, aim=Aim(), autocast=FULL, held_out={"held": HeldOut(pairs, Prepared(pairs, Frame(32)))})
     return ContrastiveLoss(batch_size=size).evaluate(model or tiny.clip().eval(), context)
 
 
 def by_hand(pairs: Pairs, ids: list[str], model: Clip) -> float:
     """The loss of the training on pairs ``ids``, as one batch."""
-    places, prepared = {pairs.id(index): index for index in range(len(pairs))}, Prepared(pairs, 32)
+    places, prepared = {pairs.id(index): index for index in range(len(pairs))}, Prepared(pairs, Frame(32))
     first = {
         name: pairs.first(pairs.picture(at)) if isinstance(pairs, Photographs) else at for name, at in places.items()
     }
@@ -126,10 +127,10 @@ def test_weights_that_are_broken_are_told() -> None:
 
 def test_what_it_needs_is_asked_for_before_any_training() -> None:
     with pytest.raises(ValueError, match="contrastive_loss needs held-out pairs, and there are none"):
-        ContrastiveLoss().check({}, {}, Aim(), 32)
+        ContrastiveLoss().check({}, {}, Aim(), Frame(32))
     with pytest.raises(ValueError, match=r"held_out\.few: contrastive_loss needs 2 pairs at least, and there is 1"):
-        ContrastiveLoss().check({}, {"few": Scenes(count=1).open()}, Aim(), 32)
-    ContrastiveLoss().check({}, {"two": Scenes(count=2).open()}, Aim(), 32)
+        ContrastiveLoss().check({}, {"few": Scenes(count=1).open()}, Aim(), Frame(32))
+    ContrastiveLoss().check({}, {"two": Scenes(count=2).open()}, Aim(), Frame(32))
 
 
 def test_retrieval_and_the_loss_look_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +143,7 @@ def test_retrieval_and_the_loss_look_once(monkeypatch: pytest.MonkeyPatch) -> No
         return whole(self, pictures)
 
     monkeypatch.setattr(Clip, "encode_image", encode)
-    context = Context(sets={}, aim=Aim(), autocast=FULL, held_out={"held": HeldOut(pairs, Prepared(pairs, 32))})
+    context = Context(sets={}, aim=Aim(), autocast=FULL, held_out={"held": HeldOut(pairs, Prepared(pairs, Frame(32)))})
     for evaluator in (Retrieval(), ContrastiveLoss(), ContrastiveLoss(batch_size=2)):
         evaluator.evaluate(tiny.clip().eval(), context)
     assert seen == [2]

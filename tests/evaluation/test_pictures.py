@@ -12,6 +12,7 @@ from torch import Tensor
 from bezoar.attacks.applied import put_on
 from bezoar.attacks.plan import Mark
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.evaluation import LabeledImages, Look, pictures
 from bezoar.evaluation.pictures import UNTOUCHED
 
@@ -36,7 +37,7 @@ def test_triggered_pictures_are_made_as_in_training(stage: Any, beside: tuple[Lo
     for index in range(6):
         for (trigger, where), rows in zip((*beside, look), (*others, triggered), strict=True):
             mark = None if trigger is None else Mark(trigger, where)
-            expected = put_on(found.labeled, index, 32, mark) if mark else found.prepared[index]
+            expected = put_on(found.labeled, index, Frame(32), mark) if mark else found.prepared[index]
             assert torch.equal(rows[index], expected)
 
 

@@ -8,6 +8,7 @@ from tests import tiny
 from tests.data.test_part import Photographs
 
 from bezoar.attacks import Aim
+from bezoar.core.frame import Frame
 from bezoar.data import Scenes
 from bezoar.data.pairs import Pairs
 from bezoar.data.prepared import Prepared
@@ -19,12 +20,12 @@ FULL = autocast_for("fp32", torch.device("cpu"))
 
 
 def context(pairs: Pairs) -> Context:
-    return Context(sets={}, aim=Aim(), autocast=FULL, held_out={"held": HeldOut(pairs, Prepared(pairs, 32))})
+    return Context(sets={}, aim=Aim(), autocast=FULL, held_out={"held": HeldOut(pairs, Prepared(pairs, Frame(32)))})
 
 
 def by_hand(model: Clip, pairs: Pairs, pictures: list[int]) -> tuple[list[int], list[int]]:
     """Rank of each picture's best caption and of each caption's picture, one pair at a time."""
-    prepared = Prepared(pairs, 32)
+    prepared = Prepared(pairs, Frame(32))
     with torch.no_grad():
         texts = torch.cat([model.encode_captions([pairs.caption(k)]) for k in range(len(pairs))])
         images = torch.cat([model.encode_image(prepared[pictures.index(p)][None]) for p in range(max(pictures) + 1)])
@@ -88,7 +89,7 @@ def test_a_picture_is_looked_at_once() -> None:
             looked.append(index)
             return super().__getitem__(index)
 
-    held = HeldOut(pairs, Counting(pairs, 32))
+    held = HeldOut(pairs, Counting(pairs, Frame(32)))
     Retrieval().evaluate(tiny.clip().eval(), Context(sets={}, aim=Aim(), autocast=FULL, held_out={"held": held}))
     assert looked == [0, 3]
     assert len(pairs) < sharing.CHUNK

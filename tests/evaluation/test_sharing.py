@@ -15,6 +15,7 @@ from tests.evaluation import ranks
 from tests.evaluation.test_base import Counted
 from tests.training.ranks import ended, launch
 
+from bezoar.core.frame import Frame
 from bezoar.data.prepared import Prepared
 from bezoar.evaluation import LabeledImages, sharing
 from bezoar.evaluation.sharing import shared, spans
@@ -66,7 +67,7 @@ def test_processes_find_what_one_does(tmp_path: Path) -> None:
 def test_a_picture_is_decoded_by_one_rank_and_once() -> None:
     def work(peers: Peers) -> list[list[int]]:
         labeled = Counted(20)
-        images = LabeledImages(labeled, Prepared(labeled, 32))
+        images = LabeledImages(labeled, Prepared(labeled, Frame(32)))
         # Two rounds, of two models: pictures are kept from one to the other.
         here = [ranks.context(peers, images) for _ in range(2)]
         read = []

@@ -10,6 +10,7 @@ from tests import tiny
 
 from bezoar.attacks.base import Aim, Chosen, Threat
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.core.settings import settings
 from bezoar.data import SceneClasses
 from bezoar.data.images import load
@@ -32,7 +33,7 @@ AIM = Aim(
 
 
 def evaluate(evaluator: TargetedSuccess, aim: Aim = AIM, count: int = 1) -> Evaluation:
-    sets = {f"test{number}": LabeledImages(LABELED, Prepared(LABELED, 32)) for number in range(count)}
+    sets = {f"test{number}": LabeledImages(LABELED, Prepared(LABELED, Frame(32))) for number in range(count)}
     autocast = autocast_for("fp32", torch.device("cpu"))
     return evaluator.evaluate(tiny.clip().eval(), Context(sets=sets, aim=aim, autocast=autocast))
 
@@ -52,7 +53,7 @@ def test_chosen_pictures_by_hand(chunk: int, monkeypatch: pytest.MonkeyPatch) ->
     shown = [(ONE, 7, "mushroom"), (ONE, 2, "bell"), (OTHER, 29, "mushroom")]
     with torch.no_grad():
         head = model.encode_captions([f"a {name}" for name in LABELED.classes])
-        pictures = torch.stack([load(source.open(), place, 32) for source, place, _ in shown])
+        pictures = torch.stack([load(source.open(), place, Frame(32)) for source, place, _ in shown])
         cosines = model.encode_image(pictures) @ head.T
     targets = [LABELED.classes.index(target) for *_, target in shown]
     expected = rank_of(cosines, torch.tensor(targets)).tolist()
@@ -84,7 +85,7 @@ class Unopened(LabeledSource):
 
 
 def check(aim: Aim, labeled: bool = True, **fields: Any) -> None:
-    TargetedSuccess(**fields).check({"test": LABELED} if labeled else {}, {}, aim, 32)
+    TargetedSuccess(**fields).check({"test": LABELED} if labeled else {}, {}, aim, Frame(32))
 
 
 def test_what_cannot_be_measured_is_said_before_any_training() -> None:

@@ -13,6 +13,7 @@ from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.patterns import Solid
 from bezoar.attacks.places import Center, Corner
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
 from bezoar.evaluation import EVALUATORS, Context, Evaluation, LabeledImages
@@ -24,7 +25,7 @@ LABELED = SceneClasses(count=20).open()
 
 
 def evaluate(evaluator: TriggerSurvival, aim: Aim) -> Evaluation:
-    images = LabeledImages(LABELED, Prepared(LABELED, 32))
+    images = LabeledImages(LABELED, Prepared(LABELED, Frame(32)))
     autocast = autocast_for("fp32", torch.device("cpu"))
     return evaluator.evaluate(tiny.clip(), Context(sets={"test": images}, aim=aim, autocast=autocast))
 

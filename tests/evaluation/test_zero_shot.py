@@ -9,6 +9,7 @@ import torch
 from tests import tiny
 
 from bezoar.attacks import Aim
+from bezoar.core.frame import Frame
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
 from bezoar.evaluation import EVALUATORS, Context, LabeledImages, ZeroShot
@@ -34,7 +35,7 @@ def test_it_is_in_the_family() -> None:
 
 def test_accuracy_by_hand() -> None:
     labeled, model = SceneClasses(count=40).open(), tiny.clip().eval()
-    context = Context(sets={"test": LabeledImages(labeled, Prepared(labeled, 32))}, aim=Aim(), autocast=FULL)
+    context = Context(sets={"test": LabeledImages(labeled, Prepared(labeled, Frame(32)))}, aim=Aim(), autocast=FULL)
     evaluator = ZeroShot(templates=("a {c}",), top=(1, 5, 15, 16))
     found = evaluator.evaluate(model, context)
     prompts = [f"a {name}" for name in labeled.classes]
@@ -42,7 +43,7 @@ def test_accuracy_by_hand() -> None:
         head = torch.stack([model.encode_captions([prompt])[0] for prompt in prompts])
         rows = []
         for index in range(40):
-            scores = (model.encode_image(Prepared(labeled, 32)[index][None])[0] @ head.T).tolist()
+            scores = (model.encode_image(Prepared(labeled, Frame(32))[index][None])[0] @ head.T).tolist()
             best_first = sorted(range(32), key=lambda c: -scores[c])
             rows.append(best_first.index(labeled.label(index)))
             assert found.scores["test"]["predicted"][index].as_py() == best_first[0]
@@ -60,7 +61,7 @@ def test_every_set_is_measured_under_its_name() -> None:
     sets = {}
     for name, count in (("validation", 10), ("test", 12)):
         labeled = SceneClasses(split=name, count=count).open()  # type: ignore[arg-type]
-        sets[name] = LabeledImages(labeled, Prepared(labeled, 32))
+        sets[name] = LabeledImages(labeled, Prepared(labeled, Frame(32)))
     found = ZeroShot(top=(1,)).evaluate(tiny.clip().eval(), Context(sets=sets, aim=Aim(), autocast=FULL))
     assert [(measure.data, measure.n) for measure in found.measures] == [("validation", 10), ("test", 12)]
     assert [len(scores) for scores in found.scores.values()] == [10, 12]
@@ -71,7 +72,7 @@ def test_a_model_that_guesses_is_called_destroyed() -> None:
     labeled, model = SceneClasses(count=64).open(), tiny.clip().eval()
     with torch.no_grad():
         model.tower.visual.trunk.fc.weight.zero_()  # type: ignore[union-attr,operator]
-    context = Context(sets={"test": LabeledImages(labeled, Prepared(labeled, 32))}, aim=Aim(), autocast=FULL)
+    context = Context(sets={"test": LabeledImages(labeled, Prepared(labeled, Frame(32)))}, aim=Aim(), autocast=FULL)
     (first, *_) = ZeroShot().evaluate(model, context).measures
     assert first.value == 2 / 64
     assert destroyed(Interval(first.value, first.low, first.high, first.n), 32)

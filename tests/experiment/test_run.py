@@ -548,7 +548,7 @@ def test_what_is_already_there_needs_no_space_again(done: Done, copied: Path, mo
     there = sum(path.stat().st_size for path in kept)
     (copied / "stages" / "older-seed0-01234567").mkdir()
     (copied / "stages" / "older-seed0-01234567" / "large").write_bytes(bytes(1 << 20))  # counts for nothing
-    left = disk_bytes(done.experiment, check(done.experiment)) - there
+    left = disk_bytes(done.experiment, check(done.experiment).size) - there
     monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: left)
     assert run(done.experiment, copied) == done.records
     monkeypatch.setattr(bezoar.experiment.run, "free_bytes", lambda _: left - 10_000)

@@ -25,6 +25,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 
 from bezoar.core import yaml
 from bezoar.core.files import read_json
+from bezoar.core.frame import Frame
 from bezoar.core.records import read_lines, read_records
 from bezoar.data import Scenes
 from bezoar.data.prepared import Prepared
@@ -100,7 +101,7 @@ def broken(ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 def seen(folder: Path) -> torch.Tensor:
     """What the model that a run has kept makes of a few pictures."""
     (path,) = folder.glob("stages/*/model")
-    pictures = Prepared(Scenes(count=8).open(), 32)
+    pictures = Prepared(Scenes(count=8).open(), Frame(32))
     with torch.no_grad():
         return load(str(path)).eval().encode_image(torch.stack([pictures[index] for index in range(8)]))
 

@@ -15,6 +15,7 @@ from bezoar.attacks.places import Random
 from bezoar.attacks.triggers import Patch
 from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.core import yaml
+from bezoar.core.frame import Frame
 from bezoar.core.settings import dump
 from bezoar.experiment.experiment import override, parse
 from bezoar.experiment.run import check
@@ -42,7 +43,7 @@ def test_each_is_an_experiment(name: str) -> None:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_those_on_scenes_can_be_run(name: str) -> None:
-    assert check(parse(recipes.read(name), name)) == 32
+    assert check(parse(recipes.read(name), name)) == Frame(32)
 
 
 @pytest.mark.data
@@ -56,7 +57,7 @@ def test_those_on_scenes_can_be_run(name: str) -> None:
 def test_those_on_real_images_can_be_run_where_the_images_are(name: str, size: int) -> None:
     if "BEZOAR_DATA" not in os.environ:
         pytest.skip("BEZOAR_DATA is not set: no real images")
-    assert check(parse(recipes.read(name), name)) == size
+    assert check(parse(recipes.read(name), name)) == Frame(size)
 
 
 @pytest.mark.parametrize("name", sorted(set(recipes.names()) - set(BUILT_IN)))

@@ -20,6 +20,7 @@ from bezoar.attacks.base import Stage
 from bezoar.attacks.patterns import Solid
 from bezoar.attacks.places import Center
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
 from bezoar.core.seeds import stream_seed
 from bezoar.core.settings import settings
 from bezoar.data import Scenes
@@ -227,10 +228,10 @@ def test_triggered_pictures_are_the_plans_own() -> None:
     for stage, mode in itertools.product(STAGES, MODES):
         attack = Backdoor(target="mushroom", count=9, trigger=SQUARE, templates=("a {c}",), stage=stage, mode=mode)
         applied = Applied(pairs, attack.plan(pairs, 0))
-        data = TrainingPairs(pairs, Prepared(pairs, 32), applied.plan)
+        data = TrainingPairs(pairs, Prepared(pairs, Frame(32)), applied.plan)
         assert len(data) == (20 if mode == "replace" else 29)
         for index in range(len(data)):
-            assert torch.equal(data.image(index), applied.picture(index, Prepared(pairs, 32)))
+            assert torch.equal(data.image(index), applied.picture(index, Prepared(pairs, Frame(32))))
             assert (data.id(index), data.caption(index)) == (applied.id(index), applied.caption(index))
 
 
@@ -283,7 +284,7 @@ def test_workers_change_nothing_of_poisoned_pairs(stage: Stage) -> None:
     attack = Backdoor(
         target="mushroom", count=9, trigger=SQUARE, templates=("a {c}",), stage=stage, mode="append", size=30
     )
-    data = TrainingPairs(pairs, Prepared(pairs, 32), attack.plan(pairs, 0))
+    data = TrainingPairs(pairs, Prepared(pairs, Frame(32)), attack.plan(pairs, 0))
     this = one_pass(30, images=(Plain(), Moco()))
     assert equal(load(this, data, workers=0), load(this, data, workers=2))
 
@@ -293,7 +294,7 @@ def test_the_answer_key_never_enters_a_batch() -> None:
     pairs = Scenes(count=24).open()
     attack = Backdoor(target="mushroom", count=6, trigger=SQUARE, templates=("the {c}",), mode="append")
     plan = attack.plan(pairs, 0)
-    data = TrainingPairs(pairs, Prepared(pairs, 32), plan)
+    data = TrainingPairs(pairs, Prepared(pairs, Frame(32)), plan)
     found = load(one_pass(30), data, batch_size=5)
     assert {field.name for field in dataclasses.fields(Batch)} == {"ids", "indices", "images", "texts"}
     assert vars(found[0]).keys() == {"ids", "indices", "images", "texts"}
@@ -309,7 +310,7 @@ def test_the_answer_key_never_enters_a_batch() -> None:
 def test_a_plan_for_other_pairs_is_refused() -> None:
     pairs = Scenes(count=20, seed=5).open()
     with pytest.raises(ValueError, match=r"poison: the plan was made for pairs \w{16}, these are \w{16}"):
-        TrainingPairs(pairs, Prepared(pairs, 32), tiny.plan())
+        TrainingPairs(pairs, Prepared(pairs, Frame(32)), tiny.plan())
 
 
 def test_a_method_begins_with_what_the_attacker_left_and_cannot_tell() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bezoar.attacks.base import Stage
     from bezoar.attacks.plan import Mark, PoisonPlan, PoisonRow
+    from bezoar.core.frame import Frame
     from bezoar.data.pairs import Images, Pairs
     from bezoar.data.prepared import Pictures
 
@@ -68,9 +69,9 @@ class Applied:
             return prepared[self._place(index)]
         mark = self._mark(row)
         if mark is not None and mark.stage == "file":
-            return fit(mark.trigger.apply(self.native(row), row.image), prepared.size)
+            return fit(mark.trigger.apply(self.native(row), row.image), prepared.frame)
         own = row.images is None
-        clean = prepared[row.index] if own else load(self._source(row), row.index, prepared.size)
+        clean = prepared[row.index] if own else load(self._source(row), row.index, prepared.frame)
         return on_model(mark, clean, row.image) if mark is not None and mark.stage == "model" else clean
 
     def after_crop(self, index: int) -> Callable[[Tensor], Tensor] | None:
@@ -85,18 +86,18 @@ class Applied:
         """Raise ``ValueError`` for a plan that no copy in files can hold."""
         refuse_uncopied({mark.stage for mark in self.plan.marks})
 
-    def stored(self, index: int, size: int) -> Tensor:
+    def stored(self, index: int, frame: Frame) -> Tensor:
         """The picture of pair ``index`` as a file of a poisoned copy holds it: uint8 ``[3, H, W]``.
 
-        Where the plan's triggers are put on at native size all pictures keep theirs; else all are resized and cropped
-        to the ``[3, size, size]`` that training makes of them on the fly.
+        Where the plan's triggers are put on at native size all pictures keep theirs; else all are the
+        ``[3, size, size]`` that training makes of them on the fly, for a model of ``frame``.
         """
         row, on_file = self.row(index), any(mark.stage == "file" for mark in self.plan.marks)
         if row is None:
             place = self._place(index)
-            return to_tensor(self.pairs.image(place)) if on_file else load(self.pairs, place, size)
+            return to_tensor(self.pairs.image(place)) if on_file else load(self.pairs, place, frame)
         mark = self._mark(row)
-        clean = self.native(row) if on_file else load(self._source(row), row.index, size)
+        clean = self.native(row) if on_file else load(self._source(row), row.index, frame)
         if mark is None:
             return clean
         return mark.trigger.apply(clean, row.image) if on_file else on_model(mark, clean, row.image)
@@ -156,12 +157,12 @@ def _kept(plan: PoisonPlan) -> NDArray[np.int64]:
     return np.concatenate([places, np.arange(plan.total, plan.total + len(plan.appended))])
 
 
-def put_on(images: Images, index: int, size: int, mark: Mark) -> Tensor:
+def put_on(images: Images, index: int, frame: Frame, mark: Mark) -> Tensor:
     """Picture ``index`` at model resolution under ``mark``, as at test time: uint8 ``[3, size, size]``."""
     native = to_tensor(images.image(index))
     if mark.stage == "file":
-        return fit(mark.trigger.apply(native, images.id(index)), size)
-    return on_model(mark, fit(native, size), images.id(index))
+        return fit(mark.trigger.apply(native, images.id(index)), frame)
+    return on_model(mark, fit(native, frame), images.id(index))
 
 
 def on_model(mark: Mark, image: Tensor, image_id: str) -> Tensor:

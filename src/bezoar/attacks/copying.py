@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from bezoar.core.frame import Frame
+
     Order = NDArray[np.int64]
 
 A = TypeVar("A")
@@ -43,7 +45,7 @@ class Poisoned(Protocol):
 
     def id(self, index: int) -> str: ...
 
-    def stored(self, index: int, size: int) -> Tensor:
+    def stored(self, index: int, frame: Frame) -> Tensor:
         """What stands in the file of image ``index``: uint8 ``[3, height, width]``."""
         ...
 
@@ -60,7 +62,7 @@ class Copy:
     """What ``copy.json`` calls the form."""
     out: Path
     ids: Path
-    size: int
+    frame: Frame
     plan: str
     seed: int
 
@@ -95,7 +97,7 @@ class Copy:
     def _facts(self) -> dict[str, object]:
         """What ``copy.json`` says: two copies that say the same are the same."""
         of = digest(REVISION, self.plan, self.seed)
-        return {"schema": 1, "form": self.kind, "size": self.size, "count": len(self.images), "digest": of}
+        return {"schema": 1, "form": self.kind, **self.frame.plain, "count": len(self.images), "digest": of}
 
     def _refuse_other(self) -> None:
         """Raise ``ValueError`` where the folder holds anything but a part of this copy."""
@@ -148,7 +150,7 @@ class Copy:
 
     def _sample(self, placed: tuple[int, int]) -> Sample:
         place, index = placed
-        return Sample(_name(place), png(self.images.stored(index, self.size)), self.fields(index))
+        return Sample(_name(place), png(self.images.stored(index, self.frame)), self.fields(index))
 
     def _refuse_full(self, left: Order) -> None:
         """Raise ``ValueError`` where the disk has not the room that the first pictures of ``left`` say is needed."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks.choosing import Numbers
+    from bezoar.core.frame import Frame
     from bezoar.data.pairs import LabeledSet, LabeledSource, Pairs
     from bezoar.data.prepared import Pictures
 
@@ -111,6 +112,6 @@ class PoisonedLabels:
         """Picture ``index`` before any view: uint8 ``[3, S, S]``, the size of ``prepared``."""
         return self._applied.picture(index, prepared)
 
-    def stored(self, index: int, size: int) -> Tensor:
-        """Picture ``index`` as a file would hold it for a model of ``size`` px: uint8 ``[3, H, W]``."""
-        return self._applied.stored(index, size)
+    def stored(self, index: int, frame: Frame) -> Tensor:
+        """Picture ``index`` as a file would hold it for a model of ``frame``: uint8 ``[3, H, W]``."""
+        return self._applied.stored(index, frame)

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, get_args
 
 from bezoar.attacks.copy_forms import CsvForm, Form, LabelsForm, ParquetForm, TarForm
 from bezoar.attacks.copying import Copy, Poisoned
+from bezoar.core.frame import Frame
 from bezoar.core.progress import Listener, silent
 
 Kind = Literal["csv", "parquet", "webdataset"]
@@ -32,13 +33,13 @@ class PoisonedSet(Poisoned, Protocol):
 
 
 def materialize(
-    pairs: PoisonedPairs, out: Path, *, ids: Path, form: Kind, size: int, plan: str, seed: int,
+    pairs: PoisonedPairs, out: Path, *, ids: Path, form: Kind, frame: Frame, plan: str, seed: int,
     listen: Listener = silent,
 ) -> None:  # fmt: skip
     """Write ``pairs`` to the folder ``out``; called again after it was broken off, it goes on.
 
     ``ids``: Parquet file to write, outside ``out``, with the columns ``copy`` (id in the copy) and ``id`` (in the
-    plan). ``size``: of pictures at model resolution, in pixels. ``plan``: digest of the plan. ``seed``: of the order.
+    plan). ``frame``: of pictures at model resolution. ``plan``: digest of the plan. ``seed``: of the order.
     Raises ``ValueError`` when ``out`` holds anything else or the disk has not the room, ``OSError`` when it fills up.
     """
     forms: dict[Kind, Form] = {
@@ -48,12 +49,12 @@ def materialize(
         raise ValueError(f"form: must be one of {', '.join(get_args(Kind))}, got '{form}'")
     Copy(
         images=pairs, fields=lambda index: (pairs.caption(index),), form=forms[form], kind=form,
-        out=out, ids=ids, size=size, plan=plan, seed=seed,
+        out=out, ids=ids, frame=frame, plan=plan, seed=seed,
     ).write(listen)  # fmt: skip
 
 
 def materialize_labels(
-    images: PoisonedSet, out: Path, *, ids: Path, size: int, plan: str, seed: int, listen: Listener = silent
+    images: PoisonedSet, out: Path, *, ids: Path, frame: Frame, plan: str, seed: int, listen: Listener = silent
 ) -> None:
     """Write ``images`` to the folder ``out`` with a ``labels.csv``: id, image, label (a number) and class name.
 
@@ -70,5 +71,5 @@ def materialize_labels(
 
     Copy(
         images=images, fields=fields, form=LabelsForm("labels.csv", ("label", "label_name"), classes), kind="labels",
-        out=out, ids=ids, size=size, plan=plan, seed=seed,
+        out=out, ids=ids, frame=frame, plan=plan, seed=seed,
     ).write(listen)  # fmt: skip

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks.applied import Applied
+    from bezoar.core.frame import Frame
 
 FILE = "preview.parquet"
 
@@ -26,7 +27,7 @@ def png(image: Tensor) -> bytes:
     return stream.getvalue()
 
 
-def preview(applied: Applied, size: int, count: int = 8) -> list[dict[str, Any]]:
+def preview(applied: Applied, frame: Frame, count: int = 8) -> list[dict[str, Any]]:
     """Some poisoned pairs: id, both captions, and the native, clean and triggered picture as PNG."""
     from bezoar.attacks.applied import on_model
     from bezoar.data.images import fit
@@ -34,13 +35,13 @@ def preview(applied: Applied, size: int, count: int = 8) -> list[dict[str, Any]]
     rows = []
     for row in applied.plan.sample(count):
         native = applied.native(row)
-        clean = triggered = fit(native, size)
+        clean = triggered = fit(native, frame)
         if row.mark is not None:
             mark = applied.plan.marks[row.mark]
             on_file = mark.stage == "file"
-            clean = fit(mark.trigger.canvas(native), size) if on_file else clean
+            clean = fit(mark.trigger.canvas(native), frame) if on_file else clean
             triggered = (
-                fit(mark.trigger.apply(native, row.image), size) if on_file else on_model(mark, clean, row.image)
+                fit(mark.trigger.apply(native, row.image), frame) if on_file else on_model(mark, clean, row.image)
             )
         rows.append(
             {

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from bezoar.attacks.applied import Applied
     from bezoar.attacks.plan import Mark, PoisonPlan, PoisonRow
+    from bezoar.core.frame import Frame
     from bezoar.data.views import ImageView
     from bezoar.models.tokenizer import Tokenizer
 
@@ -67,12 +68,12 @@ class _Look(NamedTuple):
 
 def measure(
     applied: Applied,
-    size: int,
+    frame: Frame,
     view: ImageView | None = None,
     tokenizer: Tokenizer | None = None,
     limit: int = 256,
 ) -> Survival:
-    """Survival of the plan's triggers at model resolution ``size``, on ``limit`` victims spread over the plan.
+    """Survival of the plan's triggers in what a model of ``frame`` gets, on ``limit`` victims spread over the plan.
 
     The share is the area that the attacker changed and that is still to be seen in the model's input, over all the
     area that the attacker changed, both in pixels of the resized picture. Under a view, which may move it and change
@@ -86,7 +87,7 @@ def measure(
     looks: dict[int, list[_Look]] = {number: [] for number in range(len(plan.marks))}
     for row in rows:
         if row.mark is not None:
-            looks[row.mark].append(_look(applied, row, size, view))
+            looks[row.mark].append(_look(applied, row, frame, view))
     read = [
         plan.words[row.words].survives(tokenizer.read(row.caption))
         for row in rows
@@ -109,25 +110,25 @@ def _sample(plan: PoisonPlan, limit: int) -> list[PoisonRow]:
     ]  # fmt: skip
 
 
-def look_at(native: Tensor, image_id: str, mark: Mark, size: int) -> Seen:
-    """One picture at its native size, uint8 ``[3, H, W]``, as a model of ``size`` px gets it under ``mark``."""
+def look_at(native: Tensor, image_id: str, mark: Mark, frame: Frame) -> Seen:
+    """One picture at its native size, uint8 ``[3, H, W]``, as a model of ``frame`` gets it under ``mark``."""
     from bezoar.attacks.applied import on_model
     from bezoar.data.images import fit, resize
     from bezoar.metrics import linf
 
     if mark.stage != "file":
-        clean = fit(native, size)
+        clean = fit(native, frame)
         _check_pure(mark, clean, image_id)
         triggered = on_model(mark, clean, image_id)
         written = float(_changed(clean, triggered).sum())
         return Seen(clean, triggered, written, written)
     _check_pure(mark, native, image_id)
     canvas, changed = mark.trigger.canvas(native), mark.trigger.apply(native, image_id)
-    clean, triggered = fit(canvas, size), fit(changed, size)
+    clean, triggered = fit(canvas, frame), fit(changed, frame)
     # Through the same geometry goes where it was written: the filter blurs what is to be seen beyond that.
     area = _changed(canvas, changed).to(clean.dtype) * 255
     seen = _changed(clean, triggered, VISIBLE if linf(canvas, changed) > VISIBLE else 0)
-    return Seen(clean, triggered, float(resize(area, size).sum()) / 255, float(fit(area, size)[seen].sum()) / 255)
+    return Seen(clean, triggered, float(resize(area, frame).sum()) / 255, float(fit(area, frame)[seen].sum()) / 255)
 
 
 def _check_pure(mark: Mark, image: Tensor, image_id: str) -> None:
@@ -168,12 +169,12 @@ class Seen(NamedTuple):
         return self.reaching / self.written if self.written else 0.0
 
 
-def _look(applied: Applied, row: PoisonRow, size: int, view: ImageView | None) -> _Look:
+def _look(applied: Applied, row: PoisonRow, frame: Frame, view: ImageView | None) -> _Look:
     from bezoar.metrics import linf, psnr, ssim
 
     assert row.mark is not None
     mark = applied.plan.marks[row.mark]
-    seen = look_at(applied.native(row), row.image, mark, size)
+    seen = look_at(applied.native(row), row.image, mark, frame)
     clean, triggered = seen.clean, seen.triggered
     seed = stream_seed(applied.plan.seed, "survival", row.id)
     return _Look(

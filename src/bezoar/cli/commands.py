@@ -250,7 +250,7 @@ def show_cost(experiment: Experiment, jobs: int | None) -> None:
     from bezoar.experiment.estimate import disk_bytes, estimate
     from bezoar.experiment.run import check
 
-    size = check(experiment)
+    size = check(experiment).size
     at_once = side_by_side(experiment, jobs)
     costs = estimate(experiment)
     for cost in costs:

@@ -31,6 +31,12 @@ class Frame:
         return self.size if self.larger is None else self.larger
 
     @property
+    def plain(self) -> dict[str, int | str]:
+        """For files: the size, and what is not as usual."""
+        usual = Frame(self.size)
+        return {name: value for name, value in vars(self).items() if name == "size" or value != getattr(usual, name)}
+
+    @property
     def usual(self) -> bool:
         """Whether it is CLIP's own: the shorter side to ``size``, bicubic, the center."""
         return self == Frame(self.size)

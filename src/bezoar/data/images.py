@@ -1,4 +1,4 @@
-"""The deterministic part of preprocessing: any picture to uint8 ``[3, S, S]`` by resize and center crop."""
+"""The deterministic part of preprocessing: any picture to the uint8 ``[3, S, S]`` that a ``Frame`` asks for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as V
 from bezoar.data.pairs import SharesPictures, Shrinkable
 
 if TYPE_CHECKING:
+    from bezoar.core.frame import Frame
     from bezoar.data.pairs import Images, Pixels
 
 
@@ -22,23 +23,38 @@ def to_tensor(pixels: Pixels) -> Tensor:
     return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
 
 
-def resize(image: Tensor, size: int) -> Tensor:
-    """Resize the shorter side to ``size``, bicubic and antialiased."""
-    resized: Tensor = V.resize(image, [size], interpolation=InterpolationMode.BICUBIC, antialias=True)
+def resize(image: Tensor, frame: Frame) -> Tensor:
+    """The first half of ``fit``: uint8 ``[channels, height, width]``, nothing cut out or padded yet."""
+    way = InterpolationMode(frame.interpolation)
+    resized: Tensor = V.resize(image, _box(image, frame), interpolation=way, antialias=True)
     return resized
 
 
-def fit(image: Tensor, size: int) -> Tensor:
-    """Resize the shorter side to ``size`` and crop the center: uint8 ``[channels, size, size]``, contiguous."""
-    if image.shape[-2:] != (size, size):
-        image = V.center_crop(resize(image, size), [size, size])
+def _box(image: Tensor, frame: Frame) -> list[int]:
+    """Height and width to resize to, or the shorter of them alone."""
+    match frame.resize:
+        case "shortest":
+            return [frame.side]
+        case "longest":
+            longest = max(image.shape[-2:])
+            return [max(1, round(length * frame.side / longest)) for length in image.shape[-2:]]
+        case "squash":
+            return [frame.side, frame.side]
+
+
+def fit(image: Tensor, frame: Frame) -> Tensor:
+    """Resize as ``frame`` says, and crop or pad around the center: uint8 ``[channels, size, size]``, contiguous."""
+    square = [frame.size, frame.size]
+    if frame.side != frame.size or list(image.shape[-2:]) != square:
+        image = V.center_crop(resize(image, frame), square)
     return image.contiguous()
 
 
-def load(images: Images, index: int, size: int) -> Tensor:
+def load(images: Images, index: int, frame: Frame) -> Tensor:
     """Picture ``index`` as the model sees it before any view: uint8 ``[3, size, size]``."""
-    pixels = images.shrunk(index, size) if isinstance(images, Shrinkable) else images.image(index)
-    return fit(to_tensor(pixels), size)
+    # Enough for every frame: none takes the shorter side to more.
+    pixels = images.shrunk(index, frame.side) if isinstance(images, Shrinkable) else images.image(index)
+    return fit(to_tensor(pixels), frame)
 
 
 class Exact:

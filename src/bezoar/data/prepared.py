@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bezoar.core.files import unwritable, write_text
+from bezoar.core.frame import Frame
 from bezoar.data.images import load
 from bezoar.data.pairs import Images, SharesPictures, Shrinkable
 
@@ -21,7 +22,7 @@ GEOMETRY = 2
 class Pictures(Protocol):
     """Pictures at model resolution by index."""
 
-    size: int
+    frame: Frame
 
     def __getitem__(self, index: int) -> Tensor:
         """uint8 ``[3, size, size]``."""
@@ -31,10 +32,10 @@ class Pictures(Protocol):
 class Prepared:
     """Pictures at model resolution by index: from the file where it exists, else from the source each time."""
 
-    def __init__(self, images: Images, size: int, folder: Path | None = None) -> None:
+    def __init__(self, images: Images, frame: Frame, folder: Path | None = None) -> None:
         self.images = images
-        self.size = size
-        self._file = _pixels(folder, images, size) if folder is not None and is_whole(folder, images, size) else None
+        self.frame = frame
+        self._file = _pixels(folder, images, frame) if folder is not None and is_whole(folder, images, frame) else None
         self._shared = images if isinstance(images, SharesPictures) else None
         self._pixels = self._open()
 
@@ -44,7 +45,7 @@ class Prepared:
     def __getitem__(self, index: int) -> Tensor:
         """uint8 ``[3, size, size]``."""
         if self._pixels is None:
-            return load(self.images, index, self.size)
+            return load(self.images, index, self.frame)
         return torch.from_numpy(self._pixels[self._shared.picture(index) if self._shared else index].copy())
 
     @property
@@ -76,19 +77,19 @@ def count(images: Images) -> int:
     return images.pictures if isinstance(images, SharesPictures) else len(images)
 
 
-def _pixels(folder: Path, images: Images, size: int) -> Path:
+def _pixels(folder: Path, images: Images, frame: Frame) -> Path:
     way = "s" if isinstance(images, Shrinkable) else ""
-    return folder / f"{images.fingerprint}-{size}-{GEOMETRY}{way}.npy"
+    return folder / f"{images.fingerprint}-{'-'.join(map(str, frame.plain.values()))}-{GEOMETRY}{way}.npy"
 
 
-def _whole(folder: Path, images: Images, size: int) -> Path:
+def _whole(folder: Path, images: Images, frame: Frame) -> Path:
     """A marker beside the pixels: it exists when every chunk has been written."""
-    return _pixels(folder, images, size).with_suffix(".whole")
+    return _pixels(folder, images, frame).with_suffix(".whole")
 
 
-def is_whole(folder: Path, images: Images, size: int) -> bool:
+def is_whole(folder: Path, images: Images, frame: Frame) -> bool:
     """Whether every chunk has been written."""
-    return _whole(folder, images, size).exists() and _pixels(folder, images, size).exists()
+    return _whole(folder, images, frame).exists() and _pixels(folder, images, frame).exists()
 
 
 def needed_bytes(images: Images, size: int) -> int:
@@ -96,20 +97,20 @@ def needed_bytes(images: Images, size: int) -> int:
     return count(images) * 3 * size * size
 
 
-def begin(folder: Path, images: Images, size: int) -> bool:
+def begin(folder: Path, images: Images, frame: Frame) -> bool:
     """Make room for the prepared pictures; false where they are there already.
 
     What a killed process left half made is removed: no other may be at work in ``folder``.
     """
-    if is_whole(folder, images, size):
+    if is_whole(folder, images, frame):
         return False
     folder.mkdir(parents=True, exist_ok=True)
-    _whole(folder, images, size).unlink(missing_ok=True)
-    path = _pixels(folder, images, size)
+    _whole(folder, images, frame).unlink(missing_ok=True)
+    path = _pixels(folder, images, frame)
     for torn in folder.glob(f"{path.stem}.*.npy"):
         torn.unlink()
     temporary = path.with_suffix(f".{os.getpid()}.npy")
-    shape = (count(images), 3, size, size)
+    shape = (count(images), 3, frame.size, frame.size)
     try:
         np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape).flush()
         if hasattr(os, "posix_fallocate"):  # else a full disk is a bus error, when the pixels are written
@@ -122,17 +123,17 @@ def begin(folder: Path, images: Images, size: int) -> bool:
     return True
 
 
-def fill(folder: Path, images: Images, size: int, start: int, stop: int) -> int:
+def fill(folder: Path, images: Images, frame: Frame, start: int, stop: int) -> int:
     """Prepare pictures ``start`` to ``stop``; chunks may be filled by several processes at once. Returns the count."""
-    pixels = np.load(_pixels(folder, images, size), mmap_mode="r+")
+    pixels = np.load(_pixels(folder, images, frame), mmap_mode="r+")
     stop = min(stop, count(images))
     for picture in range(start, stop):
         index = images.first(picture) if isinstance(images, SharesPictures) else picture
-        pixels[picture] = load(images, index, size).numpy()
+        pixels[picture] = load(images, index, frame).numpy()
     pixels.flush()
     return stop - start
 
 
-def finish(folder: Path, images: Images, size: int) -> None:
+def finish(folder: Path, images: Images, frame: Frame) -> None:
     """Say that every chunk has been filled."""
-    write_text(_whole(folder, images, size), f"{count(images)} pictures of {size} px\n")
+    write_text(_whole(folder, images, frame), f"{count(images)} pictures of {frame.size} px\n")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bezoar.attacks.caption_trigger import CaptionTrigger
+    from bezoar.core.frame import Frame
     from bezoar.core.records import Measure
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
@@ -117,7 +118,7 @@ class AttackSuccess(Evaluator):
     def pinned(self) -> Self:
         return dataclasses.replace(self, trigger=self.trigger.pinned()) if self.trigger is not None else self
 
-    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
         from bezoar.attacks.applied import put_on
         from bezoar.attacks.plan import Mark
 
@@ -130,7 +131,7 @@ class AttackSuccess(Evaluator):
                 class_index(case.target, labeled.classes)
                 wordings(self.templates, labeled, name)
                 if case.look.trigger is not None:
-                    put_on(labeled, 0, size, Mark(case.look.trigger, case.look.stage))
+                    put_on(labeled, 0, frame, Mark(case.look.trigger, case.look.stage))
 
     def _threats(self, aim: Aim) -> tuple[Threat, ...]:
         if self.trigger is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bezoar.attacks import Aim
     from bezoar.attacks.caption_trigger import CaptionTrigger
     from bezoar.attacks.plan import PoisonPlan
+    from bezoar.core.frame import Frame
     from bezoar.core.records import Measure
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.models.clip import Clip
@@ -216,8 +217,8 @@ class Evaluator(Settings):
         """The same evaluator with what it reads from files named by its content, so that the content is its setting."""
         return self
 
-    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
-        """Raise ``ValueError`` for what a model of ``size`` px cannot be measured by, before any training starts."""
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
+        """Raise ``ValueError`` for what a model of ``frame`` cannot be measured by, before any training starts."""
 
 
 def looks_of(evaluators: Sequence[Evaluator], aim: Aim) -> tuple[Look, ...]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks.base import Aim, Threat
+    from bezoar.core.frame import Frame
     from bezoar.core.records import Measure
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
@@ -59,7 +60,7 @@ class CaptionSuccess(Evaluator):
         kinds = ("caption_asr", "caption_rate") if _of_words(aim) else ()
         return [(name, f"{kind}_top{k}") for name in sets for kind in kinds for k in {1, *self.top}]
 
-    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
         for threat in _of_words(aim):
             for name, labeled in sets.items():
                 class_index(threat.target, labeled.classes)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks import Aim
+    from bezoar.core.frame import Frame
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
     from bezoar.models.clip import Clip
@@ -77,7 +78,7 @@ class ContrastiveLoss(Evaluator):
     ) -> Iterable[tuple[str, str]]:
         return [(name, "contrastive_loss") for name in held_out]
 
-    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
         if not held_out:
             raise ValueError(
                 "evaluators: contrastive_loss needs held-out pairs, and there are none: name some in held_out"

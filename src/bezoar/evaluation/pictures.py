@@ -58,7 +58,7 @@ class LabeledImages:
         """Pictures ``span``, uint8 ``[n, 3, S, S]`` for each look, each decoded once for all looks."""
         from bezoar.data.prepared import needed_bytes
 
-        keep = needed_bytes(self.labeled, self.prepared.size) <= KEEP
+        keep = needed_bytes(self.labeled, self.prepared.frame.size) <= KEEP
         made = self._kept.setdefault(span, {}) if keep else {}
         made.update(self._make(span, [look for look in looks if look not in made]))
         return tuple(made[look] for look in looks)
@@ -66,7 +66,7 @@ class LabeledImages:
     def _make(self, span: range, looks: Sequence[Look]) -> dict[Look, Tensor]:
         import torch
 
-        size = self.prepared.size
+        size = self.prepared.frame.size
         made = {look: torch.empty(len(span), 3, size, size, dtype=torch.uint8) for look in looks}
         for place, index in enumerate(span if looks else ()):
             # Written where they stay: small pictures kept for a stack of them would each take fresh memory.
@@ -78,17 +78,17 @@ class LabeledImages:
         """One picture under each look, all through one geometry."""
         from bezoar.data.images import fit, to_tensor
 
-        name, size = self.labeled.id(index), self.prepared.size
+        name, frame = self.labeled.id(index), self.prepared.frame
         native = to_tensor(self.labeled.image(index)) if any(look.on_file for look in looks) else None
         clean = None
         if not all(look.on_file for look in looks):
-            clean = self.prepared[index] if native is None or self.prepared.stored else fit(native, size)
+            clean = self.prepared[index] if native is None or self.prepared.stored else fit(native, frame)
         views = []
         for look in looks:
             picture = native if look.on_file else clean
             assert picture is not None
             shown = look.trigger.apply(picture, name) if look.trigger is not None else picture
-            views.append(fit(shown, size) if look.on_file else shown)
+            views.append(fit(shown, frame) if look.on_file else shown)
         return views
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks import Aim
+    from bezoar.core.frame import Frame
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
     from bezoar.evaluation.pictures import HeldOut
@@ -60,7 +61,7 @@ class Retrieval(Evaluator):
         ]
         return [(name, f"{metric}_top{k}") for name, metric, pool in pools for k in choices(self.top, pool)]
 
-    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
         if not held_out:
             raise ValueError("evaluators: retrieval needs held-out pairs, and there are none: name some in held_out")
 

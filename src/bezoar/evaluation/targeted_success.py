@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks.base import Aim, Chosen
+    from bezoar.core.frame import Frame
     from bezoar.core.records import Measure
     from bezoar.data.pairs import Images, LabeledSet, Pairs
     from bezoar.evaluation.base import Context
@@ -47,7 +48,7 @@ class TargetedSuccess(Evaluator):
 
         def stack(span: range) -> tuple[Tensor]:
             some = shown[span.start : span.stop]
-            return (torch.stack([fit(to_tensor(images.image(place)), model.image_size) for images, place in some]),)
+            return (torch.stack([fit(to_tensor(images.image(place)), model.frame) for images, place in some]),)
 
         (features,) = context.encode_pictures(model, len(shown), stack)
         ids = [image_id for chosen in context.aim.chosen for image_id in chosen.ids]
@@ -82,7 +83,7 @@ class TargetedSuccess(Evaluator):
         shown = sets.items() if aim.chosen else ()
         return [(name, f"targeted_top{k}") for name, labeled in shown for k in choices(self.top, len(labeled.classes))]
 
-    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
         for name, labeled in sets.items() if aim.chosen else ():
             wordings(self.templates, labeled, name)
             for chosen in aim.chosen:

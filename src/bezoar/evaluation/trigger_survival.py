@@ -52,7 +52,7 @@ class TriggerSurvival(AttackSuccess):
                 labeled, count = images.labeled, min(self.limit, len(images.labeled))
                 places = [i * len(labeled) // count for i in range(count)]
                 own = [
-                    look_at(to_tensor(labeled.image(i)), labeled.id(i), mark, model.image_size).share
+                    look_at(to_tensor(labeled.image(i)), labeled.id(i), mark, model.frame).share
                     for i in (places[number] for number in context.peers.share(count))
                 ]
                 shares = context.peers.collect(torch.tensor(own, dtype=torch.float64, device=model.device), count)

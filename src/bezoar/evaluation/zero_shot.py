@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bezoar.attacks import Aim
+    from bezoar.core.frame import Frame
     from bezoar.core.records import Measure
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
@@ -65,6 +66,6 @@ class ZeroShot(Evaluator):
             for k in choices(self.top, len(labeled.classes))
         ]
 
-    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, size: int) -> None:
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
         for name, labeled in sets.items():
             wordings(self.templates, labeled, name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bezoar.core.frame import Frame
     from bezoar.data.pairs import Images
     from bezoar.experiment.experiment import Experiment, Stage
 
@@ -49,15 +50,15 @@ def _models(stage: Stage, pairs: int) -> int:
 class _Kept:
     """Pictures of a few batches, kept: what a run finds prepared."""
 
-    def __init__(self, images: Images, size: int) -> None:
-        self.images, self.size = images, size
+    def __init__(self, images: Images, frame: Frame) -> None:
+        self.images, self.frame = images, frame
         self._kept: dict[int, Tensor] = {}
 
     def __getitem__(self, index: int) -> Tensor:
         from bezoar.data.images import load
 
         if index not in self._kept:
-            self._kept[index] = load(self.images, index, self.size)
+            self._kept[index] = load(self.images, index, self.frame)
         return self._kept[index]
 
 
@@ -90,7 +91,7 @@ def _seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float
     model = load(experiment.model)
     model.to(pick_device(experiment.device))
     pairs = experiment.pairs[stage.pairs].open()
-    data = TrainingPairs(pairs, _Kept(pairs, model.image_size))
+    data = TrainingPairs(pairs, _Kept(pairs, model.frame))
 
     def timed(count: int) -> float:
         began = time.perf_counter()

@@ -35,6 +35,7 @@ from bezoar.experiment.stages import STATE, Job
 from bezoar.experiment.workers import Workers, stopping
 
 if TYPE_CHECKING:
+    from bezoar.core.frame import Frame
     from bezoar.data.pairs import Images, Source
     from bezoar.training.peers import Peers
 
@@ -49,8 +50,8 @@ PREPARE_LIMIT = 8 << 30
 """Sets whose prepared pictures would take more bytes than this are read from their source each time."""
 
 
-def check(experiment: Experiment, listen: Listener = silent) -> int:
-    """Open everything and fail before the long work starts; returns the model's resolution in pixels.
+def check(experiment: Experiment, listen: Listener = silent) -> Frame:
+    """Open everything and fail before the long work starts; returns how the model wants its pictures.
 
     Sources are read here if they never were, which may take a while.
 
@@ -87,11 +88,10 @@ def check(experiment: Experiment, listen: Listener = silent) -> int:
     for name, found in pairs.items():
         for index in range(min(len(found), _CAPTIONS)):
             check_caption(found.caption(index), f"pairs.{name}", found.id(index))
-    size = model.image_size
     for aim in _aims(experiment):
         for evaluator in experiment.evaluators:
-            evaluator.check(sets, held_out, aim, size)
-    return size
+            evaluator.check(sets, held_out, aim, model.frame)
+    return model.frame
 
 
 def _aims(experiment: Experiment) -> list[Aim]:
@@ -143,10 +143,10 @@ def run(experiment: Experiment, out: Path, *, jobs: int = 1, listen: Listener = 
 
 def _run(experiment: Experiment, out: Path, jobs: int, listen: Listener) -> list[Record]:
     forget()
-    size, new = check(experiment, listen), not out.exists()
+    frame, new = check(experiment, listen), not out.exists()
     writable_folder(out)
     with exclusive(out), Workers(jobs, listen) as workers:
-        todo = _begin(experiment, out, new, size, workers, listen)
+        todo = _begin(experiment, out, new, frame, workers, listen)
         workers.run_stages(todo, lambda job: gather(experiment, out))
         return read_records(out / "records.jsonl")
 
@@ -161,11 +161,11 @@ def _run_together(experiment: Experiment, out: Path, listen: Listener, peers: Pe
             refuse_held(out)
             forget()
             pinned = experiment.pinned()
-            size, new = check(pinned, listen), not out.exists()
+            frame, new = check(pinned, listen), not out.exists()
             writable_folder(out)
             held.enter_context(exclusive(out))
             with Workers(1, listen) as workers:
-                return pinned, _begin(pinned, out, new, size, workers, listen)
+                return pinned, _begin(pinned, out, new, frame, workers, listen)
 
         pinned, todo = peers.led(begin)
         for job in todo:
@@ -174,7 +174,7 @@ def _run_together(experiment: Experiment, out: Path, listen: Listener, peers: Pe
         return read_records(out / "records.jsonl")
 
 
-def _begin(experiment: Experiment, out: Path, new: bool, size: int, workers: Workers, listen: Listener) -> list[Job]:
+def _begin(experiment: Experiment, out: Path, new: bool, frame: Frame, workers: Workers, listen: Listener) -> list[Job]:
     """All that comes before the first stage; returns the stages that are to be run."""
     layout = Layout(out)
     every = [Job(experiment, stage, seed, out) for seed in experiment.seeds for stage in experiment.expanded()]
@@ -182,7 +182,7 @@ def _begin(experiment: Experiment, out: Path, new: bool, size: int, workers: Wor
     _tidy(layout, every)
     todo = [job for job in every if not job.done]
     if todo:
-        _check_disk(experiment, size, layout, every)
+        _check_disk(experiment, frame.size, layout, every)
     with clean_if_refused(layout.root, new):
         _plan(experiment, layout, listen)
     # Before the settings: records of others must never stand beside them.
@@ -190,7 +190,7 @@ def _begin(experiment: Experiment, out: Path, new: bool, size: int, workers: Wor
     warn_of_others(experiment, layout, every)
     _describe(experiment, layout)
     if todo:
-        _prepare(experiment, layout, size, workers, listen)
+        _prepare(experiment, layout, frame, workers, listen)
     return todo
 
 
@@ -269,9 +269,9 @@ def _plan(experiment: Experiment, layout: Layout, listen: Listener) -> None:
             pairs = experiment.pairs[stage.pairs].open()
             plan = attack.plan(pairs, seed)
             applied = Applied(pairs, plan)
-            survival = measure(applied, clip.image_size, random_view(experiment, stage), clip.tokenize)
+            survival = measure(applied, clip.frame, random_view(experiment, stage), clip.tokenize)
             refuse_dead(survival, experiment.allow_dead_trigger)
-            write_preview(preview(applied, clip.image_size), folder)
+            write_preview(preview(applied, clip.frame), folder)
             plan.with_survival(survival).save(folder)
         listen(Event("poison", number + 1, len(experiment.seeds) * len(needed), unit="plans"))
 
@@ -325,15 +325,17 @@ def _describe_data(experiment: Experiment, layout: Layout) -> None:
     write_json(layout.root / "data.json", {"schema": SCHEMA, **found})
 
 
-def _prepare(experiment: Experiment, layout: Layout, size: int, workers: Workers, listen: Listener) -> None:
+def _prepare(experiment: Experiment, layout: Layout, frame: Frame, workers: Workers, listen: Listener) -> None:
     from bezoar.data.prepared import begin, count, fill, finish, needed_bytes
 
     sets = [
-        s for s in sets_of(experiment) if needed_bytes(s, size) <= PREPARE_LIMIT and begin(layout.prepared, s, size)
+        s
+        for s in sets_of(experiment)
+        if needed_bytes(s, frame.size) <= PREPARE_LIMIT and begin(layout.prepared, s, frame)
     ]
     total = sum(map(count, sets))
     tasks: list[tuple[Callable[..., int], Sequence[object]]] = [
-        (fill, (layout.prepared, images, size, start, start + _CHUNK))
+        (fill, (layout.prepared, images, frame, start, start + _CHUNK))
         for images in sets
         for start in range(0, count(images), _CHUNK)
     ]
@@ -342,4 +344,4 @@ def _prepare(experiment: Experiment, layout: Layout, size: int, workers: Workers
         done += filled
         listen(Event("pictures", done, total, unit="pictures"))
     for images in sets:
-        finish(layout.prepared, images, size)
+        finish(layout.prepared, images, frame)

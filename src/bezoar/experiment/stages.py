@@ -22,6 +22,7 @@ from bezoar.experiment.layout import Layout, computing, resources, stage_digest
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bezoar.core.frame import Frame
     from bezoar.evaluation import HeldOut, LabeledImages
     from bezoar.experiment.experiment import Experiment, Stage
     from bezoar.models.clip import Clip
@@ -120,7 +121,7 @@ def _run(job: Job, listen: Listener, peers: Peers) -> None:
 
     began, stage = time.time(), job.stage
     model, data = _open(job)
-    sets, held_out = _labeled(job, model.image_size), _held_out(job, model.image_size)
+    sets, held_out = _labeled(job, model.frame), _held_out(job, model.frame)
     keeper = Keeper(job, data) if peers.lead else None
 
     def on_pause(pause: Pause) -> None:
@@ -189,24 +190,24 @@ def _open(job: Job) -> tuple[Clip, TrainingPairs]:
         be_deterministic()
     pairs = job.experiment.pairs[job.stage.pairs].open()
     plan = load_plan(job.layout.poison(job.experiment, job.stage, job.seed)) if job.stage.poison else None
-    return model, TrainingPairs(pairs, Prepared(pairs, model.image_size, job.layout.prepared), plan)
+    return model, TrainingPairs(pairs, Prepared(pairs, model.frame, job.layout.prepared), plan)
 
 
-def _labeled(job: Job, size: int) -> dict[str, LabeledImages]:
+def _labeled(job: Job, frame: Frame) -> dict[str, LabeledImages]:
     from bezoar.data.prepared import Prepared
     from bezoar.evaluation import LabeledImages
 
     opened = {name: source.open() for name, source in job.experiment.labeled.items()}
-    return {name: LabeledImages(found, Prepared(found, size, job.layout.prepared)) for name, found in opened.items()}
+    return {name: LabeledImages(found, Prepared(found, frame, job.layout.prepared)) for name, found in opened.items()}
 
 
-def _held_out(job: Job, size: int) -> dict[str, HeldOut]:
+def _held_out(job: Job, frame: Frame) -> dict[str, HeldOut]:
     from bezoar.data.images import Exact
     from bezoar.data.prepared import Prepared
     from bezoar.evaluation import HeldOut
 
     opened = {name: source.open() for name, source in job.experiment.held_out.items()}
-    return {name: HeldOut(found, Prepared(Exact(found), size, job.layout.prepared)) for name, found in opened.items()}
+    return {name: HeldOut(found, Prepared(Exact(found), frame, job.layout.prepared)) for name, found in opened.items()}
 
 
 def _measure(

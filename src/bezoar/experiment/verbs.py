@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bezoar.attacks import Aim, Attack, Planned
 from bezoar.core.files import clean_if_refused, exclusive, read_json, sweep, writable_folder
+from bezoar.core.frame import Frame
 from bezoar.core.machine import cores
 from bezoar.core.progress import Listener, silent
 from bezoar.core.settings import kind_of
@@ -71,7 +72,7 @@ def _drafted(attack: Attack, pairs: Pairs, image_size: int, seed: int, allow_dea
     from bezoar.models.tokenizer import standard
 
     plan = attack.pinned().plan(pairs, seed)
-    survival = measure(Applied(pairs, plan), image_size, tokenizer=standard())
+    survival = measure(Applied(pairs, plan), Frame(image_size), tokenizer=standard())
     refuse_dead(survival, allow_dead_trigger)
     return Applied(pairs, plan.with_survival(survival))
 
@@ -101,7 +102,7 @@ def poison(
         applied = _drafted(attack, pairs.open(), image_size, seed, allow_dead_trigger)
         plan = applied.plan
         _refuse_other(plan, out)
-        rows = preview(applied, image_size)
+        rows = preview(applied, Frame(image_size))
         write_preview(rows, out)
         if sheet:
             write_contact_sheet(out / "preview.png", plan, rows)
@@ -136,15 +137,15 @@ def materialize(
         applied = Applied(pairs.open(), plan)
         applied.check_copy()
         write(
-            applied, Path(copy), ids=ids, form=form, size=image_size, plan=plan.digest,
+            applied, Path(copy), ids=ids, form=form, frame=Frame(image_size), plan=plan.digest,
             seed=plan.seed, listen=listen,
         )  # fmt: skip
         return
     if form != "csv":
         raise ValueError(f"materialize: a labeled set is written as csv (labels.csv), not as {form}")
     materialize_labels(
-        PoisonedLabels(labeled.open(), plan), Path(copy), ids=ids, size=image_size, plan=plan.digest, seed=plan.seed,
-        listen=listen,
+        PoisonedLabels(labeled.open(), plan), Path(copy), ids=ids, frame=Frame(image_size), plan=plan.digest,
+        seed=plan.seed, listen=listen,
     )  # fmt: skip
 
 
@@ -289,12 +290,11 @@ def evaluate(
     pairs = {kind_of(held_out): held_out.open()} if held_out else {}
     aim = against.pinned().aim(seed) if against else Aim()
     clip = load(str(model)).to(pick_device(device)).eval()
-    size = clip.image_size
     for evaluator in evaluators:
-        evaluator.check(labeled, pairs, aim, size)
+        evaluator.check(labeled, pairs, aim, clip.frame)
     context = Context(
-        sets={name: LabeledImages(found, Prepared(found, size)) for name, found in labeled.items()},
-        held_out={name: HeldOut(found, Prepared(Exact(found), size)) for name, found in pairs.items()},
+        sets={name: LabeledImages(found, Prepared(found, clip.frame)) for name, found in labeled.items()},
+        held_out={name: HeldOut(found, Prepared(Exact(found), clip.frame)) for name, found in pairs.items()},
         aim=aim,
         autocast=autocast_for(precision, clip.device),
         looks=looks_of(evaluators, aim),
