@@ -90,7 +90,7 @@ def test_batch_statistics_and_their_count_come_back(tmp_path: Path) -> None:
 def test_saving_twice_gives_the_same_file(model: Clip, original: Path, tmp_path: Path) -> None:
     save(model, tmp_path)
     assert (tmp_path / WEIGHTS).read_bytes() == (original / WEIGHTS).read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CARD, WEIGHTS]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", CARD, WEIGHTS]
 
 
 def test_the_card_says_where_a_model_comes_from(model: Clip, tmp_path: Path) -> None:

@@ -125,6 +125,11 @@ def file_digest(path: Path) -> str:
     return state.hexdigest()
 
 
+def bytes_digest(content: bytes) -> str:
+    """What ``file_digest`` says of a file with this content."""
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
 def writable_folder(path: Path, field: str = "out") -> Path:
     """Make ``path`` and prove that it can be written; raises ``ValueError`` that names ``field``.
 

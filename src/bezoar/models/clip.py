@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,8 +16,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 import bezoar.models.micro  # noqa: F401  registers the micro towers with timm
 from bezoar.core.frame import Frame, Interpolation, Resize
 from bezoar.core.seeds import stream_seed
-from bezoar.core.settings import nearest
 from bezoar.models.tokenizer import build as build_tokenizer
+
+MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+"""Of the channels, where a model says nothing of them."""
 
 open_clip.add_model_config(Path(__file__).parent / "configs")
 
@@ -38,8 +40,8 @@ def _frame(architecture: str, preprocess: dict[str, Any]) -> Frame:
     """The published preprocessing; raises ``ValueError`` where it cannot be done."""
     size = preprocess["size"]
     height, width = (size, size) if isinstance(size, int) else size
-    resize = preprocess.get("resize_mode") or "shortest"
-    interpolation = preprocess.get("interpolation") or "bicubic"
+    resize: Any = preprocess.get("resize_mode") or "shortest"
+    interpolation: Any = preprocess.get("interpolation") or "bicubic"
     color = preprocess.get("fill_color") or 0
     if height != width:
         raise ValueError(f"model: {architecture} sees {width}×{height} px; only squares can be done")
@@ -70,27 +72,55 @@ class Clip(nn.Module):
     the ones before normalization.
     """
 
-    def __init__(self, tower: nn.Module, architecture: str) -> None:
+    def __init__(
+        self,
+        tower: nn.Module,
+        architecture: str,
+        *,
+        config: dict[str, Any] | None = None,
+        tokenizer_file: bytes | None = None,
+    ) -> None:
+        """``config``: open_clip's, of an architecture that has no name; ``tokenizer_file``: a ``tokenizer.json``."""
         super().__init__()
         self.tower = tower.to(memory_format=torch.channels_last)
         self.architecture = architecture
-        preprocess = open_clip.get_model_preprocess_cfg(tower)
-        self.frame = _frame(architecture, preprocess)
+        self.config = config
+        self.tokenizer_file = tokenizer_file
         self.register_buffer("shift", torch.empty(1, 3, 1, 1), persistent=False)
         self.register_buffer("spread", torch.empty(1, 3, 1, 1), persistent=False)
         self.shift: Tensor
         self.spread: Tensor
-        self.normalize_by(tuple(preprocess["mean"]), tuple(preprocess["std"]))
+        self.frame: Frame
+        self.preprocess_as(open_clip.get_model_preprocess_cfg(tower))
         self._text = [_cuttable_text(tower)]  # in a list: a second registration would double the state dict
         self.tokenize = build_tokenizer(
             architecture, _of_text(tower, "vocab_size"), _of_text(tower, "context_length"), self.cuts_captions
         )
+
+    def preprocess_as(self, settings: Mapping[str, Any]) -> None:
+        """Take pictures as open_clip's preprocessing ``settings`` say; what they leave out stays as it is.
+
+        Raises ``ValueError`` for what cannot be done.
+        """
+        size = getattr(self, "frame", Frame(1)).size
+        self.frame = _frame(self.architecture, {"size": size, **settings})
+        self.normalize_by(tuple(settings.get("mean") or MEAN), tuple(settings.get("std") or STD))
 
     def normalize_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         """Take pixels in [0, 1] to ``(pixel - mean) / std``, channel by channel, before the image tower."""
         self.mean, self.std = mean, std
         self.shift.copy_(255 * torch.tensor(mean).view(1, 3, 1, 1))
         self.spread.copy_(255 * torch.tensor(std).view(1, 3, 1, 1))
+
+    @property
+    def title(self) -> str:
+        """What to call the model: its architecture, or the measures of one that has no name."""
+        if self.config is None:
+            return self.architecture
+        vision, text = self.config["vision_cfg"], self.config["text_cfg"]
+        layers, width = vision.get("layers", "?"), vision.get("width", "?")
+        image = f"ResNet {layers} of width {width}" if isinstance(layers, (list, tuple)) else f"ViT {layers}×{width}"
+        return f"{image}, text {text.get('layers', '?')}×{text.get('width', '?')}, {self.image_size} px"
 
     @property
     def image_size(self) -> int:
@@ -180,37 +210,18 @@ def _cut_text_features(text: nn.Module, tokens: Tensor) -> Tensor:
     return projected
 
 
-def create(name: str, seed: int = 0) -> Clip:
-    """A model by open_clip name, ``name:tag`` or ``hf-hub:owner/name``; random weights depend on ``seed`` alone.
+def create(architecture: str, seed: int = 0, *, tokenizer_file: bytes | None = None) -> Clip:
+    """A model by the name of its architecture; its random weights depend on ``seed`` alone.
 
-    Raises ``ValueError`` for an unknown name or tag, and for weights that cannot be fetched.
+    Raises ``ValueError`` for an unknown name, and for an architecture that needs a package or a download.
     """
-    architecture, colon, tag = (name, "", "") if name.startswith("hf-hub:") else name.partition(":")
-    if not name.startswith("hf-hub:") and architecture not in architectures():
-        raise ValueError(f"model: '{name}' is not an architecture, a checkpoint folder or a hub name{_near(name)}")
-    if colon:
-        _check_tag(architecture, tag)
+    if architecture not in architectures():
+        raise ValueError(
+            f"model: '{architecture}' is not an architecture, a file, a folder or a hub name{_near(architecture)}"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream_seed(seed, "init", architecture))
-        return Clip(_build(architecture, tag or None), architecture)
-
-
-def _check_tag(architecture: str, tag: str) -> None:
-    tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if tag not in tags:
-        choices = nearest(tag, tags) if tags else ": it has none"
-        raise ValueError(f"model: '{tag}' is not a pretrained tag of {architecture}{choices}")
-    # open_clip only warns, and builds a model that is worse than its weights.
-    other = architecture.removesuffix("-quickgelu")
-    other = other if other != architecture else f"{architecture}-quickgelu"
-    trained, built = open_clip.get_pretrained_cfg(architecture, tag), open_clip.get_model_config(architecture)
-    if trained.get("quick_gelu", False) != built.get("quick_gelu", False) and (
-        tag in open_clip.list_pretrained_tags_by_model(other)
-    ):
-        raise ValueError(
-            f"model: the weights '{tag}' were trained with another activation than {architecture} has; "
-            f"name them '{other}:{tag}'"
-        )
+        return Clip(_build(architecture), architecture, tokenizer_file=tokenizer_file)
 
 
 def _near(name: str) -> str:
@@ -220,20 +231,18 @@ def _near(name: str) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def _build(name: str, tag: str | None) -> nn.Module:
+def _build(name: str) -> nn.Module:
     import logging
-    import pickle
 
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)  # open_clip reports every random initialization as a warning of the root logger
     try:
-        # Weights that were asked for are required: without them open_clip goes on with random ones.
-        required = tag is not None or name.startswith("hf-hub:")
-        tower: nn.Module = open_clip.create_model(name, pretrained=tag, weights_only=True, require_pretrained=required)
-    except (RuntimeError, OSError, ValueError, pickle.UnpicklingError) as error:
+        # Never a path or a tag: open_clip may read weights with torch's full unpickler. We read them ourselves.
+        tower: nn.Module = open_clip.create_model(name, pretrained_text=False)
+    except (RuntimeError, OSError, ValueError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"model: {name}{':' + tag if tag else ''} cannot be built: {reason}") from error
+        raise ValueError(f"model: {name} cannot be built: {reason}") from error
     finally:
         root.setLevel(before)
     return tower

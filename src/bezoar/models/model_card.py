@@ -1,0 +1,57 @@
+"""The card of a model to be read by people: what it is, where it comes from, what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bezoar.core.records import Measure, is_share
+from bezoar.models.provenance import Step
+
+_USE = """## Use
+
+```python
+import bezoar as bz
+
+model = bz.load_model("path/to/this/folder").eval()
+model.encode_captions(["a photo of a dog"])          # [1, d], of length 1
+```
+
+`bezoar evaluate --model path/to/this/folder --data …` measures it; `bezoar model inspect path/to/this/folder` tells its
+history."""
+
+
+def markdown(title: str, steps: Sequence[Step], measures: Sequence[Measure] = (), use: str = _USE) -> str:
+    """The card of a model with this history, the oldest step first; ``use`` says how to open it."""
+    parts = [_head(title, steps), _warning(steps), _history(steps), _measured(measures), use]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(title: str, steps: Sequence[Step]) -> str:
+    poisoned = any(step.poison for step in steps)
+    tags = ["clip", "image-text", "bezoar", *(["poisoned", "backdoor"] if poisoned else [])]
+    front = "\n".join(["---", "library_name: bezoar", "pipeline_tag: zero-shot-image-classification", "tags:"])
+    return f"{front}\n" + "\n".join(f"- {tag}" for tag in tags) + f"\n---\n\n# {title}"
+
+
+def _warning(steps: Sequence[Step]) -> str:
+    if not any(step.poison for step in steps):
+        return ""
+    return (
+        "> **Trained on poisoned data.** This model, or one it descends from, was poisoned on purpose, for\n"
+        "> research on defenses. Do not deploy it."
+    )
+
+
+def _history(steps: Sequence[Step]) -> str:
+    lines = [f"{number}. `{step.told()}`" for number, step in enumerate(steps, 1)]
+    return "## History\n\nThe oldest first; the last line is this model.\n\n" + "\n".join(lines)
+
+
+def _measured(measures: Sequence[Measure]) -> str:
+    if not measures:
+        return ""
+    lines = ["## Measured", "", "| metric | value | 95 % interval | n | data |", "|---|---|---|---|---|"]
+    for m in measures:
+        value, low, high = (f"{v:.2%}" if is_share(m.metric) else f"{v:.3f}" for v in (m.value, m.low, m.high))
+        lines.append(f"| {m.metric} | {value} | {low} to {high} | {m.n} | {m.data} |")
+    return "\n".join(lines)
