@@ -1,8 +1,9 @@
-"""What holds for every test: nothing is written to the user's cache."""
+"""What holds for every test: nothing is written to the user's cache; and what many of them share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,3 +14,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BEZOAR_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def zoo(cache: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny zoo, made once; tests only read it."""
+    import torch
+    from tests.zoo import plain
+
+    from bezoar.experiment.experiment import parse
+    from bezoar.experiment.zoo import zoo as make
+
+    folder, threads = tmp_path_factory.mktemp("zoo"), torch.get_num_threads()
+    make(parse(plain()), folder)
+    torch.set_num_threads(threads)
+    return folder

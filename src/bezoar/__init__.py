@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from bezoar.experiment.experiment import Experiment, Stage
     from bezoar.experiment.run import run
     from bezoar.experiment.verbs import clean, draft, evaluate, materialize, planned, poison, train
+    from bezoar.experiment.zoo import zoo
+    from bezoar.experiment.zoo_models import ZooModel, zoo_models
     from bezoar.pretraining import ClipPretraining, ClipSSL, CyCLIP, LegacySigLIP, SigLIP
     from bezoar.training.method import Method
 
@@ -81,6 +83,8 @@ _HOMES = {
     "bezoar.experiment.experiment": ("Experiment", "Stage"),
     "bezoar.experiment.run": ("run",),
     "bezoar.experiment.verbs": ("clean", "draft", "evaluate", "materialize", "planned", "poison", "train"),
+    "bezoar.experiment.zoo": ("zoo",),
+    "bezoar.experiment.zoo_models": ("ZooModel", "zoo_models"),
     "bezoar.pretraining": ("ClipPretraining", "ClipSSL", "CyCLIP", "LegacySigLIP", "SigLIP"),
     "bezoar.training.method": ("Method",),
 }  # fmt: skip
@@ -136,6 +140,7 @@ __all__ = [
     "TriggerSurvival",
     "Warp",
     "ZeroShot",
+    "ZooModel",
     "__version__",
     "clean",
     "draft",
@@ -148,6 +153,8 @@ __all__ = [
     "poison",
     "run",
     "train",
+    "zoo",
+    "zoo_models",
 ]
 
 

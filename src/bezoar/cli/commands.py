@@ -17,11 +17,12 @@ from bezoar.cli.data import Data, Keys, NamedKeys
 from bezoar.cli.evaluating import Evaluate
 from bezoar.cli.families import subcommands
 from bezoar.cli.poisoning import Poison
+from bezoar.cli.zoo import Zoo
 from bezoar.experiment.experiment import METHODS
 from bezoar.training.method import Method
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bezoar.experiment.experiment import Experiment
 
@@ -83,7 +84,7 @@ class Run:
         self.cluster.refuse_idle(self.on)
         if self.dry_run and self.on != "here":
             raise ValueError(f"dry-run: is done here: leave out --on {self.on}")
-        experiment = self._experiment()
+        experiment = changed(self.experiment, self.changes, self.seeds)
         out = self.out or Path("runs") / experiment.name
         if self.dry_run:
             show_cost(experiment, self.jobs)
@@ -91,21 +92,6 @@ class Run:
             execute(experiment, out, self.jobs)
         else:
             say(told(submit(experiment, out, self.jobs, self.on, self.cluster), self.on, self.cluster))
-
-    def _experiment(self) -> Experiment:
-        from bezoar import recipes
-        from bezoar.core import yaml
-        from bezoar.experiment.experiment import override, parse
-
-        is_file = self.experiment.endswith((".yaml", ".yml")) or "/" in self.experiment
-        data = yaml.read(Path(self.experiment)) if is_file else recipes.read(self.experiment)
-        for change in self.changes:
-            path, equals, value = change.partition("=")
-            if not equals:
-                raise ValueError(f"'{change}': a change reads path.to.key=value")
-            override(data, path, yaml.parse(value, change))
-        experiment = parse(data, self.experiment)
-        return experiment if self.seeds is None else dataclasses.replace(experiment, seeds=self.seeds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +195,23 @@ class Report:
             say(f"wrote {len(files)} files to {self.export}")
 
 
+def changed(name: str, changes: Sequence[str], seeds: tuple[int, ...] | None) -> Experiment:
+    """The recipe or the YAML file ``name``, with settings changed by their path, and other seeds where given."""
+    from bezoar import recipes
+    from bezoar.core import yaml
+    from bezoar.experiment.experiment import override, parse
+
+    is_file = name.endswith((".yaml", ".yml")) or "/" in name
+    data = yaml.read(Path(name)) if is_file else recipes.read(name)
+    for change in changes:
+        path, equals, value = change.partition("=")
+        if not equals:
+            raise ValueError(f"'{change}': a change reads path.to.key=value")
+        override(data, path, yaml.parse(value, change))
+    experiment = parse(data, name)
+    return experiment if seeds is None else dataclasses.replace(experiment, seeds=seeds)
+
+
 def side_by_side(experiment: Experiment, jobs: int | None) -> int:
     """How many stages to run at a time: as many as the cores take, one on a GPU or where ranks train it together."""
     from bezoar.core.machine import cores, rank_and_world
@@ -262,7 +265,7 @@ def show_cost(experiment: Experiment, jobs: int | None) -> None:
 
 def commands() -> Iterator[tuple[str, type]]:
     """Every verb by name."""
-    for command in (Quickstart, Recipes, Run, Data, Poison, Train, Clean, Evaluate, Report):
+    for command in (Quickstart, Recipes, Run, Data, Poison, Train, Clean, Evaluate, Report, Zoo):
         yield command.__name__.lower(), command
 
 

@@ -1,0 +1,155 @@
+"""The zoo: every model that an experiment leaves, packed with the truth about it, for whoever builds a detector."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bezoar.core.files import atomic, clean_if_refused, exclusive, read_json, sweep
+from bezoar.core.progress import Listener, silent
+from bezoar.core.records import Measure, Record
+from bezoar.core.settings import dump
+from bezoar.experiment.environment import revision
+from bezoar.experiment.experiment import Experiment
+from bezoar.experiment.keeping import BEST, MODEL
+from bezoar.experiment.layout import slug
+from bezoar.experiment.stages import Job
+from bezoar.experiment.zoo_models import Role, ZooModel, write_index
+from bezoar.experiment.zoo_page import write_page
+
+RUN, MODELS = "run", "models"
+SUCCESS = ("asr_top1", "targeted_top1", "caption_asr_top1")
+"""What the success of an attack is measured by; the first that was measured is told."""
+
+
+def zoo(experiment: Experiment, out: str | Path, *, jobs: int = 1, listen: Listener = silent) -> tuple[ZooModel, ...]:
+    """Run ``experiment`` in ``out/run``, then pack the model of every stage and seed; returns them.
+
+    ``out`` gets ``models/NAME-seedN/``, plain model folders, ``zoo.json``, which alone tells who is poisoned and how,
+    and a ``README.md``. After an interruption the same call continues. ``jobs``: as for ``run``.
+
+    Raises ``ValueError`` as ``run`` does, and where no stage keeps a model.
+    """
+    from bezoar.experiment.run import run
+
+    if all(stage.keep == "none" for stage in experiment.stages):
+        raise ValueError("stages: none keeps a model (keep: none): there is nothing to pack")
+    out, new, experiment = Path(out), not Path(out).exists(), experiment.pinned()
+    with exclusive(out), clean_if_refused(out, new):
+        sweep(out)
+        run(experiment, out / RUN, jobs=jobs, listen=listen)
+        models = tuple(_packed(experiment, out))
+        write_index(
+            models, out, name=experiment.name, model=experiment.model, data=experiment.report_on, git=revision()
+        )
+        write_page(models, experiment, out)
+    return models
+
+
+def _packed(experiment: Experiment, out: Path) -> Iterator[ZooModel]:
+    """Copy every model out of the run and say what it is."""
+    for seed in experiment.seeds:
+        for stage in experiment.expanded():
+            if stage.keep != "none":
+                job = Job(experiment, stage, seed, out / RUN)
+                folder = out / MODELS / _name(job)
+                _copy(job.folder / MODEL, folder)
+                yield _entry(job, folder.relative_to(out).as_posix(), out)
+
+
+def _name(job: Job) -> str:
+    return f"{slug(job.stage.name)}-seed{job.seed}"
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """Copy a model folder, its card last: a folder with a card is whole."""
+    from bezoar.models.checkpoint import CARD
+
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in sorted(source.iterdir(), key=lambda path: path.name == CARD):
+        with path.open("rb") as given, atomic(folder / path.name) as stream:
+            shutil.copyfileobj(given, stream)
+
+
+def _entry(job: Job, path: str, out: Path) -> ZooModel:
+    from bezoar.attacks import Aim
+    from bezoar.metrics import Interval, destroyed
+    from bezoar.models.checkpoint import read_card
+
+    experiment, card = job.experiment, read_card(out / path)
+    poison = card.poison
+    role: Role = "clean" if card.parent is None else "cleaned"
+    if poison is not None and job.stage.poison and "before" not in poison:
+        role = "poisoned"
+    while poison is not None and "before" in poison:  # what was left in the pairs of a cleaning is not the attack
+        poison = poison["before"]
+    records = _of_model(job)
+    found = {record.metric: _measure(record) for record in records if record.data == experiment.report_on}
+    accuracy, success = found.get("accuracy_top1"), next((found[name] for name in SUCCESS if name in found), None)
+    threat = experiment.threatening(job.stage)
+    aim = threat.aim(job.seed) if threat else Aim()
+    targets = dict.fromkeys([*(t.target for t in aim.threats), *(name for c in aim.chosen for name in c.targets)])
+    classes = _classes(experiment)
+    without = _without(job, records, success, found) if success else None
+    takes = None
+    if poison is not None and accuracy and success and classes:
+        broken = destroyed(Interval(accuracy.value, accuracy.low, accuracy.high, accuracy.n), classes)
+        takes = None if broken else success.low > max(1 / classes, without.high if without else 0.0)
+    return ZooModel(
+        name=_name(job), path=path, role=role, seed=job.seed, method=job.stage.method.kind, weights=card.weights,
+        start=_name(job.start) if job.start else None, parent=card.parent, poison=poison,
+        targets=tuple(targets) if poison is not None else (), threat=dump(threat) if threat else None,
+        accuracy=accuracy, success=success, without=without, takes=takes, root=out,
+    )  # fmt: skip
+
+
+def _of_model(job: Job) -> list[Record]:
+    """What was measured of the model that a stage left: its best, or its last."""
+    records = job.records()
+    if job.stage.keep == "best":
+        best = read_json(job.folder / BEST)
+        at = (best["epoch"], best["step"])
+    else:
+        at = max(((record.epoch, record.step) for record in records), default=(0, 0))
+    return [record for record in records if (record.epoch, record.step) == at]
+
+
+def _measure(record: Record) -> Measure:
+    return Measure(
+        metric=record.metric, value=record.value, low=record.low, high=record.high, n=record.n, data=record.data
+    )
+
+
+def _classes(experiment: Experiment) -> int | None:
+    """How many classes the reported set has, where it is a labeled one."""
+    source = experiment.labeled.get(experiment.report_on)
+    return len(source.open().classes) if source is not None else None
+
+
+def _without(job: Job, records: Sequence[Record], success: Measure, found: Mapping[str, Measure]) -> Measure | None:
+    """The share that ``success`` is of, of the same model without the attack."""
+    if success.metric == "caption_asr_top1":
+        return found.get("caption_rate_top1")
+    return _untouched(job, records) if success.metric == "asr_top1" else None
+
+
+def _untouched(job: Job, records: Sequence[Record]) -> Measure | None:
+    """How often untouched pictures of other classes are taken for a target; of several targets, over all of them."""
+    import pyarrow.parquet as pq
+
+    from bezoar.data.pairs import class_index
+    from bezoar.evaluation.tables import classes_of, column, to_measure
+    from bezoar.metrics import attack_success, pooled
+
+    data = job.experiment.report_on
+    at = next((r for r in records if (r.metric, r.data) == ("accuracy_top1", data)), None)
+    threat = job.experiment.threatening(job.stage)
+    if at is None or threat is None:
+        return None
+    called = f"epoch-{at.epoch:03d}" if at.whole else f"epoch-{at.epoch:03d}-step-{at.step:06d}"
+    rows = pq.read_table(job.folder / "scores" / f"{called}.{at.evaluator}.{data}.parquet")
+    names, predicted, labels = classes_of(rows), column(rows, "predicted"), column(rows, "label")
+    targets = {class_index(one.target, names) for one in threat.aim(job.seed).threats if one.trigger is not None}
+    shares = [attack_success((predicted != target).long(), labels, target, 1) for target in sorted(targets)]
+    return to_measure("untouched_top1", pooled(shares) if len(shares) > 1 else shares[0], data)
