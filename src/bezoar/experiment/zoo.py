@@ -40,9 +40,8 @@ def zoo(experiment: Experiment, out: str | Path, *, jobs: int = 1, listen: Liste
         sweep(out)
         run(experiment, out / RUN, jobs=jobs, listen=listen)
         models = tuple(_packed(experiment, out))
-        write_index(
-            models, out, name=experiment.name, model=experiment.model, data=experiment.report_on, git=revision()
-        )
+        facts = {"name": experiment.name, "model": experiment.model, "data": experiment.report_on, "git": revision()}
+        write_index(models, out, facts)
         write_page(models, experiment, out)
     return models
 
