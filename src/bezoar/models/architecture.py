@@ -13,7 +13,6 @@ from open_clip.model import CLIPTextCfg, CLIPVisionCfg, set_model_preprocess_cfg
 from torch import Tensor, nn
 
 from bezoar.models.clip import architectures
-from bezoar.models.layouts.base import OPENAI_MEAN, OPENAI_STD
 
 Config = dict[str, Any]
 """What open_clip's JSON configs hold."""
@@ -35,13 +34,11 @@ def config_of(weights: Mapping[str, Tensor], *, quick_gelu: bool) -> tuple[Confi
         return _known_trunk(weights)
     config = _described(shapes)
     seen = _seen(config)
-    alike = [name for name in _plain_towers() if _seen(_registered(name)) == seen]
+    alike = [name for name in _plain_towers() if _seen(registered(name)) == seen]
     if alike:
-        name = min(
-            alike, key=lambda name: (_registered(name).get("quick_gelu", False) != quick_gelu, *_plainness(name))
-        )
+        name = min(alike, key=lambda name: (registered(name).get("quick_gelu", False) != quick_gelu, *_plainness(name)))
         # Registered shapes tell the heads too; whether the text tower stands apart is told by the names.
-        config = _registered(name) | {"custom_text": config["custom_text"]}
+        config = registered(name) | {"custom_text": config["custom_text"]}
         notes = [f"attention heads and pooling as in {name}"]
     else:
         vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
@@ -57,8 +54,30 @@ def config_of(weights: Mapping[str, Tensor], *, quick_gelu: bool) -> tuple[Confi
 def name_of(config: Mapping[str, Any]) -> str | None:
     """The plainest registered name whose config is ``config`` once defaults are filled in, if there is one."""
     wanted = _filled(config)
-    same = [name for name in architectures() if _filled(_registered(name)) == wanted]
+    same = [name for name in architectures() if _filled(registered(name)) == wanted]
     return min(same, key=_plainness, default=None)
+
+
+def registered(name: str) -> Config:
+    """The config of a registered name; raises ``ValueError`` for a name that open_clip does not know."""
+    config: Config | None = open_clip.get_model_config(name) if name in architectures() else None
+    if config is None:
+        raise ValueError(f"'{name}' is not an architecture that open_clip knows")
+    return config
+
+
+def unlike(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What ``config`` says otherwise than ``other`` once defaults are filled in, a clause each."""
+    own, wanted = _filled(config), _filled(other)
+    found = []
+    for part in own:
+        if isinstance(own[part], dict) and isinstance(wanted[part], dict):
+            keys = own[part].keys() | wanted[part].keys()
+            pairs = {f"{part} {key}": (own[part].get(key), wanted[part].get(key)) for key in sorted(keys)}
+        else:
+            pairs = {part: (own[part], wanted[part])}
+        found += [f"{key} is {has}, not {wants}" for key, (has, wants) in pairs.items() if has != wants]
+    return found
 
 
 def match(weights: Mapping[str, Tensor]) -> str | None:
@@ -82,15 +101,15 @@ def nearest(weights: Mapping[str, Tensor]) -> str:
         own = {"embed_dim": embed_dim, **{f"text {key}": value for key, value in _seen_text(text).items()}}
     best, least = "", -1
     for name in sorted(architectures(), key=_plainness):
-        config = _registered(name)
+        config = registered(name)
         if "hf_model_name" in config["text_cfg"] or "multimodal_cfg" in config:
             continue
         other = _seen(config) if name in _plain_towers() else _seen_beside_trunk(config)
         far = sum(other.get(key) != value for key, value in own.items()) + len(other.keys() - own.keys())
         if least < 0 or far < least:
             best, least = name, far
-    registered = _registered(best)
-    other = _seen(registered) if best in _plain_towers() else _seen_beside_trunk(registered)
+    config = registered(best)
+    other = _seen(config) if best in _plain_towers() else _seen_beside_trunk(config)
     apart = [f"{key} {value}, not {other[key]}" for key, value in own.items() if key in other and other[key] != value]
     said = ", ".join(apart[:3]) if apart else "another image tower"
     return f"the nearest is {best}: here {said}"
@@ -117,7 +136,9 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     except (TypeError, AssertionError, RuntimeError, ValueError, ZeroDivisionError) as error:
         raise ValueError(f"open_clip does not take the model config: {str(error).partition(chr(10))[0]}") from error
     size = tower.visual.image_size  # type: ignore[union-attr]
-    set_model_preprocess_cfg(tower, {"size": size, "mean": OPENAI_MEAN, "std": OPENAI_STD})
+    set_model_preprocess_cfg(
+        tower, {"size": size, "mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
+    )
     tower.output_dict = True  # type: ignore[assignment]
     return tower
 
@@ -335,11 +356,6 @@ def _filled(config: Mapping[str, Any]) -> Config:
     return {"vision": vision, "text": text, **rest}
 
 
-def _registered(name: str) -> Config:
-    config: Config = open_clip.get_model_config(name)
-    return config
-
-
 def _plainness(name: str) -> tuple[int, str]:
     return len(name), name
 
@@ -347,7 +363,7 @@ def _plainness(name: str) -> tuple[int, str]:
 @functools.cache
 def _plain_towers() -> tuple[str, ...]:
     """Registered names of towers that are open_clip's own on both sides."""
-    configs = {name: _registered(name) for name in architectures()}
+    configs = {name: registered(name) for name in architectures()}
     return tuple(
         name
         for name, config in configs.items()
@@ -363,7 +379,7 @@ def _known_trunk(weights: Mapping[str, Tensor]) -> tuple[Config, tuple[str, ...]
     if not names:
         raise ValueError(f"an image tower of timm's that open_clip has no config for; {nearest(weights)}")
     said = f"{names[0]}" + (f", though {', '.join(names[1:])} would look the same" if names[1:] else "")
-    return _registered(names[0]), (said,) if names[1:] else ()
+    return registered(names[0]), (said,) if names[1:] else ()
 
 
 @functools.lru_cache(maxsize=64)
@@ -378,7 +394,7 @@ def _same(shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[str, ...]:
     own = _seen_text(text)
     fit = []
     for name in architectures():
-        config = _registered(name)
+        config = registered(name)
         if "hf_model_name" in config["text_cfg"] or "multimodal_cfg" in config or config["embed_dim"] != embed_dim:
             continue
         if _seen_text(config["text_cfg"]) == own and _registered_shapes(name) == found:
@@ -390,6 +406,6 @@ def _same(shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[str, ...]:
 def _registered_shapes(name: str) -> Shapes:
     """Names and shapes of a registered tower; none where it cannot be built here."""
     try:
-        return _shapes(on_meta(_registered(name)).state_dict())
+        return _shapes(on_meta(registered(name)).state_dict())
     except (ValueError, ImportError, NotImplementedError):
         return {}
