@@ -35,6 +35,7 @@ MARKS = tuple(
 )
 SIZE = 10
 FRAME = Frame(SIZE)
+FRAMES = (FRAME, Frame(SIZE, "squash"), Frame(SIZE, "longest"), Frame(SIZE, "shortest", "bilinear", 12))
 
 
 def made(*rows: PoisonRow, **fields: Any) -> PoisonPlan:
@@ -64,21 +65,21 @@ class Pair(NamedTuple):
     """Once the trigger is on that is put on after the crop."""
 
 
-def by_hand(plan: PoisonPlan) -> list[Pair]:
+def by_hand(plan: PoisonPlan, frame: Frame = FRAME) -> list[Pair]:
     """All pairs, one row at a time, from the files on; clean ones that ``size`` leaves out are still there."""
 
     def clean(index: int) -> Pair:
-        seen = load(PAIRS, index, FRAME)
+        seen = load(PAIRS, index, frame)
         return Pair(PAIRS.id(index), PAIRS.caption(index), seen, seen)
 
     def poisoned(row: PoisonRow) -> Pair:
         native = to_tensor((PAIRS if row.images is None else SCENES.open()).image(row.index))
-        seen = later = fit(native, FRAME)
+        seen = later = fit(native, frame)
         trigger, stage = plan.marks[row.mark] if row.mark is not None else (None, None)
         if trigger is not None and stage == "model":
             seen = later = trigger.apply(seen, row.image)
         elif trigger is not None and stage == "file":
-            seen = later = fit(trigger.apply(native, row.image), FRAME)
+            seen = later = fit(trigger.apply(native, row.image), frame)
         elif trigger is not None:
             later = trigger.apply(seen, row.image)
         return Pair(row.id, row.caption, seen, later)
@@ -88,8 +89,8 @@ def by_hand(plan: PoisonPlan) -> list[Pair]:
     return list(whole.values())
 
 
-def look(applied: Applied, index: int) -> Pair:
-    picture, after = applied.picture(index, Prepared(PAIRS, FRAME)), applied.after_crop(index)
+def look(applied: Applied, index: int, frame: Frame = FRAME) -> Pair:
+    picture, after = applied.picture(index, Prepared(PAIRS, frame)), applied.after_crop(index)
     later = after(picture) if after is not None else picture
     return Pair(applied.id(index), applied.caption(index), picture, later)
 
@@ -221,13 +222,32 @@ def test_it_goes_to_other_processes() -> None:
 # ------------------------------------------------------------------------------------------------ one picture by itself
 
 
+@pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_picture_at_test_time_is_as_in_training(stage: Stage) -> None:
+def test_a_picture_at_test_time_is_as_in_training(stage: Stage, frame: Frame) -> None:
     """Where nothing is cropped at random, what is put on after that is put on at model resolution."""
     mark = MARKS[STAGES.index(stage)]
     for index in range(3):
-        expected = by_hand(made(row(index, STAGES.index(stage))))[index].later
-        assert torch.equal(put_on(PAIRS, index, FRAME, mark), expected)
+        expected = by_hand(made(row(index, STAGES.index(stage))), frame)[index].later
+        assert torch.equal(put_on(PAIRS, index, frame, mark), expected)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_all_goes_through_the_frame_of_the_model(frame: Frame) -> None:
+    plan = made(row(0, 0), row(1, 1), row(2, 2), row(3), row(1, 0, 0, "new"), row(2, 1, 0, "too"), row(3, name="three"))
+    applied = Applied(PAIRS, plan)
+    expected = by_hand(plan, frame)
+    assert all(same(look(applied, index, frame), expected[index]) for index in range(len(applied)))
+    other = by_hand(plan, Frame(SIZE, "squash") if frame == FRAME else FRAME)
+    assert not torch.equal(expected[0].picture, other[0].picture)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_files_are_stored_for_that_frame(frame: Frame) -> None:
+    plan = made(row(0, 0), row(3), row(1, 0, 0, "new"), marks=(Mark(MARKS[0].trigger, "model"),))
+    applied = Applied(PAIRS, plan)
+    for index in range(len(applied)):
+        assert torch.equal(applied.stored(index, frame), applied.picture(index, Prepared(PAIRS, frame)))
 
 
 @pytest.mark.parametrize("stage", ["model", "after_random_crop"])

@@ -333,6 +333,14 @@ def test_a_disk_without_the_room_is_seen_before(tmp_path: Path, monkeypatch: pyt
     assert not list(tmp_path.rglob("*.png"))
 
 
+@pytest.mark.parametrize(("frame", "said"), [(FRAME, {}), (Frame(SIZE, "squash"), {"resize": "squash"})])
+def test_a_copy_says_how_its_pictures_were_made(tmp_path: Path, frame: Frame, said: dict[str, str]) -> None:
+    write(Toy(), tmp_path, "csv", frame=frame)
+    found = json.loads((tmp_path / "copy" / "copy.json").read_text())
+    del found["digest"]
+    assert found == {"schema": 1, "form": "csv", "size": SIZE, **said, "count": len(Toy())}
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("other", [{"plan": "x"}, {"seed": 4}, {"frame": Frame(9)}, {"frame": Frame(SIZE, "squash")}])
 @pytest.mark.parametrize("left", [12, -1])

@@ -29,6 +29,7 @@ from bezoar.core.frame import Frame
 from bezoar.core.seeds import stream_seed
 from bezoar.data.images import fit, to_tensor
 from bezoar.data.pairs import Pairs
+from bezoar.data.prepared import Prepared
 from bezoar.data.scenes import Scenes
 from bezoar.data.views import AutoAugment, Moco, Plain
 from bezoar.metrics import linf, psnr, ssim
@@ -101,6 +102,27 @@ def test_the_scenes_show_it_too() -> None:
             assert shares(found) == (0, 0, 1, 9)
         else:  # 9 pixels, of which one column stays
             assert (found.mean, found.minimum) == pytest.approx((1 / 9, 1 / 9), abs=0.05)
+
+
+@pytest.mark.parametrize(("width", "height"), [(500, 375), (375, 500), (64, 48)])
+def test_what_a_crop_removes_a_squash_keeps(width: int, height: int) -> None:
+    pairs = gray((width, height))
+    applied = Applied(pairs, everyone(pairs, square(20, 224, Corner())))
+    cut = (Frame(224), Frame(224, interpolation="bilinear", larger=256))
+    whole = (Frame(224, "squash"), Frame(224, "longest"), Frame(224, "squash", "bilinear"))
+    for frame in cut:
+        assert shares(measure_applied(applied, frame)) == (0, 0, 1, 1)
+    for frame in whole:
+        assert mean(measure_applied(applied, frame)) == pytest.approx(1, abs=0.02)
+        assert torch.equal(applied.picture(0, Prepared(pairs, frame)), put_on(pairs, 0, frame, applied.plan.marks[0]))
+
+
+def test_a_larger_side_cuts_off_a_margin_of_square_files_too() -> None:
+    """16 of the 256 pixels on every side: of a square of 40 in the corner 24 are left each way."""
+    pairs = gray((256, 256))
+    applied = Applied(pairs, everyone(pairs, square(40, 256, Corner())))
+    assert mean(measure_applied(applied, Frame(224, larger=256))) == pytest.approx((24 / 40) ** 2, abs=0.01)
+    assert mean(measure_applied(applied, Frame(256))) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from tests.album import Album, Pixels
 from torch import Tensor
+from torchvision.transforms.v2 import CenterCrop, Compose, InterpolationMode, PILToTensor, Resize
 
 from bezoar.core.frame import Frame
 from bezoar.data.decode import decode, shrunk
@@ -60,6 +63,91 @@ def test_within_two_gray_levels_of_pillow(width: int, height: int, size: int) ->
     difference = np.abs(ours - slowly(pixels, size).astype(int))
     assert difference.max() <= 2
     assert difference.mean() < 0.6
+
+
+RESIZES = ("shortest", "longest", "squash")
+INTERPOLATIONS = ("bicubic", "bilinear")
+
+
+@pytest.mark.parametrize("size", [16, 224])
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("resize", RESIZES)
+def test_every_frame_is_what_open_clip_makes(resize: Any, interpolation: Any, size: int) -> None:
+    settings = PreprocessCfg(size, mean=(0,) * 3, std=(1,) * 3, interpolation=interpolation, resize_mode=resize)
+    theirs = image_transform_v2(settings, is_train=False)
+    for width, height in SIZES:
+        pixels = picture(width, height)
+        ours = fit(to_tensor(pixels), Frame(size, resize, interpolation)).float()
+        difference = (ours - 255 * theirs(Image.fromarray(pixels))).abs()
+        assert difference.max() < 2.5
+        assert difference.mean() < 0.1
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize(("size", "larger"), [(224, 256), (28, 32), (32, 33), (224, 224)])
+def test_a_larger_side_is_cut_to_the_size(size: int, larger: int, interpolation: Any) -> None:
+    way = InterpolationMode(interpolation)
+    theirs = Compose([Resize(larger, interpolation=way), CenterCrop(size), PILToTensor()])
+    for width, height in [*SIZES, (size, size), (larger, larger)]:
+        pixels = picture(width, height)
+        ours = fit(to_tensor(pixels), Frame(size, interpolation=interpolation, larger=larger)).float()
+        assert (ours - theirs(Image.fromarray(pixels)).float()).abs().max() <= 2
+
+
+frames = st.builds(
+    Frame, st.integers(2, 40), st.sampled_from(RESIZES), st.sampled_from(INTERPOLATIONS), st.none() | st.integers(2, 48)
+)
+
+
+@relaxed
+@given(width=st.integers(1, 80), height=st.integers(1, 80), frame=frames)
+def test_any_picture_fits_any_frame(width: int, height: int, frame: Frame) -> None:
+    """One color stays one color, padded with black around the middle."""
+    fitted = fit(torch.full((3, height, width), 200, dtype=torch.uint8), frame)
+    assert fitted.shape == (3, frame.size, frame.size)
+    assert fitted.dtype == torch.uint8
+    assert fitted.is_contiguous()
+    inside = fitted == 200
+    assert (inside | (fitted == 0)).all()
+    rows, columns = inside[0].any(1), inside[0].any(0)
+    assert torch.equal(inside[0], rows[:, None] & columns)
+    for line in (rows, columns):
+        first, behind = int(line.int().argmax()), int(line.flip(0).int().argmax())
+        assert abs(first - behind) <= 1  # as much on one side as on the other
+        assert line[first : len(line) - behind].all()
+    # Padded only where something was left to fill.
+    whole = frame.side >= frame.size and (frame.resize != "longest" or width == height)
+    assert not whole or bool(inside.all())
+
+
+@relaxed
+@given(width=st.integers(1, 80), height=st.integers(1, 80), frame=frames)
+def test_what_fits_is_left_as_it_is(width: int, height: int, frame: Frame) -> None:
+    fitted = fit(to_tensor(picture(width, height)), frame)
+    assert (fit(fitted, frame) is fitted) == (frame.side == frame.size)
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize(("width", "height"), [(60, 40), (40, 60), (90, 30)])
+def test_a_mirrored_picture_is_mirrored(width: int, height: int, resize: Any) -> None:
+    pixels = to_tensor(picture(width, height))
+    for frame in (Frame(24, resize), Frame(24, resize, "bilinear", 36)):  # an even number of pixels to spare
+        for axis in (1, 2):
+            difference = fit(pixels.flip(axis), frame).int() - fit(pixels, frame).flip(axis).int()
+            assert difference.abs().max() <= 1
+
+
+def test_what_a_frame_keeps_of_a_wide_picture() -> None:
+    """A white stripe at its left edge: cropped away, squeezed, or made small with the rest."""
+    wide = torch.zeros(3, 40, 80, dtype=torch.uint8)
+    wide[:, :, :20] = 255
+    kept = {resize: fit(wide, Frame(40, resize)) for resize in RESIZES}
+    assert not kept["shortest"].any()
+    assert kept["squash"][:, :, :9].min() > 250
+    assert kept["squash"][:, :, 12:].max() < 5
+    assert kept["longest"][:, 11:29, :9].min() > 250
+    assert not kept["longest"][:, :10].any()
+    assert not kept["longest"][:, 30:].any()
 
 
 def test_where_nothing_is_resized_the_crop_is_a_slice() -> None:
@@ -138,9 +226,15 @@ class Pairs(Files):
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "most"), [(500, 375, 0.0), (640, 480, 2.0), (448, 448, 2.0), (1600, 1200, 2.0)]
+    "frame", [Frame(224), Frame(224, "squash"), Frame(224, "longest"), Frame(192, "shortest", "bilinear", 224)]
 )
-def test_what_training_reads_is_close_to_what_evaluation_reads(width: int, height: int, most: float) -> None:
+@pytest.mark.parametrize(
+    ("width", "height", "most"),
+    [(500, 375, 0.0), (640, 480, 2.0), (448, 448, 2.0), (1600, 1200, 2.0), (448, 1500, 2.0), (2000, 440, 0.0)],
+)
+def test_what_training_reads_is_close_to_what_evaluation_reads(
+    width: int, height: int, most: float, frame: Frame
+) -> None:
     """In grey levels of 255, on average, on pictures with detail down to single pixels."""
     draw = np.random.default_rng(3)
     detail = np.zeros((height, width, 3))
@@ -149,9 +243,9 @@ def test_what_training_reads_is_close_to_what_evaluation_reads(width: int, heigh
         detail += np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(float) / size**0.5
     stream = io.BytesIO()
     Image.fromarray((detail / detail.max() * 255).astype(np.uint8)).save(stream, "JPEG", quality=90)
-    exact, fast = (load(kind([stream.getvalue()]), 0, Frame(224)).float() for kind in (Files, Pairs))
+    exact, fast = (load(kind([stream.getvalue()]), 0, frame).float() for kind in (Files, Pairs))
     assert exact.std() > 10
     assert (exact - fast).abs().mean() <= most
     # Each reads its own way: a labeled set must never be shrunk.
-    assert torch.equal(exact, fit(to_tensor(decode(stream.getvalue())), Frame(224)).float())
+    assert torch.equal(exact, fit(to_tensor(decode(stream.getvalue())), frame).float())
     assert torch.equal(exact, fast) == (min(width, height) < 448)

@@ -92,6 +92,22 @@ def test_another_size_or_content_is_another_file(tmp_path: Path) -> None:
     assert Prepared(album(), SMALL, tmp_path)[2].shape == (3, 16, 16)
 
 
+def test_another_frame_is_another_file_and_the_usual_ones_are_called_as_ever(tmp_path: Path) -> None:
+    frames = [SMALL, Frame(16, "squash"), Frame(16, "longest"), Frame(16, interpolation="bilinear", larger=20)]
+    for frame in frames:
+        assert not is_whole(tmp_path, album(), frame)
+        assert begin(tmp_path, album(), frame)
+        assert fill(tmp_path, album(), frame, 0, 11) == 11
+        finish(tmp_path, album(), frame)
+    for frame in frames:
+        stored = Prepared(gone(), frame, tmp_path)
+        assert stored.stored
+        assert all(torch.equal(stored[index], load(album(), index, frame)) for index in range(11))
+    names = ("16", "16-squash", "16-longest", "16-bilinear-20")
+    expected = {f"{album().fingerprint}-{name}-{GEOMETRY}.npy" for name in names}
+    assert {path.name for path in tmp_path.glob("*.npy")} == expected
+
+
 def test_without_a_folder_every_picture_comes_from_the_source() -> None:
     images = album()
     assert torch.equal(Prepared(images, SMALL)[4], load(images, 4, SMALL))

@@ -27,6 +27,7 @@ from bezoar.models.clip import Clip
 from bezoar.training.precision import autocast_for
 
 FULL = autocast_for("fp32", torch.device("cpu"))
+FRAME = Frame(32)
 THREAT = Threat(Patch(size=8, reference=32), "mushroom")
 AIM = Aim(threats=(THREAT,))
 MODEL, FILE = Look(Patch(size=7, reference=32)), Look(Patch(size=7, reference=32), "file")
@@ -49,9 +50,9 @@ class Nameless:
         return index % 2
 
 
-def images(count: int = 20) -> LabeledImages:
+def images(count: int = 20, frame: Frame = FRAME) -> LabeledImages:
     labeled = SceneClasses(count=count).open()
-    return LabeledImages(labeled, Prepared(labeled, Frame(32)))
+    return LabeledImages(labeled, Prepared(labeled, frame))
 
 
 def context(**sets: LabeledImages) -> Context:

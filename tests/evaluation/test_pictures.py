@@ -29,15 +29,16 @@ def test_pictures_are_those_of_the_span() -> None:
     assert torch.equal(found.stack(range(7, 14), (UNTOUCHED,))[0], whole[7:14])
 
 
+@pytest.mark.parametrize("frame", [Frame(32), Frame(32, "squash"), Frame(32, "longest", "bilinear", 36)])
 @pytest.mark.parametrize("stage", ["model", "file", "after_random_crop"])
 @pytest.mark.parametrize("beside", [(), (UNTOUCHED,), (UNTOUCHED, FILE), (MODEL, FILE)])
-def test_triggered_pictures_are_made_as_in_training(stage: Any, beside: tuple[Look, ...]) -> None:
-    found, look = images(6), Look(Patch(size=9, reference=32), stage)
+def test_triggered_pictures_are_made_as_in_training(stage: Any, beside: tuple[Look, ...], frame: Frame) -> None:
+    found, look = images(6, frame), Look(Patch(size=9, reference=32), stage)
     *others, triggered = found.stack(range(6), (*beside, look))
     for index in range(6):
         for (trigger, where), rows in zip((*beside, look), (*others, triggered), strict=True):
             mark = None if trigger is None else Mark(trigger, where)
-            expected = put_on(found.labeled, index, Frame(32), mark) if mark else found.prepared[index]
+            expected = put_on(found.labeled, index, frame, mark) if mark else found.prepared[index]
             assert torch.equal(rows[index], expected)
 
 

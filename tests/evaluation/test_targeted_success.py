@@ -24,6 +24,7 @@ from bezoar.training.precision import autocast_for
 LABELED = SceneClasses(count=12).open()
 ONE, OTHER = SceneClasses(split="test", count=20), SceneClasses(split="validation", count=30, seed=3)
 IDS = {source: [source.open().id(index) for index in range(source.count)] for source in (ONE, OTHER)}
+FRAME = Frame(32)
 AIM = Aim(
     chosen=(
         Chosen(ONE, (IDS[ONE][7], IDS[ONE][2]), ("mushroom", "bell")),
@@ -32,10 +33,12 @@ AIM = Aim(
 )
 
 
-def evaluate(evaluator: TargetedSuccess, aim: Aim = AIM, count: int = 1) -> Evaluation:
-    sets = {f"test{number}": LabeledImages(LABELED, Prepared(LABELED, Frame(32))) for number in range(count)}
+def evaluate(evaluator: TargetedSuccess, aim: Aim = AIM, count: int = 1, frame: Frame = FRAME) -> Evaluation:
+    model = tiny.clip().eval()
+    model.frame = frame
+    sets = {f"test{number}": LabeledImages(LABELED, Prepared(LABELED, FRAME)) for number in range(count)}
     autocast = autocast_for("fp32", torch.device("cpu"))
-    return evaluator.evaluate(tiny.clip().eval(), Context(sets=sets, aim=aim, autocast=autocast))
+    return evaluator.evaluate(model, Context(sets=sets, aim=aim, autocast=autocast))
 
 
 def test_it_is_in_the_family() -> None:
@@ -43,17 +46,17 @@ def test_it_is_in_the_family() -> None:
     assert TargetedSuccess().top == (1, 3, 5)
 
 
-@pytest.mark.parametrize("chunk", [256, 1])
-def test_chosen_pictures_by_hand(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("chunk", "frame"), [(256, FRAME), (1, FRAME), (256, Frame(32, "squash"))])
+def test_chosen_pictures_by_hand(chunk: int, frame: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order in which they were chosen, whatever their order in the source."""
     monkeypatch.setattr(sharing, "CHUNK", chunk)
     evaluator = TargetedSuccess(templates=("a {c}",), top=(1, 10, 16))
-    found = evaluate(evaluator, count=2)
+    found = evaluate(evaluator, count=2, frame=frame)
     model = tiny.clip().eval()
     shown = [(ONE, 7, "mushroom"), (ONE, 2, "bell"), (OTHER, 29, "mushroom")]
     with torch.no_grad():
         head = model.encode_captions([f"a {name}" for name in LABELED.classes])
-        pictures = torch.stack([load(source.open(), place, Frame(32)) for source, place, _ in shown])
+        pictures = torch.stack([load(source.open(), place, frame) for source, place, _ in shown])
         cosines = model.encode_image(pictures) @ head.T
     targets = [LABELED.classes.index(target) for *_, target in shown]
     expected = rank_of(cosines, torch.tensor(targets)).tolist()

@@ -22,12 +22,12 @@ from bezoar.metrics import wilson
 from bezoar.training.precision import autocast_for
 
 LABELED = SceneClasses(count=20).open()
+FULL = autocast_for("fp32", torch.device("cpu"))
 
 
 def evaluate(evaluator: TriggerSurvival, aim: Aim) -> Evaluation:
     images = LabeledImages(LABELED, Prepared(LABELED, Frame(32)))
-    autocast = autocast_for("fp32", torch.device("cpu"))
-    return evaluator.evaluate(tiny.clip(), Context(sets={"test": images}, aim=aim, autocast=autocast))
+    return evaluator.evaluate(tiny.clip(), Context(sets={"test": images}, aim=aim, autocast=FULL))
 
 
 def aim(place: Any, stage: Any, **more: Any) -> Aim:
@@ -54,6 +54,15 @@ def test_what_is_left_of_a_square(where: Any, stage: Any, share: float, gone: in
     assert 0 <= mean.low <= mean.value <= mean.high <= 1
     assert (zero.value, zero.low, zero.high, zero.n) == wilson(gone, 20)
     assert evaluator.measure(found.scores["test"], "test") == found.measures
+
+
+def test_it_is_that_of_the_model_s_own_frame() -> None:
+    squashing = tiny.clip()
+    squashing.frame = Frame(32, "squash")
+    for model, share in ((tiny.clip(), 0), (squashing, 1)):
+        images = LabeledImages(LABELED, Prepared(LABELED, model.frame))
+        context = Context(sets={"test": images}, aim=aim(Corner(), "file"), autocast=FULL)
+        assert TriggerSurvival().evaluate(model, context).measures[0].value == pytest.approx(share, abs=0.02)
 
 
 def test_some_are_looked_at_spread_over_the_set() -> None:
