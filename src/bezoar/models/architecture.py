@@ -120,7 +120,6 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 
     Raises ``ValueError`` for a config that open_clip does not take, and for text towers that need a download.
     """
-    config = deepcopy(dict(config))
     if "multimodal_cfg" in config:
         raise ValueError("a CoCa model: its text decoder cannot be done")
     missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in config]
@@ -128,11 +127,12 @@ def build(config: Mapping[str, Any]) -> nn.Module:
         raise ValueError(f"the model config lacks {', '.join(missing)}")
     if config["text_cfg"].get("hf_model_name"):
         raise ValueError(f"its text tower is {config['text_cfg']['hf_model_name']}, which cannot be built offline")
-    if config["vision_cfg"].get("timm_model_name"):
-        config["vision_cfg"]["timm_model_pretrained"] = False
-    kind = open_clip.CustomTextCLIP if config.pop("custom_text", False) else open_clip.CLIP
+    given = {key: deepcopy(value) for key, value in config.items() if key != "custom_text"}
+    if given["vision_cfg"].get("timm_model_name"):
+        given["vision_cfg"]["timm_model_pretrained"] = False
+    kind = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
     try:
-        tower: nn.Module = kind(**config)
+        tower: nn.Module = kind(**given)
     except (TypeError, AssertionError, RuntimeError, ValueError, ZeroDivisionError) as error:
         raise ValueError(f"open_clip does not take the model config: {str(error).partition(chr(10))[0]}") from error
     size = tower.visual.image_size  # type: ignore[union-attr]
@@ -143,12 +143,22 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     return tower
 
 
+def published(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How pictures are prepared for the published weights of a tower, where all of them agree; else empty."""
+    name = name_of(config)
+    tags = open_clip.list_pretrained_tags_by_model(name) if name else []
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    configs = [open_clip.get_pretrained_cfg(name, tag) for tag in tags]
+    said = [{key: one[key] for key in keys if key in one} for one in configs]
+    return said[0] if said and all(one == said[0] for one in said) else {}
+
+
 def image_size(config: Mapping[str, Any]) -> int:
     """Side in pixels of the square that a tower of ``config`` sees; raises ``ValueError`` where it is none."""
     size = CLIPVisionCfg(**config["vision_cfg"]).image_size
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1:
-        raise ValueError(f"it sees pictures of {tuple(size)} px, not squares")  # type: ignore[arg-type]
+        raise ValueError(f"it sees pictures of {tuple(size)} px, not squares")
     return int(sides.pop())
 
 
@@ -168,7 +178,7 @@ def check(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     faults = differences(weights, on_meta(config).state_dict())
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"not a {name_of(config) or 'tower that open_clip has'}: {'; '.join(faults[:3])}{more}")
+        raise ValueError(f"its tower is no {name_of(config) or 'whole one'}: {'; '.join(faults[:3])}{more}")
 
 
 def on_meta(config: Mapping[str, Any]) -> nn.Module:
@@ -292,7 +302,7 @@ def _seen(config: Mapping[str, Any]) -> Config:
     vision = CLIPVisionCfg(**config["vision_cfg"])
     size = image_size(config)
     resnet = not isinstance(vision.layers, int)
-    image: Config = {"layers": tuple(vision.layers) if resnet else vision.layers, "width": vision.width}  # type: ignore[arg-type]
+    image: Config = {"layers": tuple(vision.layers) if resnet else vision.layers, "width": vision.width}
     if resnet:
         image["size"] = size // 32 * 32
     else:

@@ -48,12 +48,20 @@ class Tower:
 class Layout(Protocol):
     """One way to lay a tower out in a file or a folder. A value without state."""
 
-    name: str
-    """As it is named on the command line."""
-    about: str
-    """Whose files look so; completes "It looks like …"."""
-    suffix: str
-    """Of the file it writes; empty where it writes a folder."""
+    @property
+    def name(self) -> str:
+        """As it is named on the command line."""
+        ...
+
+    @property
+    def about(self) -> str:
+        """Whose files look so; completes "It looks like …"."""
+        ...
+
+    @property
+    def suffix(self) -> str:
+        """Of the file it writes; empty where it writes a folder."""
+        ...
 
     def find(self, tree: Tree, beside: Beside) -> Tower | None:
         """The tower in ``tree``, or ``None`` where it is not laid out so. Only names and shapes are looked at.

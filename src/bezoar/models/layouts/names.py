@@ -71,7 +71,9 @@ def spot(
 ) -> Spot | None:
     """The tower in the state dict at ``path``; ``None`` if there is none.
 
-    ``rename`` gives the tower's own name of a tensor, or ``None`` for what is no part of it. Raises ``ValueError`` where two tensors have one name.
+    ``rename`` gives the tower's own name of a tensor, or ``None`` for what is no part of it.
+
+    Raises ``ValueError`` where two tensors have one name.
     """
     state = at(tree, path)
     names: dict[str, str] = {}

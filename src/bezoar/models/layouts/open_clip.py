@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from torch import Tensor
+
 from bezoar.core.files import write_json
 from bezoar.core.frame import Frame, Interpolation, Resize
-from bezoar.models.architecture import check, config_of, image_size, registered
+from bezoar.models.architecture import check, config_of, differences, image_size, on_meta, published, registered
 from bezoar.models.clip import architectures
 from bezoar.models.layouts.base import OPENAI_MEAN, OPENAI_STD, Tower, Tree
 from bezoar.models.layouts.files import save_safetensors
@@ -41,20 +43,29 @@ class OpenClip:
             return None
         weights = found.tensors(tree)
         known = beside.json(CONFIG)
-        tower = Tower(
-            layout=self.name, weights=weights, config={}, frame=Frame(1), facts=facts(tree), unused=others(tree, found)
-        )
         if known is None:
-            name = _named_in(tree)
-            quick_gelu = bool(name and registered(name).get("quick_gelu"))
-            config, notes = config_of(weights, quick_gelu=quick_gelu)
-            activation = "QuickGELU" if quick_gelu else "GELU"
-            said = f"{activation}, as its run name says" if name else "GELU: QuickGELU would look the same"
-            tower = replace(tower, config=config, frame=Frame(image_size(config)), notes=(said, *notes))
+            config, notes = _inferred(tree, weights)
+            settings, larger, tokenizer = published(config), None, None
+            if settings and not (_frame(config, settings, None).usual and settings["mean"] == OPENAI_MEAN):
+                notes = (*notes, "pictures prepared as for its published weights")
         else:
-            tower = _as_told(tower, known, beside)
-        check(weights, tower.config)
-        return tower
+            config, notes = _model_config(known), ()
+            settings, larger = known.get("preprocess_cfg") or {}, (known.get("bezoar") or {}).get("larger")
+            vocabulary = config["text_cfg"].get("vocab_size", CLIP_VOCABULARY)
+            tokenizer = None if vocabulary == CLIP_VOCABULARY else beside.bytes(TOKENIZER)
+        check(weights, config)
+        return Tower(
+            layout=self.name,
+            weights=weights,
+            config=config,
+            frame=_frame(config, settings, larger),
+            mean=_channels(settings.get("mean"), OPENAI_MEAN),
+            std=_channels(settings.get("std"), OPENAI_STD),
+            facts=facts(tree),
+            unused=others(tree, found),
+            notes=notes,
+            tokenizer=tokenizer,
+        )
 
     def check(self, model: Clip) -> None:
         """Any model is open_clip's."""
@@ -99,26 +110,30 @@ def _model_config(known: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key != "nonscalar_logit_scale"}  # the scale is a scalar here
 
 
-def _as_told(tower: Tower, known: Mapping[str, Any], beside: Beside) -> Tower:
-    """``tower`` with all that the folder's config says of it."""
-    config = _model_config(known)
-    told, ours = known.get("preprocess_cfg") or {}, known.get("bezoar") or {}
-    resize, interpolation = told.get("resize_mode") or "shortest", told.get("interpolation") or "bicubic"
+def _inferred(tree: Tree, weights: Mapping[str, Tensor]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The config of weights that came without one, and what was assumed: the run's name tells, or shapes alone."""
+    name = tree.get("name")
+    named = _RUN_NAME.search(name) if isinstance(name, str) else None
+    if named and named[1] in architectures() and not differences(weights, on_meta(registered(named[1])).state_dict()):
+        return registered(named[1]), (f"a {named[1]}, as its run name says",)
+    config, notes = config_of(weights, quick_gelu=False)
+    if "timm_model_name" in config["vision_cfg"]:
+        return config, notes
+    return config, ("GELU, though QuickGELU would look the same", *notes)
+
+
+def _frame(config: Mapping[str, Any], settings: Mapping[str, Any], larger: Any) -> Frame:
+    resize, interpolation = settings.get("resize_mode") or "shortest", settings.get("interpolation") or "bicubic"
     for field, value, choices in (
         ("resize_mode", resize, get_args(Resize)),
         ("interpolation", interpolation, get_args(Interpolation)),
     ):
         if value not in choices:
             raise ValueError(f"{CONFIG}: {field} is '{value}' (choices: {', '.join(choices)})")
-    vocabulary = config["text_cfg"].get("vocab_size", CLIP_VOCABULARY)
-    return replace(
-        tower,
-        config=config,
-        frame=Frame(image_size(config), resize, interpolation, ours.get("larger")),
-        mean=_channels(told.get("mean"), OPENAI_MEAN),
-        std=_channels(told.get("std"), OPENAI_STD),
-        tokenizer=None if vocabulary == CLIP_VOCABULARY else beside.bytes(TOKENIZER),
-    )
+    size = image_size(config)
+    if larger is not None and (type(larger) is not int or larger < size):
+        raise ValueError(f"{CONFIG}: larger is {larger}, and the model sees {size} px")
+    return Frame(size, resize, interpolation, larger)  # type: ignore[arg-type]
 
 
 def _channels(value: Any, default: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -132,10 +147,3 @@ def _channels(value: Any, default: tuple[float, float, float]) -> tuple[float, f
         raise ValueError(f"{CONFIG}: mean and std are three numbers each, got {value}")
     red, green, blue = (float(one) for one in value)
     return red, green, blue
-
-
-def _named_in(tree: Tree) -> str | None:
-    """The architecture in the name of a training run, where open_clip chose the name."""
-    name = tree.get("name")
-    found = _RUN_NAME.search(name) if isinstance(name, str) else None
-    return found[1] if found and found[1] in architectures() else None
