@@ -170,7 +170,7 @@ def _local(stream: BinaryIO, header: int, entry: Entry) -> int:
         or (packed, size) not in sizes
     ):
         raise RefusedError(f"entry {shown(entry.name)} differs from what the zip directory says of it (byte {header})")
-    return header + _LOCAL.size + n + extra
+    return header + _LOCAL.size + len(name) + int(extra)
 
 
 def _name(raw: bytes) -> str:

@@ -68,6 +68,12 @@ class Skim:
     faults: tuple[str, ...] = ()
     """Why it is not read: what was found, and where in the file. Empty for a file that is read."""
 
+    def refuse(self) -> None:
+        """Raise ``ValueError`` in one line, with the first faults, if there are any."""
+        if self.faults:
+            more = f"; and {len(self.faults) - 2} more" if len(self.faults) > 2 else ""
+            raise ValueError(f"{self.path} is not read ({self.form}): {'; '.join(self.faults[:2])}{more}")
+
     def parts(self) -> dict[str, Part]:
         """How much stands under each name of the tree that is no tensor itself, and under ``""`` all that are."""
         groups: dict[str, list[Tensor]] = {}

@@ -24,7 +24,9 @@ _CODE_LIMIT = 64 << 20
 _SMALL = frozenset({"version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"})
 _SMALL_LIMIT = 1 << 10
 _SCRIPT_RECORDS = ("code/", "constants/", "extra/", "traced_inputs/")
-_SCRIPT_FILES = frozenset({"constants.pkl", "attributes.pkl", "bytecode.pkl", "model.json", ".data/version"})
+_SCRIPT_FILES = frozenset(
+    {"constants.pkl", "traced_inputs.pkl", "attributes.pkl", "bytecode.pkl", "model.json", ".data/version"}
+)
 
 
 @dataclass(frozen=True)

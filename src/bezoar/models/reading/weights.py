@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from bezoar.models.reading import torch_zip
 from bezoar.models.reading.archive import directory
 from bezoar.models.reading.plain import difference, plain
-from bezoar.models.reading.skim import Skim, skim
+from bezoar.models.reading.skim import skim
 from bezoar.models.reading.workshop import Workshop
 
 
@@ -28,7 +28,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     before = _identity(path)
     found = skim(path)
-    refuse(found)
+    found.refuse()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -43,14 +43,6 @@ def read(path: Path) -> dict[str, Any]:
     if differs is not None:
         raise ValueError(f"{path} is read differently by two readers, at {differs or 'its top'}")
     return tree
-
-
-def refuse(found: Skim) -> None:
-    """Raise ``ValueError`` in one line where the skim of a file found faults."""
-    if found.faults:
-        more = f"; and {len(found.faults) - 2} more" if len(found.faults) > 2 else ""
-        kind = f"{'an' if found.form[0] in 'aeioAEIOUH' else 'a'} {found.form}"
-        raise ValueError(f"{found.path} is not read: {kind}: {'; '.join(found.faults[:2])}{more}")
 
 
 def _identity(path: Path) -> tuple[int, ...]:
