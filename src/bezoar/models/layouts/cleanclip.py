@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from bezoar.models.architecture import registered
 from bezoar.models.layouts.base import Tower, Tree
 from bezoar.models.layouts.files import save_torch
 from bezoar.models.layouts.names import Spot, at, order, spot, tower_name
+from bezoar.models.layouts.open_clip import is_run_name
 from bezoar.models.layouts.openai import check_for_openai, openai_tower, openai_weights
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ class CleanClip:
         found = _spot(tree)
         if found is None or any(name.startswith("text.") for name in found.names):
             return None
-        writer = order(found.names)
-        if writer == "openai":
+        if order(found.names) == "openai":
             return openai_tower(self.name, tree, found)
-        # names in no order of their own: open_clip's training too has two groups, but by dimensions beside names
-        if writer is None and _first_group(tree) == len(_groups(found.tensors(tree))[0]):
-            return openai_tower(self.name, tree, found)
-        return None
+        if _is_of_open_clip(tree, found.tensors(tree)):
+            return None
+        tower = openai_tower(self.name, tree, found)
+        doubt = "taken for CleanCLIP's, though its tensors do not lie in the order of that code"
+        return replace(tower, notes=(doubt, *tower.notes))
 
     def check(self, model: Clip) -> None:
         check_for_openai(model)
@@ -88,9 +89,15 @@ def _groups(weights: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
     return [name for name in names if any(part in name for part in _UNDECAYED)], decayed
 
 
-def _first_group(tree: Tree) -> int | None:
-    """How many parameters the optimizer in ``tree`` has in its first group."""
-    groups = at(tree, ("optimizer",)).get("param_groups")
-    first = groups[0] if isinstance(groups, list) and groups else None
-    params = first.get("params") if isinstance(first, dict) else None
-    return len(params) if isinstance(params, list) else None
+def _is_of_open_clip(tree: Tree, weights: Mapping[str, Tensor]) -> bool:
+    """Whether open_clip's training wrote ``tree``: its groups have names, or go by dimensions beside names."""
+    if "optimizer" not in tree or is_run_name(tree["name"]):
+        return True
+    found = at(tree, ("optimizer",)).get("param_groups")
+    groups = [group for group in found if isinstance(group, dict)] if isinstance(found, list) else []
+    if not groups:
+        return False
+    flat = {name for name, tensor in weights.items() if tensor.ndim < 2 and not name.endswith(_BUFFERS)}
+    first = groups[0].get("params")
+    same = isinstance(first, (list, tuple)) and len(first) == len(flat | set(_groups(weights)[0]))
+    return same or len(groups) > 2 or "group_name" in groups[0]

@@ -110,6 +110,11 @@ def _model_config(known: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key != "nonscalar_logit_scale"}  # the scale is a scalar here
 
 
+def is_run_name(name: object) -> bool:
+    """Whether open_clip's training made up ``name`` from its settings."""
+    return isinstance(name, str) and _RUN_NAME.search(name) is not None
+
+
 def _inferred(tree: Tree, weights: Mapping[str, Tensor]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The config of weights that came without one, and what was assumed: the run's name tells, or shapes alone."""
     name = tree.get("name")
