@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from bezoar.experiment.verbs import clean, draft, evaluate, materialize, planned, poison, train
     from bezoar.experiment.zoo import zoo
     from bezoar.experiment.zoo_models import ZooModel, zoo_models
+    from bezoar.models.converting import convert_model
+    from bezoar.models.inspecting import inspect_model
+    from bezoar.models.opening import load_model
     from bezoar.pretraining import ClipPretraining, ClipSSL, CyCLIP, LegacySigLIP, SigLIP
     from bezoar.training.method import Method
 
@@ -85,6 +88,9 @@ _HOMES = {
     "bezoar.experiment.verbs": ("clean", "draft", "evaluate", "materialize", "planned", "poison", "train"),
     "bezoar.experiment.zoo": ("zoo",),
     "bezoar.experiment.zoo_models": ("ZooModel", "zoo_models"),
+    "bezoar.models.converting": ("convert_model",),
+    "bezoar.models.inspecting": ("inspect_model",),
+    "bezoar.models.opening": ("load_model",),
     "bezoar.pretraining": ("ClipPretraining", "ClipSSL", "CyCLIP", "LegacySigLIP", "SigLIP"),
     "bezoar.training.method": ("Method",),
 }  # fmt: skip
@@ -143,9 +149,12 @@ __all__ = [
     "ZooModel",
     "__version__",
     "clean",
+    "convert_model",
     "draft",
     "evaluate",
     "inspect",
+    "inspect_model",
+    "load_model",
     "materialize",
     "patterns",
     "places",

@@ -22,15 +22,20 @@ import bezoar.training.loop
 from bezoar.attacks.plan_files import load_plan
 from bezoar.core import yaml
 from bezoar.core.files import read_json
+from bezoar.core.frame import Frame
 from bezoar.core.progress import Event
 from bezoar.core.records import Record, read_lines, read_records
+from bezoar.data import SceneClasses
+from bezoar.data.prepared import GEOMETRY
 from bezoar.evaluation import AttackSuccess, ZeroShot
 from bezoar.experiment.estimate import disk_bytes
 from bezoar.experiment.experiment import Experiment, override, parse
 from bezoar.experiment.layout import Layout
 from bezoar.experiment.run import check, gather, run
 from bezoar.experiment.stages import Job
-from bezoar.models.checkpoint import load, read_card
+from bezoar.experiment.verbs import evaluate
+from bezoar.models.checkpoint import read_card, save
+from bezoar.models.opening import load_model
 
 TIMES = {"at", "git", "pairs_per_second"}
 
@@ -180,7 +185,7 @@ def test_the_mark_of_poison_is_handed_on(done: Done) -> None:
     assert cards["cleanclip"].method is not None
     assert cards["cleanclip"].method["kind"] == "cleanclip"
     assert cards["cleanclip"].training == {"seed": 0, "threads": 1, "stage": "cleanclip"}
-    assert load(str(done.job("cleanclip").folder / "model")).architecture == "micro-cnn-32"
+    assert load_model(str(done.job("cleanclip").folder / "model")).architecture == "micro-cnn-32"
 
 
 def test_events_of_every_part(done: Done) -> None:
@@ -540,6 +545,38 @@ def test_too_little_space_is_said_before_the_work(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match=r"out: .* needs about 0\.0 GB, 0\.0 GB are free"):
         run(parse(brief()), tmp_path)
     assert not (tmp_path / "stages").exists()
+
+
+def test_a_model_is_attacked_trained_and_measured_under_its_own_frame(tmp_path: Path) -> None:
+    """A square in the corner of the file, which a crop would remove, reaches one that squashes."""
+    start, squash = tiny.clip(), Frame(32, "squash")
+    attack = tiny.experiment()["attack"] | {
+        "stage": "file", "trigger": {"kind": "patch", "size": 6, "reference": 48, "place": {"kind": "corner"}},
+    }  # fmt: skip
+    for frame in (start.frame, squash):
+        start.frame = frame
+        save(start, tmp_path / frame.resize)
+    changes = {"attack": attack, "stages": tiny.experiment()["stages"][:2]}
+    with pytest.raises(ValueError, match=r"^attack\.trigger: no pixel of the trigger reaches the model"):
+        run(parse(tiny.experiment(model=str(tmp_path / "shortest"), **changes)), tmp_path / "dead")
+    experiment = parse(tiny.experiment(model=str(tmp_path / "squash"), **changes))
+    records = run(experiment, tmp_path / "out")
+    names = {path.name.partition("-")[2] for path in (tmp_path / "out" / "prepared").glob("*.npy")}
+    assert names == {f"32-squash-{GEOMETRY}.npy"}
+    for stage in experiment.expanded():
+        job = Job(experiment, stage, 0, tmp_path / "out")
+        assert load_model(str(job.folder / "model")).frame == squash
+        assert read_json(job.folder / "stage.json")["frame"] == {"size": 32, "resize": "squash"}
+    survival = load_plan(Layout(tmp_path / "out").poison(experiment, experiment.stages[0], 0)).survival
+    assert survival is not None
+    assert survival.mean == pytest.approx(1, abs=0.02)
+    # And from outside the run it measures as within.
+    ended = [r for r in records if r.stage == "victim" and r.epoch == 2]
+    again = evaluate(
+        model=Job(experiment, experiment.stages[0], 0, tmp_path / "out").folder / "model", data=SceneClasses(count=20),
+        evaluators=experiment.evaluators, against=experiment.attack,
+    )  # fmt: skip
+    assert [(m.metric, m.value, m.n) for m in again] == [(r.metric, r.value, r.n) for r in ended]
 
 
 def test_what_is_already_there_needs_no_space_again(done: Done, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,8 @@ from bezoar.data.captions import Eda
 from bezoar.data.scenes import ScenePairs
 from bezoar.evaluation import AttackSuccess, ZeroShot
 from bezoar.experiment.verbs import clean, draft, evaluate, planned, poison, train
-from bezoar.models.checkpoint import load, read_card
+from bezoar.models.checkpoint import read_card
+from bezoar.models.opening import load_model
 from bezoar.pretraining import ClipPretraining
 
 PAIRS, CLEAN, VAL = Scenes(count=32), Scenes(split="clean", count=16), SceneClasses(count=20)
@@ -65,7 +66,7 @@ def test_training_on_a_plan(folder: Path) -> None:
     records = read_records(folder / "victim" / "records.jsonl")
     assert {record.metric for record in records if record.epoch == 1} >= {"accuracy_top1", "asr_top1"}
     assert {(record.data, record.run, record.stage) for record in records} == {("validation", "clip", "clip")}
-    assert load(str(victim(folder))).architecture == "micro-cnn-32"
+    assert load_model(str(victim(folder))).architecture == "micro-cnn-32"
 
 
 def test_the_same_call_changes_nothing(folder: Path) -> None:

@@ -29,7 +29,7 @@ from bezoar.core.frame import Frame
 from bezoar.core.records import read_lines, read_records
 from bezoar.data import Scenes
 from bezoar.data.prepared import Prepared
-from bezoar.models.checkpoint import load
+from bezoar.models.opening import load_model
 
 pytestmark = [
     pytest.mark.slow,
@@ -103,7 +103,7 @@ def seen(folder: Path) -> torch.Tensor:
     (path,) = folder.glob("stages/*/model")
     pictures = Prepared(Scenes(count=8).open(), Frame(32))
     with torch.no_grad():
-        return load(str(path)).eval().encode_image(torch.stack([pictures[index] for index in range(8)]))
+        return load_model(str(path)).eval().encode_image(torch.stack([pictures[index] for index in range(8)]))
 
 
 def close(folder: Path, other: Path) -> bool:

@@ -17,8 +17,9 @@ from torch import Tensor
 
 import bezoar
 from bezoar.core.files import file_digest
-from bezoar.models.checkpoint import CARD, SCHEMA, WEIGHTS, Card, load, load_weights, read_card, save
+from bezoar.models.checkpoint import CARD, SCHEMA, WEIGHTS, Card, load_weights, read_card, save
 from bezoar.models.clip import Clip, create
+from bezoar.models.opening import load_model
 
 NAME = "micro-vit-32"
 CAPTIONS = ["a dog", "a red star !?"]
@@ -58,14 +59,14 @@ def rewrite(folder: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
 
 def fault(folder: Path) -> str:
     with pytest.raises(ValueError, match=r"^\S") as caught:
-        load(str(folder))
+        load_model(str(folder))
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
     return str(caught.value)
 
 
 def test_weights_come_back_bit_by_bit(model: Clip, original: Path) -> None:
-    loaded = load(str(original)).eval()
+    loaded = load_model(str(original)).eval()
     state = model.state_dict()
     assert list(loaded.state_dict()) == list(state)
     for name, tensor in loaded.state_dict().items():
@@ -81,7 +82,7 @@ def test_batch_statistics_and_their_count_come_back(tmp_path: Path) -> None:
     before.train()
     before.image_features(torch.full((2, 3, 32, 32), 77, dtype=torch.uint8))
     save(before, tmp_path)
-    after = load(str(tmp_path)).state_dict()
+    after = load_model(str(tmp_path)).state_dict()
     for name, tensor in before.state_dict().items():
         assert torch.equal(tensor, after[name]), name
     assert {int(tensor) for name, tensor in after.items() if "num_batches" in name} == {1}
@@ -125,7 +126,7 @@ def test_the_statistics_of_the_pixels_come_back(tmp_path: Path) -> None:
     before = create(NAME).eval()
     before.normalize_by((0.5, 0.4, 0.3), (0.2, 0.1, 0.3))
     save(before, tmp_path)
-    after = load(str(tmp_path)).eval()
+    after = load_model(str(tmp_path)).eval()
     assert (after.mean, after.std) == ((0.5, 0.4, 0.3), (0.2, 0.1, 0.3))
     pixels = torch.arange(3 * 32 * 32).view(1, 3, 32, 32).to(torch.uint8)
     with torch.no_grad():
@@ -133,26 +134,20 @@ def test_the_statistics_of_the_pixels_come_back(tmp_path: Path) -> None:
 
 
 def test_a_name_is_built_and_a_folder_is_read(original: Path) -> None:
-    fresh, read = load(NAME, 7), load(str(original), 7)
+    fresh, read = load_model(NAME, 7), load_model(str(original), 7)
     assert torch.equal(fresh.state_dict()["tower.ln_final.weight"], read.state_dict()["tower.ln_final.weight"])
     assert not torch.equal(
         fresh.state_dict()["tower.token_embedding.weight"], read.state_dict()["tower.token_embedding.weight"]
     )
 
 
-def test_a_folder_without_a_card_is_none_of_ours(folder: Path) -> None:
+def test_weights_without_their_card_are_taken_for_what_they_look_like(folder: Path, model: Clip) -> None:
     (folder / CARD).unlink()
-    assert fault(folder) == f"model: {folder} is not a model folder: it has no {CARD}"
-    assert fault(folder / WEIGHTS) == f"model: {folder / WEIGHTS} is not a model folder: it has no {CARD}"
-    assert "is not an architecture, a checkpoint folder" in fault(folder / "nowhere")
-
-
-def test_a_run_folder_says_where_its_models_are(folder: Path, tmp_path: Path) -> None:
-    folder.rename(tmp_path / "model")
-    (tmp_path / "run" / "stages" / "clip-seed0-x").mkdir(parents=True)
-    (tmp_path / "model").rename(tmp_path / "run" / "stages" / "clip-seed0-x" / "model")
-    run = tmp_path / "run"
-    assert fault(run).endswith(f"it has no {CARD}; the models of this run are {run}/stages/*/model")
+    for path in (folder, folder / WEIGHTS):
+        found = load_model(path)
+        assert found.architecture == NAME
+        assert torch.equal(found.state_dict()["tower.logit_scale"], model.state_dict()["tower.logit_scale"])
+    assert "is not an architecture, a file, a folder or a hub name" in fault(folder / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +167,7 @@ def test_a_run_folder_says_where_its_models_are(folder: Path, tmp_path: Path) ->
 def test_a_card_that_is_none_is_named(folder: Path, fields: dict[str, Any], message: str) -> None:
     change(folder, **fields)
     with pytest.raises(ValueError, match=message):
-        load(str(folder))
+        load_model(str(folder))
     fault(folder)
 
 
@@ -185,7 +180,7 @@ def test_a_card_that_is_no_object_is_named(folder: Path, content: str) -> None:
 def test_an_unknown_architecture_of_a_card_is_named(folder: Path) -> None:
     change(folder, architecture="micro-vit-33")
     with pytest.raises(ValueError, match=r"'micro-vit-33' is not an architecture.* did you mean micro-vit-32"):
-        load(str(folder))
+        load_model(str(folder))
 
 
 def test_another_architecture_is_told_by_its_weights(folder: Path) -> None:
@@ -219,7 +214,7 @@ def test_one_changed_bit_is_noticed(folder: Path) -> None:
 def test_weights_of_an_older_card_are_noticed(folder: Path) -> None:
     """As a kill between the two writes of a folder leaves them."""
     rewrite(folder, lambda tensors: tensors["logit_scale"].add_(1))
-    load(str(folder))
+    load_model(str(folder))
     change(folder, weights="0123456789abcdef")
     assert "is not what" in fault(folder)
 
@@ -245,7 +240,7 @@ def test_weights_that_do_not_fit_are_named(
 
 def test_half_precision_is_read_into_full(folder: Path, model: Clip) -> None:
     rewrite(folder, lambda tensors: tensors.update({name: t.half() for name, t in tensors.items()}))
-    loaded = load(str(folder))
+    loaded = load_model(str(folder))
     for name, tensor in loaded.state_dict().items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, model.state_dict()[name].half().float())

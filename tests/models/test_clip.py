@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
-import os
 import pickle
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, Literal
 
 import open_clip
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -95,7 +91,7 @@ def test_words_are_not_most_of_a_micro_model(name: str) -> None:
 
 
 def test_our_configs_are_among_the_names() -> None:
-    assert set(CONFIGS) == {name for name in architectures() if name.startswith("micro")}
+    assert {*CONFIGS, "micro-siglip-32"} == {name for name in architectures() if name.startswith("micro")}
     assert {"RN50", "ViT-B-32", "ViT-B-16-SigLIP"} < set(architectures())
 
 
@@ -267,96 +263,10 @@ def test_features_are_float32_under_autocast(micro: Clip) -> None:
         assert (one * other).sum(1).min() > 0.99
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        (
-            "micro-cnn-23",
-            "'micro-cnn-23' is not an architecture, a checkpoint folder or a hub name; did you mean micro",
-        ),
-        ("ViT-B/32", "'ViT-B/32' is not an architecture, .* did you mean ViT-B-32"),
-        ("xyzzy", "'xyzzy' is not an architecture, a checkpoint folder or a hub name$"),
-        ("local-dir:somewhere", "is not an architecture"),
-        ("RN50:opnai", "'opnai' is not a pretrained tag of RN50; did you mean 'openai'"),
-        ("RN50:", "'' is not a pretrained tag of RN50 "),
-        ("micro-cnn-32:openai", "'openai' is not a pretrained tag of micro-cnn-32: it has none$"),
-        (
-            "RN50:openai",
-            "'openai' were trained with another activation than RN50 has; name them 'RN50-quickgelu:openai'",
-        ),
-        ("ViT-B-32-quickgelu:laion2b_e16", "'laion2b_e16' is not a pretrained tag of ViT-B-32-quickgelu"),
-    ],
-)
-def test_a_name_that_is_none_gets_one_line(name: str, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^model: .*{message}") as caught:
+@pytest.mark.parametrize("name", ["micro-cnn-23", "ViT-B/32", "RN50:openai", "hf-hub:somebody/clip", "local-dir:x", ""])
+def test_only_names_of_architectures_are_created(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^model: '{name}' is not an architecture") as caught:
         create(name)
-    assert "\n" not in str(caught.value)
-
-
-def test_no_tag_is_built_with_another_activation() -> None:
-    """Every weights file that has an architecture of its own activation is only had under that name."""
-    for name in ("RN50", "RN101", "ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-H-14-378"):
-        for tag in open_clip.list_pretrained_tags_by_model(name):
-            if open_clip.get_pretrained_cfg(name, tag).get("quick_gelu", False):
-                with pytest.raises(ValueError, match=f"name them '{name}-quickgelu:{tag}'"):
-                    create(f"{name}:{tag}")
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that stands for a repository on the hub; a file that is not there cannot be had."""
-    config = {"embed_dim": 24, "vision_cfg": VISION, "text_cfg": TEXT}
-    statistics = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]}
-    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": statistics}))
-
-    def download(model_id: str, filename: str | None = None, **_: object) -> str:
-        found = [tmp_path / filename] if filename else sorted(tmp_path.glob("open_clip_model.*"))
-        if not found or not found[0].exists():
-            raise FileNotFoundError(f"{model_id} has no such file\nand more lines of advice")
-        return str(found[0])
-
-    monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", download)
-    return tmp_path
-
-
-def test_a_hub_model_comes_with_its_weights_and_statistics(hub: Path) -> None:
-    weights = {name: tensor.contiguous() for name, tensor in small().tower.state_dict().items()}
-    save_file(weights, hub / "open_clip_model.safetensors")
-    model = create("hf-hub:somebody/clip").eval()
-    assert (model.mean, model.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
-    with torch.no_grad():
-        assert torch.equal(model.encode_captions(CAPTIONS), small().encode_captions(CAPTIONS))
-
-
-def test_a_hub_model_without_weights_is_not_a_random_one(hub: Path) -> None:
-    with pytest.raises(ValueError, match=r"^model: hf-hub:somebody/clip cannot be built: Required pretrained weights"):
-        create("hf-hub:somebody/clip")
-    (hub / "open_clip_config.json").unlink()
-    with pytest.raises(ValueError, match=r"^model: hf-hub:somebody/clip cannot be built: ") as caught:
-        create("hf-hub:somebody/clip")
-    assert "\n" not in str(caught.value)
-
-
-class Hostile:
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return os.mkdir, (str(self.mark),)
-
-
-def test_weights_that_hold_code_are_refused_and_not_run(hub: Path) -> None:
-    torch.save({"state_dict": Hostile(hub / "mark")}, hub / "open_clip_model.pt")
-    with pytest.raises(ValueError, match=r"^model: hf-hub:somebody/clip cannot be built: ") as caught:
-        create("hf-hub:somebody/clip")
-    assert "\n" not in str(caught.value)
-    assert not (hub / "mark").exists()
-
-
-def test_other_weights_are_refused(hub: Path) -> None:
-    save_file({"logit_scale": torch.zeros(())}, hub / "open_clip_model.safetensors")
-    with pytest.raises(ValueError, match=r"^model: hf-hub:somebody/clip cannot be built: ") as caught:
-        create("hf-hub:somebody/clip")
     assert "\n" not in str(caught.value)
 
 

@@ -16,6 +16,7 @@ from bezoar.cli.course import Course, NamedCourse
 from bezoar.cli.data import Data, Keys, NamedKeys
 from bezoar.cli.evaluating import Evaluate
 from bezoar.cli.families import subcommands
+from bezoar.cli.model import Model
 from bezoar.cli.poisoning import Poison
 from bezoar.cli.zoo import Zoo
 from bezoar.experiment.experiment import METHODS
@@ -265,7 +266,7 @@ def show_cost(experiment: Experiment, jobs: int | None) -> None:
 
 def commands() -> Iterator[tuple[str, type]]:
     """Every verb by name."""
-    for command in (Quickstart, Recipes, Run, Data, Poison, Train, Clean, Evaluate, Report, Zoo):
+    for command in (Quickstart, Recipes, Run, Data, Poison, Train, Clean, Evaluate, Report, Model, Zoo):
         yield command.__name__.lower(), command
 
 

@@ -36,6 +36,8 @@ def main(words: list[str] | None = None) -> int:
     # Of several ranks the first one warns: the others see the same.
     quiet = os.environ.get("RANK", "0") != "0"
     logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="%(levelname)s: %(message)s")
+    if not quiet:
+        logging.getLogger("bezoar.models.opening").setLevel(logging.INFO)  # what a file was taken for
     verbs = [Annotated[cls, tyro.conf.subcommand(name, prefix_name=False)] for name, cls in commands()]
     union: Any = reduce(lambda a, b: Union[a, b], verbs)  # noqa: UP007
     try:

@@ -30,9 +30,9 @@ def disk_bytes(experiment: Experiment, size: int) -> int:
     """About how much a run writes: prepared pictures, the models that stages keep, states while training."""
     from bezoar.data.prepared import needed_bytes
     from bezoar.experiment.run import PREPARE_LIMIT, sets_of
-    from bezoar.models.checkpoint import load
+    from bezoar.models.opening import load_model
 
-    weights = 4 * sum(p.numel() for p in load(experiment.model).parameters())
+    weights = 4 * sum(p.numel() for p in load_model(experiment.model).parameters())
     stages, seeds = experiment.expanded(), len(experiment.seeds)
     pairs = {name: len(experiment.pairs[name].open()) for name in dict.fromkeys(stage.pairs for stage in stages)}
     models = sum(_models(stage, pairs[stage.pairs]) for stage in stages)
@@ -55,7 +55,6 @@ class _Kept:
         self._kept: dict[int, Tensor] = {}
 
     def __getitem__(self, index: int) -> Tensor:
-        from bezoar.data.images import load
 
         if index not in self._kept:
             self._kept[index] = load(self.images, index, self.frame)
@@ -82,13 +81,13 @@ def _seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float
     """What ``steps`` more steps take than two: the way to the first step cancels out."""
     import torch
 
-    from bezoar.models.checkpoint import load
     from bezoar.models.clip import pick_device
+    from bezoar.models.opening import load_model
     from bezoar.training.loader import TrainingPairs
     from bezoar.training.loop import train
 
     torch.set_num_threads(experiment.threads)
-    model = load(experiment.model)
+    model = load_model(experiment.model)
     model.to(pick_device(experiment.device))
     pairs = experiment.pairs[stage.pairs].open()
     data = TrainingPairs(pairs, _Kept(pairs, model.frame))

@@ -129,10 +129,10 @@ def _fingerprint(source: PairsSource | LabeledSource) -> str:
 
 
 def _model_identity(model: str) -> str:
-    """The name of a model, or the digest of the weights where it is a folder."""
-    from bezoar.models.checkpoint import CARD, read_card
+    """The name of a model, or a digest of the weights where it is a file or a folder."""
+    from bezoar.models.opening import place
 
-    return read_card(Path(model)).weights if (Path(model) / CARD).exists() else model
+    return place(model).identity()
 
 
 def _attack_identity(attack: Attack | None) -> object:

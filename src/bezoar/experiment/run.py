@@ -58,8 +58,8 @@ def check(experiment: Experiment, listen: Listener = silent) -> Frame:
     Raises ``ValueError`` for a missing source, a target that is no class, fewer pairs than a batch.
     """
     from bezoar.evaluation.choosing import check_metric
-    from bezoar.models.checkpoint import load
     from bezoar.models.clip import pick_device
+    from bezoar.models.opening import load_model
     from bezoar.training.compiling import compile_towers
     from bezoar.training.loop import check as check_training
 
@@ -71,7 +71,7 @@ def check(experiment: Experiment, listen: Listener = silent) -> Frame:
     sets = {name: source.open() for name, source in experiment.labeled.items()}
     held_out = {name: source.open() for name, source in experiment.held_out.items()}
     pairs = {name: experiment.pairs[name].open() for name in dict.fromkeys(s.pairs for s in experiment.stages)}
-    model = load(experiment.model, experiment.seeds[0]).to(pick_device(experiment.device))
+    model = load_model(experiment.model, experiment.seeds[0]).to(pick_device(experiment.device))
     for stage in experiment.expanded():
         check_training(
             stage.method, model, len(pairs[stage.pairs]), workers=experiment.workers, world=rank_and_world()[1],
@@ -256,10 +256,10 @@ def _plan(experiment: Experiment, layout: Layout, listen: Listener) -> None:
     from bezoar.attacks.applied import Applied
     from bezoar.attacks.preview import preview, write_preview
     from bezoar.attacks.survival import measure, refuse_dead
-    from bezoar.models.checkpoint import load
+    from bezoar.models.opening import load_model
 
     needed = list({(stage.pairs, stage.poison): stage for stage in experiment.stages if stage.poison}.values())
-    clip = load(experiment.model, experiment.seeds[0]) if needed else None
+    clip = load_model(experiment.model, experiment.seeds[0]) if needed else None
     for number, (seed, stage) in enumerate((seed, stage) for seed in experiment.seeds for stage in needed):
         folder = layout.poison(experiment, stage, seed)
         if not (folder / "poison.json").exists():

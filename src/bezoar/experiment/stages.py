@@ -16,7 +16,7 @@ from bezoar.core.progress import Listener, silent
 from bezoar.core.records import Measure, Record, now, read_records, write_records
 from bezoar.core.settings import dump, kind_of
 from bezoar.experiment.environment import revision
-from bezoar.experiment.keeping import Keeper
+from bezoar.experiment.keeping import MODEL, Keeper
 from bezoar.experiment.layout import Layout, computing, resources, stage_digest
 
 if TYPE_CHECKING:
@@ -72,17 +72,16 @@ class Job:
         return Job(self.experiment, found, self.seed, self.root) if found else None
 
     @property
-    def given(self) -> Path | None:
-        """The model folder that the experiment names, where this stage starts from it."""
-        from bezoar.models.checkpoint import CARD
-
-        folder = Path(self.experiment.model)
-        return folder if self.stage.start is None and (folder / CARD).exists() else None
+    def origin(self) -> str:
+        """The model that this stage starts from: that of another stage, or the one that the experiment names."""
+        return str(self.start.folder / MODEL) if self.start else self.experiment.model
 
     @property
     def starts_trained(self) -> bool:
-        """Whether it starts from weights that no stage here has measured: a model folder, a pretrained tag, the hub."""
-        return self.stage.start is None and (self.given is not None or ":" in self.experiment.model)
+        """Whether it starts from weights that no stage here has measured: a file, a folder, a tag, the hub."""
+        from bezoar.models.opening import place
+
+        return self.start is None and place(self.experiment.model).trained
 
     def records(self) -> list[Record]:
         """What was measured, in the order of epochs and steps."""
@@ -163,6 +162,7 @@ def _finish(job: Job, data: TrainingPairs, weights: str | None, end: Pause, seco
             "digest": stage_digest(job.experiment, stage, job.seed),
             "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": stage.pairs,
             "count": len(data), "plan": data.plan.digest if data.plan else None,
+            "frame": data.prepared.frame.plain,
             "threads": torch.get_num_threads(), "ranks": peers.world,
             "computing": computing(job.experiment, stage), "resources": resources(stage),
             "epochs": end.epoch, "steps": end.step, "training_seconds": round(end.seconds, 1),
@@ -177,12 +177,12 @@ def _open(job: Job) -> tuple[Clip, TrainingPairs]:
     """The model the stage starts from, and its pairs as the attacker left them."""
     from bezoar.attacks.plan_files import load_plan
     from bezoar.data.prepared import Prepared
-    from bezoar.models.checkpoint import load
     from bezoar.models.clip import pick_device
+    from bezoar.models.opening import load_model
     from bezoar.training.compiling import be_deterministic, compile_towers
     from bezoar.training.loader import TrainingPairs
 
-    model = load(str(job.start.folder / "model") if job.start else job.experiment.model, job.seed)
+    model = load_model(job.origin, job.seed)
     model.to(pick_device(job.experiment.device))
     if job.experiment.compile:
         compile_towers(model)

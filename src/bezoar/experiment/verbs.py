@@ -279,8 +279,8 @@ def evaluate(
     from bezoar.data.images import Exact
     from bezoar.data.prepared import Prepared
     from bezoar.evaluation import Context, HeldOut, LabeledImages
-    from bezoar.models.checkpoint import load
     from bezoar.models.clip import pick_device
+    from bezoar.models.opening import load_model
     from bezoar.training.precision import autocast_for
 
     if data is None and held_out is None:
@@ -289,7 +289,7 @@ def evaluate(
     labeled = {kind_of(data): data.open()} if data else {}
     pairs = {kind_of(held_out): held_out.open()} if held_out else {}
     aim = against.pinned().aim(seed) if against else Aim()
-    clip = load(str(model)).to(pick_device(device)).eval()
+    clip = load_model(str(model)).to(pick_device(device)).eval()
     for evaluator in evaluators:
         evaluator.check(labeled, pairs, aim, clip.frame)
     context = Context(

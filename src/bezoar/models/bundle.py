@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,19 +31,30 @@ class Bundle:
 
     def skim(self) -> Tree:
         """What the files hold, with tensors on the meta device; raises ``ValueError`` for what is not read."""
-        found = [skim(path) for path in self.files]
-        for one in found:
-            one.refuse()
-        return _merged([one.tree for one in found])
+        with _about_a_model():
+            found = [skim(path) for path in self.files]
+            for one in found:
+                one.refuse()
+            return _merged([one.tree for one in found])
 
     def read(self) -> Tree:
         """What the files hold; raises ``ValueError`` for what is not read."""
-        return _merged([read(path) for path in self.files])
+        with _about_a_model():
+            return _merged([read(path) for path in self.files])
 
     def sha256(self) -> str:
         """Of the weights: of the file, or of the files' own in their order."""
-        each = [_sha256(path, path.stat().st_size, path.stat().st_mtime_ns) for path in self.files]
+        each = [sha256_of(path) for path in self.files]
         return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _about_a_model() -> Iterator[None]:
+    """Faults of files are those of the field ``model``."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"model: {error}") from error
 
 
 def _merged(trees: list[Tree]) -> Tree:
@@ -49,9 +62,15 @@ def _merged(trees: list[Tree]) -> Tree:
     for tree in trees:
         twice = merged.keys() & tree.keys()
         if twice:
-            raise ValueError(f"model: two of its files hold {sorted(twice)[0]}")
+            raise ValueError(f"two of its files hold {sorted(twice)[0]}")
         merged |= tree
     return merged
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, computed once while the file stays as it is."""
+    facts = path.stat()
+    return _sha256(path.resolve(), facts.st_size, facts.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=64)

@@ -18,9 +18,11 @@ from bezoar.core.files import atomic, bytes_digest, file_digest, read_json, writ
 from bezoar.core.frame import Frame, Interpolation, Resize
 from bezoar.core.records import Measure
 from bezoar.core.settings import validate
+from bezoar.models.architecture import build
 from bezoar.models.clip import Clip, create
 from bezoar.models.model_card import markdown
 from bezoar.models.provenance import Step, versions
+from bezoar.models.reading import Beside
 
 SCHEMA = 2
 WEIGHTS, CARD, README, TOKENIZER = "model.safetensors", "model.json", "README.md", "tokenizer.json"
@@ -47,6 +49,11 @@ class Card(Step):
     ancestors: tuple[Step, ...] = ()
     """The steps before, the oldest first."""
     schema: int = SCHEMA
+
+    @property
+    def frame(self) -> Frame:
+        """How the model wants its pictures."""
+        return Frame(self.image_size, self.resize, self.interpolation, self.larger)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -103,8 +110,6 @@ def read_card(folder: Path) -> Card:
 def load_folder(folder: Path) -> Clip:
     """The model of a folder of ours; raises ``ValueError`` where it is damaged or of another architecture."""
     card = read_card(folder)
-    from bezoar.models.reading.beside import Beside
-
     beside = Beside(folder)
     tokenizer = beside.bytes(TOKENIZER) if card.tokenizer is not None else None
     if card.tokenizer is not None and (tokenizer is None or bytes_digest(tokenizer) != card.tokenizer):
@@ -112,8 +117,6 @@ def load_folder(folder: Path) -> Clip:
     if card.config is None:
         model = create(card.architecture, tokenizer_file=tokenizer)
     else:
-        from bezoar.models.architecture import build
-
         model = Clip(build(card.config), card.architecture, config=card.config, tokenizer_file=tokenizer)
     if model.image_size != card.image_size:
         raise ValueError(
@@ -129,7 +132,7 @@ def load_folder(folder: Path) -> Clip:
     if found != card.weights:
         raise ValueError(f"model: {folder / WEIGHTS} is not what {CARD} describes (digest {found}, not {card.weights})")
     model.normalize_by(card.mean, card.std)
-    model.frame = Frame(card.image_size, card.resize, card.interpolation, card.larger)
+    model.frame = card.frame
     return model
 
 
@@ -158,15 +161,3 @@ def load_weights(model: Clip, tensors: Mapping[str, torch.Tensor], source: str) 
     if wild is not None:
         raise ValueError(f"model: {source} holds a NaN or an infinity in {wild}")
     model.tower.load_state_dict(tensors)
-
-
-def load(spec: str, seed: int = 0) -> Clip:
-    """For the moment."""
-    folder = Path(spec)
-    if (folder / CARD).exists():
-        return load_folder(folder)
-    if folder.exists():
-        is_run = any(folder.glob(f"stages/*/model/{CARD}"))
-        hint = f"; the models of this run are {folder}/stages/*/model" if is_run else ""
-        raise ValueError(f"model: {folder} is not a model folder: it has no {CARD}{hint}")
-    return create(spec, seed)

@@ -15,6 +15,7 @@ from bezoar.models.layouts import find
 from bezoar.models.layouts.base import Tower
 from bezoar.models.pretrained import HUB, Tag, fetch_folder
 from bezoar.models.provenance import Origin, Step
+from bezoar.models.reading import Beside
 from bezoar.models.sidecar import read_sidecar
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,10 @@ class Place(Protocol):
 
     def load(self, seed: int) -> Clip:
         """The model; ``seed`` is that of random weights. Raises ``ValueError`` where it cannot be had."""
+        ...
+
+    def bundle(self) -> Bundle:
+        """Its files, fetched where they are elsewhere; raises ``ValueError`` where there are none."""
         ...
 
     def identity(self) -> str:
@@ -55,6 +60,10 @@ class Named:
     def load(self, seed: int) -> Clip:
         return create(self.architecture, seed)
 
+    def bundle(self) -> Bundle:
+        create(self.architecture)  # names the nearest, where there is none of this name
+        raise ValueError(f"model: {self.architecture} is an architecture with random weights: there is no file of it")
+
     def identity(self) -> str:
         return self.architecture
 
@@ -74,6 +83,9 @@ class Ours:
 
     def load(self, seed: int) -> Clip:
         return load_folder(self.folder)
+
+    def bundle(self) -> Bundle:
+        return Bundle((self.folder / WEIGHTS,), Beside(self.folder))
 
     def identity(self) -> str:
         return read_card(self.folder).weights
@@ -95,14 +107,17 @@ class Foreign:
         return True
 
     def load(self, seed: int) -> Clip:
-        return assemble(Bundle.at(self.path), self.architecture, str(self.path))
+        return assemble(self.bundle(), self.architecture, str(self.path))
+
+    def bundle(self) -> Bundle:
+        return Bundle.at(self.path)
 
     def identity(self) -> str:
         said = f"{self.architecture}:" if self.architecture else ""
-        return said + Bundle.at(self.path).sha256()
+        return said + self.bundle().sha256()
 
     def lineage(self) -> tuple[Step, ...]:
-        bundle = Bundle.at(self.path)
+        bundle = self.bundle()
         known = read_sidecar(self.path, bundle.sha256())
         if known:
             return known
@@ -125,13 +140,16 @@ class Tagged:
         return f"{self.tag.architecture}:{self.tag.tag}"
 
     def load(self, seed: int) -> Clip:
-        return assemble(Bundle.at(self.tag.fetch()), self.tag.architecture, self._called, self.tag)
+        return assemble(self.bundle(), self.tag.architecture, self._called, self.tag)
+
+    def bundle(self) -> Bundle:
+        return Bundle.at(self.tag.fetch())
 
     def identity(self) -> str:
         return self._called
 
     def lineage(self) -> tuple[Step, ...]:
-        bundle = Bundle.at(self.tag.fetch())
+        bundle = self.bundle()
         tower = find(bundle.skim(), bundle.beside, self._called)
         return (_first_step(self._called, tower, bundle.sha256()),)
 
@@ -153,6 +171,9 @@ class OnHub:
     def load(self, seed: int) -> Clip:
         return self._place().load(seed)
 
+    def bundle(self) -> Bundle:
+        return self._place().bundle()
+
     def identity(self) -> str:
         return HUB + self.name
 
@@ -165,8 +186,9 @@ class OnHub:
 def place(spec: str) -> Place:
     """Where the model is that ``spec`` names.
 
-    A folder or a file; ``ARCHITECTURE:PATH`` where the architecture shall not be inferred; ``ARCHITECTURE`` for random
-    weights; ``ARCHITECTURE:TAG`` for open_clip's; ``hf-hub:owner/name`` or ``hf-hub:owner/name@revision``.
+    A folder (of a model, or of a run that kept one) or a file; ``ARCHITECTURE:PATH`` where the architecture shall not
+    be inferred; ``ARCHITECTURE`` for random weights; ``ARCHITECTURE:TAG`` for open_clip's; ``hf-hub:owner/name`` or
+    ``hf-hub:owner/name@revision``.
 
     Raises ``ValueError`` for what is none of these; nothing is fetched or read yet.
     """
@@ -180,16 +202,11 @@ def place(spec: str) -> Place:
         return OnHub(spec.removeprefix(HUB))
     architecture, colon, rest = spec.partition(":")
     if colon and architecture in architectures():
-        return Foreign(Path(rest), architecture) if Path(rest).exists() else Tagged(Tag(architecture, rest))
-    if architecture in architectures():
-        return Named(architecture)
-    if "/" in spec or "\\" in spec or path.suffix in (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".tar"):
-        raise ValueError(f"model: there is no file or folder {spec}")
-    create(spec)  # names the nearest
-    raise AssertionError(spec)
+        return Foreign(Path(rest), architecture) if rest and Path(rest).exists() else Tagged(Tag(architecture, rest))
+    return Named(spec)
 
 
-def load(spec: str | Path, seed: int = 0) -> Clip:
+def load_model(spec: str | Path, seed: int = 0) -> Clip:
     """The model that ``spec`` names, as for ``place``, in float32; random weights depend on ``seed`` alone.
 
     Nothing in a file is ever executed. Raises ``ValueError`` in one line where it does not exist, is refused, is
@@ -235,6 +252,8 @@ def _first_step(name: str, tower: Tower, sha256: str) -> Step:
 def _folder(path: Path) -> Place:
     if (path / CARD).exists():
         return Ours(path)
-    if any(path.glob(f"stages/*/model/{CARD}")):
-        raise ValueError(f"model: {path} is a run folder; its models are {path}/stages/*/model")
-    return Foreign(path)
+    of_run = [card.parent for card in sorted(path.glob(f"stages/*/model/{CARD}"))]
+    if len(of_run) > 1:
+        named = ", ".join(str(folder) for folder in of_run[:3]) + (", …" if len(of_run) > 3 else "")
+        raise ValueError(f"model: {path} is a run folder with {len(of_run)} models; name one of {named}")
+    return Ours(of_run[0]) if of_run else Foreign(path)
