@@ -180,7 +180,10 @@ def build(
         except (ImportError, OSError, RuntimeError) as error:
             raise ValueError(f"model: the tokenizer of {architecture} cannot be built: {error}") from error
         return Tokenizer(engine, cut)
-    return Tokenizer(of_size(vocab_size, context_length), cut)
+    try:
+        return Tokenizer(of_size(vocab_size, context_length), cut)
+    except ValueError as error:
+        raise ValueError(f"model: {error}") from None
 
 
 def of_size(vocab_size: int, context_length: int) -> SimpleTokenizer:
@@ -192,6 +195,6 @@ def of_size(vocab_size: int, context_length: int) -> SimpleTokenizer:
     if MICRO[0] <= vocab_size <= MICRO[1]:
         return SmallTokenizer(vocab_size, context_length)
     raise ValueError(
-        f"model: no tokenizer fits a vocabulary of {vocab_size:,}: CLIP's has {CLIP:,}, DeCLIP's {DECLIP:,}, ours "
+        f"no tokenizer fits a vocabulary of {vocab_size:,}: CLIP's has {CLIP:,}, DeCLIP's {DECLIP:,}, ours "
         f"{MICRO[0]:,} to {MICRO[1]:,}, and any other needs its tokenizer.json"
     )
