@@ -5,18 +5,22 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bezoar.core.files import atomic, clean_if_refused, exclusive, read_json, sweep
 from bezoar.core.progress import Listener, silent
 from bezoar.core.records import Measure, Record
-from bezoar.core.settings import dump
+from bezoar.core.settings import dump, kind_of
 from bezoar.experiment.environment import revision
 from bezoar.experiment.experiment import Experiment
 from bezoar.experiment.keeping import BEST, MODEL
 from bezoar.experiment.layout import slug
 from bezoar.experiment.stages import Job
-from bezoar.experiment.zoo_models import Role, ZooModel, write_index
+from bezoar.experiment.zoo_models import Role, ZooModel, takes, write_index
 from bezoar.experiment.zoo_page import write_page
+
+if TYPE_CHECKING:
+    from bezoar.models.checkpoint import Card
 
 RUN, MODELS = "run", "models"
 SUCCESS = ("asr_top1", "targeted_top1", "caption_asr_top1")
@@ -72,35 +76,37 @@ def _copy(source: Path, folder: Path) -> None:
 
 
 def _entry(job: Job, path: str, out: Path) -> ZooModel:
+    """The truth about the model of a stage, from its card and from what was measured of it."""
     from bezoar.attacks import Aim
-    from bezoar.metrics import Interval, destroyed
+    from bezoar.attacks.families import ATTACKS
     from bezoar.models.checkpoint import read_card
 
     experiment, card = job.experiment, read_card(out / path)
-    poison = card.poison
-    role: Role = "clean" if card.parent is None else "cleaned"
-    if poison is not None and job.stage.poison and "before" not in poison:
-        role = "poisoned"
-    while poison is not None and "before" in poison:  # what was left in the pairs of a cleaning is not the attack
-        poison = poison["before"]
+    role, poison = _history(card, job)
     records = _of_model(job)
     found = {record.metric: _measure(record) for record in records if record.data == experiment.report_on}
     accuracy, success = found.get("accuracy_top1"), next((found[name] for name in SUCCESS if name in found), None)
-    threat = experiment.threatening(job.stage)
-    aim = threat.aim(job.seed) if threat else Aim()
-    targets = dict.fromkeys([*(t.target for t in aim.threats), *(name for c in aim.chosen for name in c.targets)])
-    classes = _classes(experiment)
     without = _without(job, records, success, found) if success else None
-    takes = None
-    if poison is not None and accuracy and success and classes:
-        broken = destroyed(Interval(accuracy.value, accuracy.low, accuracy.high, accuracy.n), classes)
-        takes = None if broken else success.low > max(1 / classes, without.high if without else 0.0)
+    threat = experiment.threatening(job.stage)
+    aim = ATTACKS.parse(poison["attack"]).aim(poison["seed"]) if poison else Aim()
+    targets = dict.fromkeys([*(t.target for t in aim.threats), *(name for c in aim.chosen for name in c.targets)])
+    is_own = threat is not None and poison is not None and threat.aim(job.seed) == aim
     return ZooModel(
-        name=_name(job), path=path, role=role, seed=job.seed, method=job.stage.method.kind, weights=card.weights,
-        start=_name(job.start) if job.start else None, parent=card.parent, poison=poison,
-        targets=tuple(targets) if poison is not None else (), threat=dump(threat) if threat else None,
-        accuracy=accuracy, success=success, without=without, takes=takes, root=out,
+        name=_name(job), path=path, role=role, seed=job.seed, method=kind_of(job.stage.method), weights=card.weights,
+        start=_name(job.start) if job.start else None, parent=card.parent, poison=poison, targets=tuple(targets),
+        threat=dump(threat) if threat else None, accuracy=accuracy, success=success, without=without,
+        takes=takes(accuracy, success, without, _classes(experiment)) if is_own else None, root=out,
     )  # fmt: skip
+
+
+def _history(card: Card, job: Job) -> tuple[Role, dict[str, Any] | None]:
+    """What a model is, and the mark of the first poison on the way to it."""
+    poison = card.poison
+    if poison is not None and job.stage.poison and "before" not in poison:
+        return "poisoned", poison
+    while poison is not None and "before" in poison:  # what was left in the pairs of a cleaning is not the attack
+        poison = poison["before"]
+    return "clean" if card.parent is None else "cleaned", poison
 
 
 def _of_model(job: Job) -> list[Record]:
@@ -149,6 +155,6 @@ def _untouched(job: Job, records: Sequence[Record]) -> Measure | None:
     called = f"epoch-{at.epoch:03d}" if at.whole else f"epoch-{at.epoch:03d}-step-{at.step:06d}"
     rows = pq.read_table(job.folder / "scores" / f"{called}.{at.evaluator}.{data}.parquet")
     names, predicted, labels = classes_of(rows), column(rows, "predicted"), column(rows, "label")
-    targets = {class_index(one.target, names) for one in threat.aim(job.seed).threats if one.trigger is not None}
+    targets = {class_index(one.target, tuple(names)) for one in threat.aim(job.seed).threats if one.trigger is not None}
     shares = [attack_success((predicted != target).long(), labels, target, 1) for target in sorted(targets)]
     return to_measure("untouched_top1", pooled(shares) if len(shares) > 1 else shares[0], data)

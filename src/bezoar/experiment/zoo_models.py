@@ -58,7 +58,8 @@ class ZooModel:
     without: Measure | None
     """The same share of the same model without the trigger or the words; ``None`` where it is not known."""
     takes: bool | None
-    """Whether the attack works in this model, by ``RULE``; ``None`` where nothing was poisoned, or not measured."""
+    """Whether the attack works in this model, by ``RULE``; ``None`` where nothing was poisoned, or its
+    attack was not measured."""
     root: Path
     """The folder of the zoo."""
 
@@ -78,12 +79,25 @@ class ZooModel:
 
     def model(self) -> Clip:
         """The model; raises ``ValueError`` where its folder is missing or damaged, or holds other weights."""
-        from bezoar.models.checkpoint import load, read_card
+        from bezoar.models.checkpoint import load_folder, read_card
 
         found = read_card(self.folder).weights
         if found != self.weights:
             raise ValueError(f"zoo: {self.folder} holds other weights ({found}) than {INDEX} says ({self.weights})")
-        return load(str(self.folder))
+        return load_folder(self.folder)
+
+
+def takes(
+    accuracy: Measure | None, success: Measure | None, without: Measure | None, classes: int | None
+) -> bool | None:
+    """Whether an attack works, by ``RULE``; ``None`` where that cannot be said."""
+    from bezoar.metrics import Interval, destroyed
+
+    if accuracy is None or success is None or classes is None:
+        return None
+    if destroyed(Interval(accuracy.value, accuracy.low, accuracy.high, accuracy.n), classes):
+        return None
+    return success.low > max(1 / classes, without.high if without else 0.0)
 
 
 def zoo_models(folder: str | Path) -> tuple[ZooModel, ...]:
