@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from bezoar.models.layouts.base import Layout, Tower, Tree
 from bezoar.models.layouts.cleanclip import CleanClip
 from bezoar.models.layouts.declip import DeClip
+from bezoar.models.layouts.hf_clip import HfClip
+from bezoar.models.layouts.hf_siglip import HfSiglip
 from bezoar.models.layouts.open_clip import OpenClip
 from bezoar.models.layouts.openai import OpenAI
 from bezoar.models.layouts.supervised import Supervised
@@ -14,7 +16,7 @@ from bezoar.models.layouts.supervised import Supervised
 if TYPE_CHECKING:
     from bezoar.models.reading import Beside
 
-LAYOUTS: tuple[Layout, ...] = (DeClip(), Supervised(), CleanClip(), OpenAI(), OpenClip())
+LAYOUTS: tuple[Layout, ...] = (DeClip(), Supervised(), CleanClip(), OpenAI(), OpenClip(), HfClip(), HfSiglip())
 """Each is asked in turn whether a file is laid out its way: the most specific first."""
 
 
