@@ -63,7 +63,7 @@ def take_apart(stream: io.BytesIO, workshop: Workshop, entry: str) -> Any:
     except RefusedError as refusal:
         raise RefusedError(f"{refusal} (byte {at}{place})") from None
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        raise RefusedError(f"a malformed pickle, {shown(str(error))} (byte {at}{place})") from None
+        raise RefusedError(f"a malformed pickle, {shown(str(error))} (at or after byte {at}{place})") from None
     return machine.result
 
 
@@ -207,7 +207,7 @@ def _key(value: Any) -> Any:
 
 
 def _kind(value: Any) -> str:
-    return value.name if isinstance(value, Global | Thing) else type(value).__name__
+    return shown(value.name) if isinstance(value, Global | Thing) else type(value).__name__
 
 
 _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {

@@ -9,5 +9,5 @@ class RefusedError(ValueError):
 
 def shown(name: object) -> str:
     """Text from a file as it can stand in a line: no control characters, at most eighty letters."""
-    text = ascii(name)[1:-1] if isinstance(name, str) else type(name).__name__
+    text = ascii(name[:100])[1:-1] if isinstance(name, str) else type(name).__name__
     return text if len(text) <= 80 else f"{text[:77]}..."

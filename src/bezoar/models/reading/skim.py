@@ -175,6 +175,8 @@ def _pickled(path: Path, kind: str, length: int, shop: Workshop, take: Callable[
         late.append(str(refusal))
     if odd and not shop.faults:
         late.append(f"it holds {shown(odd[0])} as a value")
+    if path.suffix == ".safetensors":  # by which torch.load would take it for what it is not
+        late.append(f"it is no safetensors file, whatever its name: it looks like {kind}")
     faults = (*shop.faults, *late)
     return Skim(path=path, form=kind, bytes=length, tree=tree, globals=tuple(shop.globals), faults=faults)
 

@@ -24,6 +24,7 @@ _CODE_LIMIT = 64 << 20
 _SMALL = frozenset({"version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id"})
 _SMALL_LIMIT = 1 << 10
 _SCRIPT_RECORDS = ("code/", "constants/", "extra/", "traced_inputs/")
+_NESTED = (b"PK\3\4", b"\x80", b"\x1f\x8b", b"BZh")
 _SCRIPT_FILES = frozenset(
     {"constants.pkl", "traced_inputs.pkl", "attributes.pkl", "bytecode.pkl", "model.json", ".data/version"}
 )
@@ -113,6 +114,9 @@ def take(stream: BinaryIO, found: Contents, workshop: Workshop) -> Any:
     order = found.records.get("byteorder")
     if order is not None and _bytes(stream, order) != b"little":
         raise RefusedError("its numbers are not stored with the lowest byte first")
+    for name, entry in found.records.items():
+        if name.startswith("extra/") and (not entry.stored or _bytes(stream, entry, 4).startswith(_NESTED)):
+            raise RefusedError(f"{shown(name)} in its zip archive is an archive or a pickle of its own")
     pickle = found.records["data.pkl"]
     content = io.BytesIO(_bytes(stream, pickle))
     value = take_apart(content, workshop, pickle.name)
@@ -121,9 +125,9 @@ def take(stream: BinaryIO, found: Contents, workshop: Workshop) -> Any:
     return script_tree(value) if found.script else value
 
 
-def _bytes(stream: BinaryIO, entry: Entry) -> bytes:
+def _bytes(stream: BinaryIO, entry: Entry, most: int = PICKLE_LIMIT) -> bytes:
     stream.seek(entry.start)
-    return stream.read(entry.size)
+    return stream.read(min(entry.size, most))
 
 
 def script_tree(root: Any) -> dict[str, Any]:

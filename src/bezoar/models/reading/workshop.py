@@ -83,20 +83,26 @@ class Workshop:
         self.script = script
         self.storages: dict[str, Storage] = {}
         self.globals: dict[str, None] = {}
-        self.faults: dict[str, None] = {}
+        self._asked: dict[str, None] = {}
+        self._faults: dict[str, None] = {}
         self.here = ""
-        self._strange: str | None = None
+        self._strange = False
         self._held = self._viewed = 0
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong: first what the pickles ask for and no weights need, then the rest, each in order."""
+        return (*self._asked, *self._faults)
+
     def fault(self, text: str) -> None:
-        if len(self.faults) < MOST_FAULTS:
-            self.faults[f"{text} ({self.here})"] = None
+        if len(self._faults) < MOST_FAULTS:
+            self._faults[f"{text} ({self.here})"] = None
 
     def foreign(self, opcode: str, protocol: int) -> None:
         """Note an opcode that torch's weights-only unpickler does not know; once, for one file has thousands."""
-        if self._strange is None:
-            self._strange = f"opcode {opcode} of pickle protocol {protocol}, and weights are read in protocol 2 only"
-            self.fault(self._strange)
+        if not self._strange:
+            self._strange = True
+            self.fault(f"it has opcode {opcode} of pickle protocol {protocol}, which torch reads no weights with")
 
     def named(self, name: str) -> Any:
         """What stands for a global."""
@@ -116,8 +122,8 @@ class Workshop:
             return Global(name)
         if name in _UNWANTED:
             self.fault(_UNWANTED[name])
-        else:
-            self.fault(f"{shown(name)}, which no weights need, and was not called")
+        elif len(self._asked) < MOST_FAULTS:
+            self._asked[f"it names {shown(name)}, which no weights need and which was not called ({self.here})"] = None
         return Thing(name)
 
     def called(self, function: Any, arguments: Any) -> Any:
