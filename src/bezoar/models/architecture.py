@@ -42,8 +42,8 @@ def config_of(weights: Mapping[str, Tensor], *, quick_gelu: bool) -> tuple[Confi
         notes = [f"attention heads and pooling as in {name}"]
     else:
         vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
-        widths = sorted({vision.head_width, text.width // text.heads})
-        notes = [f"{' and '.join(str(width) for width in widths)}-wide attention heads"]
+        image, words = vision.head_width, text.width // text.heads
+        notes = [f"attention heads {image} wide" + (f", {words} in the text tower" if words != image else "")]
     config["quick_gelu"] = quick_gelu
     for key in ("custom_text", "quick_gelu"):
         if not config[key]:

@@ -24,6 +24,10 @@ _ROOTS = (
 )
 _TEXT = ("transformer.", "token_embedding.", "ln_final.", "positional_embedding", "text_projection", "cls_emb")
 _COUNTER = ".num_batches_tracked"
+_ORDERS: dict[tuple[str, ...], Literal["openai", "open_clip"]] = {
+    ("attn", "ln_1", "mlp", "ln_2"): "openai",
+    ("ln_1", "attn", "ln_2", "mlp"): "open_clip",
+}
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -142,20 +146,17 @@ def like(weights: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tenso
 
 
 def order(names: Iterable[str]) -> Literal["openai", "open_clip"] | None:
-    """Whose code wrote a state dict: OpenAI's puts attention before the first norm of a block, open_clip after it.
+    """Whose code wrote a state dict: OpenAI's has attention before the norm that comes first, open_clip after it.
 
-    ``None`` where names were sorted, or no block was found.
+    ``None`` where names were sorted, as safetensors does, or no block was found.
     """
-    listed = list(names)
-    attention, norm = (f"transformer.resblocks.0.{part}" for part in ("attn.in_proj_weight", "ln_1.weight"))
-    if listed == sorted(listed) or attention not in listed or norm not in listed:
-        return None
-    return "openai" if listed.index(attention) < listed.index(norm) else "open_clip"
+    parts = [name.split(".")[3] for name in names if name.startswith("transformer.resblocks.0.")]
+    return _ORDERS.get(tuple(dict.fromkeys(parts)))
 
 
 def in_openai_order(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """``weights`` of a ``CLIP`` in the order of OpenAI's code."""
-    blocks = {"attn": 0, "ln_1": 1, "mlp": 2, "ln_2": 3}
+    blocks = ("attn", "ln_1", "mlp", "ln_2")
 
     def rank(at_and_name: tuple[int, str]) -> tuple[int, int, int]:
         index, name = at_and_name
@@ -163,7 +164,7 @@ def in_openai_order(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         number, _, rest = tail.partition(".")
         if not mark:
             return index, 0, 0
-        return first[head, number], blocks[rest.partition(".")[0]], index
+        return first[head, number], blocks.index(rest.partition(".")[0]), index
 
     first: dict[tuple[str, str], int] = {}
     for index, name in enumerate(weights):

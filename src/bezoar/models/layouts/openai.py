@@ -25,6 +25,7 @@ from bezoar.models.layouts.names import (
     plain,
     tower_name,
 )
+from bezoar.models.layouts.open_clip import CONFIG
 
 if TYPE_CHECKING:
     from bezoar.models.clip import Clip
@@ -44,6 +45,8 @@ class OpenAI:
     def find(self, tree: Tree, beside: Beside) -> Tower | None:
         found = _spot(tree)
         if found is None or not (_sized(tree) or order(found.names) == "openai"):
+            return None
+        if beside.json(CONFIG) is not None:  # a folder of open_clip, which says what else had to be assumed
             return None
         return openai_tower(self.name, tree, found)
 
