@@ -30,7 +30,7 @@ def test_from_a_file_to_a_zoo(bezoar: Bezoar, file: Path, tmp_path: Path) -> Non
     models = zoo_models(out)
     assert [(model.name, model.poisoned) for model in models] == [("control-seed3", False), ("patch-seed3", True)]
     assert models[1].poison is not None
-    assert models[1].poison["total"] == 64
+    assert models[1].poison.total == 64
     *lines, zoo, report = first.out.splitlines()
     assert "\n".join(lines) in (out / "README.md").read_text("utf-8")
     assert (zoo, report) == (f"zoo     {out}", f"report  {out / 'run' / 'report.html'}")

@@ -70,8 +70,8 @@ def test_the_poison_is_that_of_the_plan(zoo: Path) -> None:
         (folder,) = (zoo / "run" / "poison").glob(f"train.{name}-*")
         plan, model = load_plan(folder), by_name(zoo)[f"{name}-seed0"]
         assert model.poison is not None
-        assert (model.poison["plan"], model.poison["count"], model.poison["total"]) == (plan.digest, 2, 128)
-        assert model.poison["attack"] == model.threat
+        assert (model.poison.plan, model.poison.count, model.poison.total) == (plan.digest, 2, 128)
+        assert (model.poison.kind, model.poison.settings) == (plan.attack.kind, model.threat)
 
 
 def test_models_are_those_of_the_run(zoo: Path) -> None:

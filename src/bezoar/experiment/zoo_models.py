@@ -28,6 +28,23 @@ Role = Literal["clean", "poisoned", "cleaned"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Poison:
+    """What was done to the pairs that a model, or one it descends from, was trained on."""
+
+    kind: str
+    """Of the attack."""
+    settings: dict[str, Any]
+    """Of the attack, all of them."""
+    plan: str
+    """Digest of the plan."""
+    seed: int
+    count: int
+    """Poisoned pairs."""
+    total: int
+    """All pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ZooModel:
     """One model of a zoo and the truth about it."""
 
@@ -44,11 +61,9 @@ class ZooModel:
     """The model of the zoo that it started from."""
     parent: str | None
     """Digest of the weights that it started from."""
-    poison: dict[str, Any] | None
-    """``attack`` (all its settings), ``plan`` (digest), ``seed``, ``count`` and ``total`` of the poison that it, or a
-    model it descends from, was trained on."""
+    poison: Poison | None
     targets: tuple[str, ...]
-    """What that poison calls up."""
+    """The classes that the poison calls up."""
     threat: dict[str, Any] | None
     """Settings of the attack that ``success`` is of: its own, or for a clean model one that it never met."""
     accuracy: Measure | None
@@ -58,8 +73,8 @@ class ZooModel:
     without: Measure | None
     """The same share of the same model without the trigger or the words; ``None`` where it is not known."""
     takes: bool | None
-    """Whether the attack works in this model, by ``RULE``; ``None`` where nothing was poisoned, or its
-    attack was not measured."""
+    """Whether the attack works in this model, by ``RULE``; ``None`` where nothing was poisoned, or where its attack was
+    not measured."""
     root: Path
     """The folder of the zoo."""
 
@@ -71,7 +86,7 @@ class ZooModel:
     @property
     def attack(self) -> str | None:
         """Kind of the attack that poisoned it."""
-        return str(self.poison["attack"]["kind"]) if self.poison else None
+        return self.poison.kind if self.poison else None
 
     @property
     def folder(self) -> Path:
@@ -90,7 +105,7 @@ class ZooModel:
 def takes(
     accuracy: Measure | None, success: Measure | None, without: Measure | None, classes: int | None
 ) -> bool | None:
-    """Whether an attack works, by ``RULE``; ``None`` where that cannot be said."""
+    """Whether an attack works, by ``RULE``, among ``classes``; ``None`` where that cannot be said."""
     from bezoar.metrics import Interval, destroyed
 
     if accuracy is None or success is None or classes is None:

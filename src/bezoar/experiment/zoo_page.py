@@ -50,13 +50,12 @@ def write_page(models: Sequence[ZooModel], experiment: Experiment, root: Path) -
 
 
 def _line(model: ZooModel) -> tuple[str, ...]:
-    mark = model.poison or {}
     cells = (
         model.name,
         model.role,
         model.attack or "–",
         _targets(model.targets),
-        f"{mark['count']:,} of {mark['total']:,}" if mark else "–",
+        f"{model.poison.count:,} of {model.poison.total:,}" if model.poison else "–",
         _share(model.accuracy),
         _share(model.success),
         _share(model.without),
