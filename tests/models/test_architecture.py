@@ -38,6 +38,12 @@ def shown(config: dict[str, Any]) -> dict[str, Tensor]:
     return dict(on_meta(config).state_dict())
 
 
+def changed(part: str, **values: Any) -> dict[str, Any]:
+    """The config of a micro model with other values in one part."""
+    config = registered("micro-vit-32")
+    return config | {part: config[part] | values}
+
+
 def test_every_registered_tower_is_told_from_names_and_shapes() -> None:
     assert len(PLAIN) > 50
     for name in PLAIN:
@@ -95,15 +101,15 @@ def test_the_activation_decides_the_name() -> None:
 
 def test_differences_are_listed() -> None:
     weights = shown(registered("micro-vit-32"))
-    changed = {name: tensor for name, tensor in weights.items() if name != "visual.proj"}
-    changed |= {"visual.extra": torch.empty(1), "ln_final.bias": torch.empty(3)}
-    assert differences(changed, weights) == [
+    found = {name: tensor for name, tensor in weights.items() if name != "visual.proj"}
+    found |= {"visual.extra": torch.empty(1), "ln_final.bias": torch.empty(3)}
+    assert differences(found, weights) == [
         "missing visual.proj",
         "unknown visual.extra",
         "ln_final.bias is (3,), not (64,)",
     ]
     with pytest.raises(ValueError, match=r"its tower is no micro-vit-32: missing visual\.proj; unknown visual\.extra"):
-        check(changed, registered("micro-vit-32"))
+        check(found, registered("micro-vit-32"))
 
 
 def test_the_nearest_is_named_with_what_differs() -> None:
@@ -120,6 +126,7 @@ def test_the_nearest_is_named_with_what_differs() -> None:
         ({"visual.positional_embedding": (60, 128)}, "59 places beside the class, which are no square"),
         ({"visual.conv1.weight": (128, 3, 4, 5)}, "patches are 4×5 px, not squares"),
         ({"text_projection": (64, 77)}, "image features are 128 wide and text features 77"),
+        ({"token_embedding.weight": (7, 0)}, "none of them empty"),
         ({"text_decoder.text_projection": (1, 1)}, "CoCa"),
     ],
 )
@@ -132,6 +139,14 @@ def test_weights_that_contradict_themselves_are_refused(change: dict[str, Any], 
             weights[name] = torch.empty(shape, device="meta")
     with pytest.raises(ValueError, match=said):
         config_of(weights, quick_gelu=False)
+
+
+def test_a_block_with_a_wild_number_builds_nothing() -> None:
+    weights = shown(registered("micro-vit-32"))
+    weights["transformer.resblocks.999999999.ln_1.bias"] = torch.empty(64, device="meta")
+    config, _ = config_of(weights, quick_gelu=False)
+    with pytest.raises(ValueError, match="layers is 1000000000"):
+        check(weights, config)
 
 
 def test_a_built_tower_is_that_of_open_clip() -> None:
@@ -151,6 +166,14 @@ def test_a_built_tower_is_that_of_open_clip() -> None:
         (registered("coca_base"), "CoCa"),
         (registered("roberta-ViT-B-32"), "roberta-base, which cannot be built offline"),
         (registered("micro-vit-32") | {"spam": 1}, "open_clip does not take the model config: .*spam"),
+        (changed("vision_cfg", layers=10**9), "vision_cfg.layers is 1000000000, not a whole number between 1 and 512"),
+        (changed("vision_cfg", layers=[1, 1, 10**9, 1]), "vision_cfg.layers is 1000000000"),
+        (changed("vision_cfg", layers="12"), "vision_cfg.layers is '12'"),
+        (changed("vision_cfg", timm_model_name="hf-hub:somebody/something"), "which timm does not know"),
+        (changed("vision_cfg", head_width=0), "open_clip does not take the model config"),
+        (changed("text_cfg", context_length=10**6), "text_cfg.context_length is 1000000"),
+        (changed("text_cfg", pool_type="spam"), "open_clip does not take the model config"),
+        (registered("micro-vit-32") | {"text_cfg": 3}, "must be objects"),
     ],
 )
 def test_configs_that_cannot_be_built_are_refused(config: dict[str, Any], said: str) -> None:

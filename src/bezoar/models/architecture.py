@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 import open_clip
+import timm
 import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg, set_model_preprocess_cfg
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ Config = dict[str, Any]
 Shapes = dict[str, tuple[int, ...]]
 
 HEAD_WIDTH = 64
+MOST_LAYERS, MOST_TOKENS = 512, 8192
+"""What a file may ask for: a name like ``resblocks.999999999`` costs nothing there, and a causal mask is squared."""
 _BLOCKS = "transformer.resblocks."
 
 
@@ -118,29 +121,50 @@ def nearest(weights: Mapping[str, Tensor]) -> str:
 def build(config: Mapping[str, Any]) -> nn.Module:
     """The open_clip tower of ``config`` with random weights from torch's default generator, without any network.
 
-    Raises ``ValueError`` for a config that open_clip does not take, and for text towers that need a download.
+    Raises ``ValueError`` for a config that open_clip does not take, for text towers that need a download, and for sizes
+    that no model has: a config may come from anybody.
     """
-    if "multimodal_cfg" in config:
-        raise ValueError("a CoCa model: its text decoder cannot be done")
-    missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in config]
-    if missing:
-        raise ValueError(f"the model config lacks {', '.join(missing)}")
-    if config["text_cfg"].get("hf_model_name"):
-        raise ValueError(f"its text tower is {config['text_cfg']['hf_model_name']}, which cannot be built offline")
+    _check_buildable(config)
     given = {key: deepcopy(value) for key, value in config.items() if key != "custom_text"}
     if given["vision_cfg"].get("timm_model_name"):
         given["vision_cfg"]["timm_model_pretrained"] = False
     kind = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
     try:
         tower: nn.Module = kind(**given)
-    except (TypeError, AssertionError, RuntimeError, ValueError, ZeroDivisionError) as error:
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"open_clip does not take the model config: {str(error).partition(chr(10))[0]}") from error
     size = tower.visual.image_size  # type: ignore[union-attr]
-    set_model_preprocess_cfg(
-        tower, {"size": size, "mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
-    )
+    told = {"size": size, "mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
+    set_model_preprocess_cfg(tower, told)
     tower.output_dict = True  # type: ignore[assignment]
     return tower
+
+
+def _check_buildable(config: Mapping[str, Any]) -> None:
+    if "multimodal_cfg" in config:
+        raise ValueError("a CoCa model: its text decoder cannot be done")
+    missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in config]
+    if missing:
+        raise ValueError(f"the model config lacks {', '.join(missing)}")
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    if not isinstance(vision, dict) or not isinstance(text, dict):
+        raise ValueError("the model config's vision_cfg and text_cfg must be objects")
+    if text.get("hf_model_name"):
+        raise ValueError(f"its text tower is {text['hf_model_name']}, which cannot be built offline")
+    trunk = vision.get("timm_model_name")
+    if trunk and (not isinstance(trunk, str) or not timm.is_model(trunk)):
+        raise ValueError(f"its image tower is {trunk!r}, which timm does not know")
+    for field, value, most in (
+        *(("vision_cfg.layers", one, MOST_LAYERS) for one in _listed(vision.get("layers", 1))),
+        ("text_cfg.layers", text.get("layers", 1), MOST_LAYERS),
+        ("text_cfg.context_length", text.get("context_length", 1), MOST_TOKENS),
+    ):
+        if type(value) is not int or not 1 <= value <= most:
+            raise ValueError(f"{field} is {value!r}, not a whole number between 1 and {most:,}")
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def published(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,15 +218,15 @@ def _shapes(weights: Mapping[str, Tensor]) -> Shapes:
 def _shape(shapes: Shapes, name: str, dims: int) -> tuple[int, ...]:
     if name not in shapes:
         raise ValueError(f"it has no {name}, which every tower of open_clip's own has")
-    if len(shapes[name]) != dims:
-        raise ValueError(f"{name} is {shapes[name]}: {dims} dimensions were expected")
+    if len(shapes[name]) != dims or 0 in shapes[name]:
+        raise ValueError(f"{name} is {shapes[name]}: {dims} dimensions were expected, and none of them empty")
     return shapes[name]
 
 
 def _layers(shapes: Shapes, prefix: str) -> int:
     """How many numbered parts stand under ``prefix``; gaps count, so that they are seen as missing."""
     numbers = {name.removeprefix(prefix).partition(".")[0] for name in shapes if name.startswith(prefix)}
-    return max((int(number) for number in numbers if number.isdigit()), default=-1) + 1
+    return max((int(number) for number in numbers if number.isdecimal()), default=-1) + 1
 
 
 def _described(shapes: Shapes) -> Config:

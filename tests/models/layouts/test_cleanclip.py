@@ -33,7 +33,8 @@ def theirs(victim: Clip) -> dict[str, Tensor]:
 
 def grouped(tower: nn.Module, dimensions: bool) -> torch.optim.AdamW:
     """AdamW over two groups: by parts of names, and as open_clip does by ``dimensions`` too."""
-    bare, rest = [], []
+    bare: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in tower.named_parameters():
         plain = any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
         (bare if plain or (dimensions and parameter.ndim < 2) else rest).append(parameter)
