@@ -240,7 +240,11 @@ def _pickles() -> Iterator[Case]:
         "newline": ("os\\\\nsystem", op.whole(op.short("os\nsystem") + op.short("x") + b"\x93")),
     }
     for name, (words, content) in tricks.items():
-        yield Case(f"trick_{name}.pt", words, lambda path, _, content=content: torch_zip(path, content))
+
+        def write(path: Path, _: Path, content: bytes = content) -> None:
+            torch_zip(path, content)
+
+        yield Case(f"trick_{name}.pt", words, write)
 
 
 def _tensors() -> Iterator[Case]:
@@ -296,7 +300,11 @@ def _tensors() -> Iterator[Case]:
         "path": ("pathlib", lambda: Path("x")),
     }
     for name, (words, make) in odd.items():
-        yield Case(f"odd_{name}.pt", words, lambda path, _, make=make: torch.save({"w": make()}, path))
+
+        def save(path: Path, _: Path, make: Callable[[], Any] = make) -> None:
+            torch.save({"w": make()}, path)
+
+        yield Case(f"odd_{name}.pt", words, save)
 
 
 def _storage() -> bytes:

@@ -74,7 +74,7 @@ class Beside:
         if self.folder is None:
             return None
         path = self._at(name)
-        if Path(name).name != name or name in (".", "..") or "\\" in name or "\0" in name:
+        if Path(name).name != name or name in ("", "..") or "\\" in name or "\0" in name:
             raise ValueError(f"{self.folder}: {shown(name)} is no name of a file in this folder")
         try:
             target = path.resolve(strict=True)
