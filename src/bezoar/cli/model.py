@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -99,7 +100,7 @@ def _file(one: FileFacts, tensors: bool) -> list[str]:
         f"tensors       {_tensors(one)}",
     ]
     if one.values:
-        lines.append(f"values        {_some([f'{name} = {value}' for name, value in one.values.items()])}")
+        lines.append(f"values        {_values(one)}")
     if one.globals:
         lines.append(f"globals       {_some(list(one.globals), 40)}")
     if tensors:
@@ -111,6 +112,13 @@ def _file(one: FileFacts, tensors: bool) -> list[str]:
 def _tensors(one: FileFacts) -> str:
     dtypes = sorted({tensor.dtype for tensor in one.tensors})
     return f"{len(one.tensors):,}{' of ' + ', '.join(dtypes) if dtypes else ''}"
+
+
+def _values(one: FileFacts) -> str:
+    """Those at the top; of the others, how many stand under each name."""
+    top = [f"{name} = {value}" for name, value in one.values.items() if "." not in name]
+    deep = Counter(name.partition(".")[0] for name in one.values if "." in name)
+    return _some(top + [f"{count} in {name}" for name, count in deep.items()])
 
 
 def _some(words: list[str], most: int = _SHOWN) -> str:

@@ -115,12 +115,7 @@ class Clip(nn.Module):
     @property
     def title(self) -> str:
         """What to call the model: its architecture, or the measures of one that has no name."""
-        if self.config is None:
-            return self.architecture
-        vision, text = self.config["vision_cfg"], self.config["text_cfg"]
-        layers, width = vision.get("layers", "?"), vision.get("width", "?")
-        image = f"ResNet {layers} of width {width}" if isinstance(layers, (list, tuple)) else f"ViT {layers}×{width}"
-        return f"{image}, text {text.get('layers', '?')}×{text.get('width', '?')}, {self.image_size} px"
+        return self.architecture if self.config is None else title_of(self.config)
 
     @property
     def image_size(self) -> int:
@@ -176,6 +171,14 @@ class Clip(nn.Module):
     def encode_captions(self, captions: Sequence[str]) -> Tensor:
         """Captions to L2-normalized ``[n, d]``."""
         return self.encode_text(self.tokenize(captions))
+
+
+def title_of(config: Mapping[str, Any]) -> str:
+    """What to call an architecture that has no name: its measures."""
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    layers, width, size = (vision.get(name, "?") for name in ("layers", "width", "image_size"))
+    image = f"ResNet {layers} of width {width}" if isinstance(layers, (list, tuple)) else f"ViT {layers}×{width}"
+    return f"{image}, text {text.get('layers', '?')}×{text.get('width', '?')}, {size} px"
 
 
 def _attention(device: torch.device) -> AbstractContextManager[None]:

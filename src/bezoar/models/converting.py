@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from bezoar.core.files import sync
+from bezoar.core.settings import nearest
 from bezoar.models.bundle import Bundle
 from bezoar.models.checkpoint import save
 from bezoar.models.clip import Clip
@@ -51,7 +52,7 @@ def convert_model(
         clip, steps = where.load(0), where.lineage()
         _as_folder(target, lambda part: _save(clip, part, steps))
     elif like is None:
-        layout = next(layout for layout in LAYOUTS if layout.name == to)
+        layout = _writer(str(to))
         _check_suffix(target, layout.suffix)
         clip, steps = where.load(0), where.lineage()
         layout.check(clip)
@@ -59,6 +60,12 @@ def convert_model(
     else:
         _into_copy(str(like), target, where.load(0), where.lineage())
     return target
+
+
+def _writer(name: str) -> Layout:
+    if name not in get_args(Target):
+        raise ValueError(f"to: '{name}' is not a layout that is written{nearest(name, get_args(Target))}")
+    return next(layout for layout in LAYOUTS if layout.name == name)
 
 
 def _save(clip: Clip, folder: Path, steps: tuple[Step, ...]) -> None:
@@ -82,7 +89,10 @@ def _into_copy(like: str, target: Path, clip: Clip, steps: tuple[Step, ...]) -> 
     layout = next(layout for layout in LAYOUTS if layout.name == seen.layout)
     folder = bundle.beside.folder is not None
     _check_suffix(target, "" if folder else bundle.files[0].suffix)
-    tree = layout.put(clip, bundle.read())
+    try:
+        tree = layout.put(clip, bundle.read())
+    except ValueError as error:
+        raise ValueError(f"like: {like}: {error}") from None
 
     def write(path: Path) -> None:
         for file, form in zip(bundle.files, forms, strict=True):

@@ -13,6 +13,7 @@ from bezoar.core.frame import Frame
 from bezoar.models.architecture import name_of
 from bezoar.models.bundle import Bundle, sha256_of
 from bezoar.models.checkpoint import read_card
+from bezoar.models.clip import title_of
 from bezoar.models.layouts import find
 from bezoar.models.opening import Ours, Place, place
 from bezoar.models.provenance import Step
@@ -55,7 +56,7 @@ class ModelFacts:
     layout: str | None = None
     """Where a tower was found: ``bezoar``, ``open_clip``, ``cleanclip``, …"""
     architecture: str | None = None
-    """Its name, or ``custom``."""
+    """Its name, or its measures where it has none."""
     parameters: int = 0
     """Of the tower, with its buffers."""
     frame: Frame | None = None
@@ -96,7 +97,7 @@ def _ours(found: ModelFacts, where: Ours) -> ModelFacts:
     return replace(
         found,
         layout="bezoar",
-        architecture=card.architecture,
+        architecture=card.architecture if card.config is None else title_of(card.config),
         parameters=sum(_count(tensor.shape) for one in found.files for tensor in one.tensors),
         frame=card.frame,
         mean=card.mean,
@@ -110,7 +111,7 @@ def _foreign(found: ModelFacts, bundle: Bundle, where: Place) -> ModelFacts:
     return replace(
         found,
         layout=tower.layout,
-        architecture=name_of(tower.config) or "custom",
+        architecture=name_of(tower.config) or title_of(tower.config),
         parameters=sum(tensor.numel() for tensor in tower.weights.values()),
         frame=tower.frame,
         mean=tower.mean,
