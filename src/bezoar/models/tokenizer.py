@@ -51,7 +51,7 @@ class DeclipTokenizer(SimpleTokenizer):  # type: ignore[misc]
 
     def __init__(self, context_length: int) -> None:
         super().__init__(context_length=context_length)
-        words = list(self.encoder)[:-2]
+        words = [*SimpleTokenizer().encoder][:-2]
         self.encoder = {word: n for n, word in enumerate([*words, "<|mask|>", "<start_of_text>", "<end_of_text>"])}
         self.decoder = {index: word for word, index in self.encoder.items()}
         self.sot_token_id, self.eot_token_id = DECLIP - 2, DECLIP - 1

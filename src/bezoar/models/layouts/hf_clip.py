@@ -45,6 +45,7 @@ class HfClip:
     def find(self, tree: Tree, beside: Beside) -> Tower | None:
         """The tower in a flat tree of tensors; what only ``config.json`` tells is assumed where there is none."""
         said = beside.json("config.json") or {}
+        tree = {name: value for name, value in tree.items() if isinstance(name, str)}
         if not _is_clip(tree, said):
             return None
         rows = _rows(tree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -115,5 +116,5 @@ def _parted(whole: Tensor, names: Names, shares: tuple[int, ...]) -> dict[str, T
     unit, rest = divmod(len(whole) if whole.ndim else 1, sum(shares))
     if rest:
         raise ValueError(f"{names[0]} and what is joined to it are {tuple(whole.shape)}: that does not part")
-    parts = whole.split([unit * share for share in shares])
-    return {name: part.contiguous() for name, part in zip(names, parts, strict=True)}
+    ends = list(itertools.accumulate(unit * share for share in shares))
+    return {name: whole[i:j].contiguous() for name, i, j in zip(names, [0, *ends], ends, strict=False)}

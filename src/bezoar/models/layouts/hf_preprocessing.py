@@ -42,7 +42,7 @@ def read(beside: Beside, size: int, usual: Preprocessing) -> Preprocessing | Non
     return Preprocessing(_frame(settings, size, usual.frame, file), *_normalization(settings, usual, file))
 
 
-def write(frame: Frame, mean: Channels, std: Channels) -> dict[str, Any]:
+def write(frame: Frame, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Any]:
     """The settings of a ``CLIPImageProcessor``; ``frame`` is none that pads."""
     assert frame.resize != "longest", frame
     square = {"height": frame.side, "width": frame.side}

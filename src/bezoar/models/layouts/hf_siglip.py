@@ -43,6 +43,7 @@ class HfSiglip:
     def find(self, tree: Tree, beside: Beside) -> Tower | None:
         """The tower in a flat tree of tensors beside its ``config.json``."""
         said = beside.json("config.json") or {}
+        tree = {name: value for name, value in tree.items() if isinstance(name, str)}
         if not _is_siglip(tree, said):
             return None
         rows = _rows(tree)

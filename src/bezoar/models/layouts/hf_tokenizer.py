@@ -38,13 +38,7 @@ def check(beside: Beside, vocab_size: int) -> bool:
     whole = beside.json("tokenizer.json")
     if whole is not None:
         found = True
-        model = whole.get("model")
-        model = model if isinstance(model, dict) else {}
-        listed = model.get("vocab") if isinstance(model.get("vocab"), dict) else {}
-        pairs = model.get("merges") if isinstance(model.get("merges"), list) else []
-        added = whole.get("added_tokens") if isinstance(whole.get("added_tokens"), list) else []
-        more = {str(entry.get("content")): entry.get("id") for entry in added if isinstance(entry, dict)}
-        _compare({**listed, **more}, [_pair(pair) for pair in pairs], words, merges, "tokenizer.json")
+        _compare(*_listed(whole), words, merges, "tokenizer.json")
         if whole.get("normalizer") is not None and '"Lowercase"' not in json.dumps(whole["normalizer"]):
             raise ValueError(
                 "the tokenizer of tokenizer.json does not fit the vocabulary: it keeps capitals, CLIP's not"
@@ -90,6 +84,18 @@ def _named(engine: SimpleTokenizer) -> dict[str, int]:
 
 def _merges(engine: SimpleTokenizer) -> Merges:
     return sorted(engine.bpe_ranks, key=engine.bpe_ranks.__getitem__)
+
+
+def _listed(whole: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, ...]]]:
+    """The words and merges of a ``tokenizer.json``; none where it is not laid out as one."""
+    model = whole.get("model")
+    vocab, merges = (model.get("vocab"), model.get("merges")) if isinstance(model, dict) else (None, None)
+    added = whole.get("added_tokens")
+    words = dict(vocab) if isinstance(vocab, dict) else {}
+    for entry in added if isinstance(added, list) else []:
+        if isinstance(entry, dict):
+            words[str(entry.get("content"))] = entry.get("id")
+    return words, [_pair(pair) for pair in merges] if isinstance(merges, list) else []
 
 
 def _pair(said: Any) -> tuple[str, ...]:
