@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +13,10 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from tests.album import Album, Pixels
 from torch import Tensor
-from torchvision.transforms.v2 import CenterCrop, Compose, InterpolationMode, PILToTensor, Resize
+from torchvision.transforms.v2 import CenterCrop, Compose, InterpolationMode, PILToTensor
+from torchvision.transforms.v2 import Resize as PillowResize
 
-from bezoar.core.frame import Frame
+from bezoar.core.frame import Frame, Interpolation, Resize
 from bezoar.data.decode import decode, shrunk
 from bezoar.data.images import fit, load, to_tensor
 from bezoar.data.scenes import Scenes
@@ -65,14 +65,14 @@ def test_within_two_gray_levels_of_pillow(width: int, height: int, size: int) ->
     assert difference.mean() < 0.6
 
 
-RESIZES = ("shortest", "longest", "squash")
-INTERPOLATIONS = ("bicubic", "bilinear")
+RESIZES: tuple[Resize, ...] = ("shortest", "longest", "squash")
+INTERPOLATIONS: tuple[Interpolation, ...] = ("bicubic", "bilinear")
 
 
 @pytest.mark.parametrize("size", [16, 224])
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("resize", RESIZES)
-def test_every_frame_is_what_open_clip_makes(resize: Any, interpolation: Any, size: int) -> None:
+def test_every_frame_is_what_open_clip_makes(resize: Resize, interpolation: Interpolation, size: int) -> None:
     settings = PreprocessCfg(size, mean=(0,) * 3, std=(1,) * 3, interpolation=interpolation, resize_mode=resize)
     theirs = image_transform_v2(settings, is_train=False)
     for width, height in SIZES:
@@ -85,9 +85,9 @@ def test_every_frame_is_what_open_clip_makes(resize: Any, interpolation: Any, si
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize(("size", "larger"), [(224, 256), (28, 32), (32, 33), (224, 224)])
-def test_a_larger_side_is_cut_to_the_size(size: int, larger: int, interpolation: Any) -> None:
+def test_a_larger_side_is_cut_to_the_size(size: int, larger: int, interpolation: Interpolation) -> None:
     way = InterpolationMode(interpolation)
-    theirs = Compose([Resize(larger, interpolation=way), CenterCrop(size), PILToTensor()])
+    theirs = Compose([PillowResize(larger, interpolation=way), CenterCrop(size), PILToTensor()])
     for width, height in [*SIZES, (size, size), (larger, larger)]:
         pixels = picture(width, height)
         ours = fit(to_tensor(pixels), Frame(size, interpolation=interpolation, larger=larger)).float()
@@ -129,7 +129,7 @@ def test_what_fits_is_left_as_it_is(width: int, height: int, frame: Frame) -> No
 
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize(("width", "height"), [(60, 40), (40, 60), (90, 30)])
-def test_a_mirrored_picture_is_mirrored(width: int, height: int, resize: Any) -> None:
+def test_a_mirrored_picture_is_mirrored(width: int, height: int, resize: Resize) -> None:
     pixels = to_tensor(picture(width, height))
     for frame in (Frame(24, resize), Frame(24, resize, "bilinear", 36)):  # an even number of pixels to spare
         for axis in (1, 2):

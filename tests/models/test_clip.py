@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import bezoar.models.clip
+from bezoar.core.frame import Frame
 from bezoar.models.clip import Clip, _cuttable_text, architectures, create
 
 CONFIGS = ["micro-cnn-32", "micro-cnn-64", "micro-vit-32", "micro-vit-64"]
@@ -64,6 +65,42 @@ def textbook(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) ->
     for channel in range(3):
         result[:, channel] = (pixels[:, channel].double() / 255 - mean[channel]) / std[channel]
     return result
+
+
+@pytest.mark.parametrize(
+    ("published", "frame"),
+    [
+        ({}, Frame(16)),
+        ({"size": (16, 16), "resize_mode": None, "interpolation": None, "fill_color": 128}, Frame(16)),
+        ({"resize_mode": "squash"}, Frame(16, "squash")),
+        ({"resize_mode": "longest", "interpolation": "bilinear", "fill_color": 0}, Frame(16, "longest", "bilinear")),
+    ],
+)
+def test_a_model_wants_its_pictures_as_it_was_published(published: dict[str, Any], frame: Frame) -> None:
+    tower = small().tower
+    open_clip.model.set_model_preprocess_cfg(tower, {**open_clip.get_model_preprocess_cfg(tower), **published})
+    model = Clip(tower, "small")
+    assert (model.frame, model.image_size) == (frame, 16)
+
+
+@pytest.mark.parametrize(
+    ("published", "message"),
+    [
+        ({"size": (16, 24)}, r"sees 24×16 px; only squares can be done$"),
+        (
+            {"interpolation": "random"},
+            r"resize mode 'shortest' and random interpolation \(choices: .*bicubic, bilinear\)",
+        ),
+        ({"resize_mode": "stretch"}, r"resize mode 'stretch' and bicubic .*\(choices: shortest, longest, squash; "),
+        ({"resize_mode": "longest", "fill_color": 255}, r"pads its pictures with color 255; only black can be done$"),
+    ],
+)
+def test_preprocessing_that_cannot_be_done_is_refused(published: dict[str, Any], message: str) -> None:
+    tower = small().tower
+    open_clip.model.set_model_preprocess_cfg(tower, {**open_clip.get_model_preprocess_cfg(tower), **published})
+    with pytest.raises(ValueError, match=f"^model: small .*{message}") as caught:
+        Clip(tower, "small")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

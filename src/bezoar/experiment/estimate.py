@@ -55,6 +55,7 @@ class _Kept:
         self._kept: dict[int, Tensor] = {}
 
     def __getitem__(self, index: int) -> Tensor:
+        from bezoar.data.images import load
 
         if index not in self._kept:
             self._kept[index] = load(self.images, index, self.frame)
