@@ -19,10 +19,9 @@ from bezoar.models.architecture import (
     nearest,
     on_meta,
     published,
-    registered,
-    unlike,
 )
 from bezoar.models.clip import architectures
+from bezoar.models.compared import registered, unlike
 
 PLAIN = tuple(
     name
@@ -110,6 +109,13 @@ def test_differences_are_listed() -> None:
     ]
     with pytest.raises(ValueError, match=r"its tower is no micro-vit-32: missing visual\.proj; unknown visual\.extra"):
         check(found, registered("micro-vit-32"))
+
+
+def test_a_tower_that_open_clip_has_not_names_the_nearest() -> None:
+    config = changed("text_cfg", layers=3)
+    block = shown(config) | {"visual.transformer.resblocks.0.attn.ln_q.weight": torch.empty(32, device="meta")}
+    with pytest.raises(ValueError, match=r"ln_q\.weight\); the nearest is micro-vit-32: here text layers 3, not 2"):
+        check(block, config)
 
 
 def test_the_nearest_is_named_with_what_differs() -> None:

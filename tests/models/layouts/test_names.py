@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bezoar.models.architecture import on_meta, registered
+from bezoar.models.architecture import on_meta
+from bezoar.models.compared import registered
 from bezoar.models.layouts.names import bare, first_spot, in_openai_order, nested, order, plain, spot, tower_name
 
 SHOWN = dict(on_meta(registered("micro-vit-32")).state_dict())

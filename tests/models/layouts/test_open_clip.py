@@ -14,8 +14,9 @@ from tests import foreign
 from torch import Tensor
 
 from bezoar.core.frame import Frame
-from bezoar.models.architecture import build, name_of, on_meta, registered
+from bezoar.models.architecture import build, name_of, on_meta
 from bezoar.models.clip import Clip, create
+from bezoar.models.compared import registered
 from bezoar.models.layouts import find
 from bezoar.models.layouts.base import OPENAI_MEAN, OPENAI_STD
 from bezoar.models.layouts.names import in_openai_order
@@ -164,9 +165,9 @@ def test_a_tower_goes_back_with_its_averages_and_all_else_stays() -> None:
     assert list(back) == list(tree)
     assert (back["epoch"], back["optimizer"]) == (3, {"a": 1})
     assert torch.equal(back["state_dict"]["head"], torch.ones(2))
-    for state in (back["state_dict"], back["state_dict_ema"]):
-        assert torch.equal(state["module.visual.proj"], new.tower.state_dict()["visual.proj"].half())
-        assert state["module.logit_scale"].shape == (1,)
+    for state, prefix in ((back["state_dict"], "module."), (back["state_dict_ema"], "")):
+        assert torch.equal(state[f"{prefix}visual.proj"], new.tower.state_dict()["visual.proj"].half())
+        assert state[f"{prefix}logit_scale"].shape == (1,)
     assert torch.equal(tree["state_dict"]["module.visual.proj"], half["module.visual.proj"])
 
 

@@ -13,8 +13,9 @@ from tests import foreign
 from torch import Tensor
 
 from bezoar.core.frame import Frame
-from bezoar.models.architecture import name_of, on_meta, registered
+from bezoar.models.architecture import name_of, on_meta
 from bezoar.models.clip import Clip, create
+from bezoar.models.compared import registered
 from bezoar.models.layouts import find
 from bezoar.models.layouts.names import in_openai_order
 from bezoar.models.layouts.openai import SIZES, OpenAI

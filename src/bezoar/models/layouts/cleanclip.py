@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from bezoar.models.architecture import registered
+from bezoar.models.compared import registered
 from bezoar.models.layouts.base import Tower, Tree
 from bezoar.models.layouts.files import save_torch
 from bezoar.models.layouts.names import Spot, at, order, spot, tower_name

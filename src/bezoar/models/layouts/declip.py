@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bezoar.core.frame import Frame
-from bezoar.models.architecture import check, config_of, image_size
+from bezoar.models.architecture import check, config_of
+from bezoar.models.compared import image_size
 from bezoar.models.layouts.base import Tower, Tree
 from bezoar.models.layouts.names import Spot, bare, facts, others, spot, tower_name
 

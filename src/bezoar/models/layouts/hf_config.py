@@ -9,6 +9,7 @@ from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor
 
 from bezoar.models import architecture
+from bezoar.models.compared import image_size
 
 Said = dict[str, Any]
 
@@ -84,7 +85,7 @@ def clip_config(weights: Mapping[str, Tensor], said: Said) -> tuple[Said, tuple[
     config: Said = {
         "embed_dim": shown["embed_dim"],
         "vision_cfg": {
-            "image_size": architecture.image_size(shown), "layers": image.layers, "width": image.width,
+            "image_size": image_size(shown), "layers": image.layers, "width": image.width,
             "head_width": image.head_width, "patch_size": image.patch_size, "mlp_ratio": image.mlp_ratio,
         },
         "text_cfg": {

@@ -63,9 +63,12 @@ class Spot:
         faults = differences(self.tensors(tree), own)
         if faults:
             raise ValueError(f"the file holds another tower than the {model.architecture}: {'; '.join(faults[:3])}")
+        wanted = {bare(key): own[name] for name, key in self.names.items()}
         for path in (self.path, *self.copies):
             state = at(tree, path)
-            new = {key: _as(own[name], state[key]) for name, key in self.names.items() if key in state}
+            new = {
+                key: _as(wanted[bare(key)], item) for key, item in state.items() if _fits(item, wanted.get(bare(key)))
+            }
             tree = _with(tree, path, {**state, **new})
         return tree
 
@@ -192,7 +195,10 @@ def _scalar(name: str, tensor: Tensor) -> Tensor:
     return tensor.reshape(()) if name in ("logit_scale", "logit_bias") and tensor.shape == (1,) else tensor
 
 
-def _as(new: Tensor, old: Tensor) -> Tensor:
+def _replaced(old: object, new: Tensor | None) -> object:
+    """``new`` in the dtype and the shape of ``old``, which stays where it is no such tensor."""
+    if new is None or not isinstance(old, Tensor) or old.numel() != new.numel():
+        return old
     return new.detach().cpu().to(old.dtype).reshape(old.shape).contiguous()
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from bezoar.core.files import write_json
 from bezoar.core.frame import Frame, Interpolation, Resize
-from bezoar.models.architecture import check, config_of, differences, image_size, on_meta, published, registered
+from bezoar.models.architecture import check, config_of, differences, on_meta, published
 from bezoar.models.clip import architectures
+from bezoar.models.compared import image_size, registered
 from bezoar.models.layouts.base import OPENAI_MEAN, OPENAI_STD, Tower, Tree
 from bezoar.models.layouts.files import save_safetensors
 from bezoar.models.layouts.names import Spot, facts, first_spot, nested, others, tower_name

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bezoar.core.frame import Frame
-from bezoar.models.architecture import check, config_of, image_size, registered, unlike
+from bezoar.models.architecture import check, config_of
+from bezoar.models.compared import image_size, registered, unlike
 from bezoar.models.layouts.base import OPENAI_MEAN, OPENAI_STD, Tower, Tree
 from bezoar.models.layouts.files import save_torch
 from bezoar.models.layouts.names import (
