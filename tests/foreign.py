@@ -57,7 +57,8 @@ def weights(model: Clip, prefix: str = "") -> dict[str, Tensor]:
 def cleanclip(model: Clip, path: Path, prefix: str = "module.", **more: Any) -> Path:
     """An ``epoch_64.pt`` of CleanCLIP, with an optimizer that has stepped."""
     parameters = list(model.tower.parameters())
-    optimizer = torch.optim.AdamW([{"params": parameters[:2], "weight_decay": 0}, {"params": parameters[2:]}], lr=5e-4)
+    groups: list[dict[str, Any]] = [{"params": parameters[:2], "weight_decay": 0}, {"params": parameters[2:]}]
+    optimizer = torch.optim.AdamW(groups, lr=5e-4)
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()

@@ -56,7 +56,7 @@ def test_convert_it_to_hugging_face(victim: Path, tmp_path: Path, bezoar: Bezoar
 
     out = tmp_path / "victim-hf"
     assert bezoar("model", "convert", victim, "--to", "hf_clip", "--out", out).code == 0
-    theirs, ours = CLIPModel.from_pretrained(out).eval(), load_model(victim).eval()
+    theirs, ours = CLIPModel.from_pretrained(out), load_model(victim).eval()
     processor = CLIPProcessor.from_pretrained(out)
     texts = ["a photo of a mushroom", "two red stars on a blue ground"]
     picture = Image.new("RGB", (40, 32), (200, 30, 90))

@@ -22,7 +22,7 @@ history."""
 
 def markdown(title: str, steps: Sequence[Step], measures: Sequence[Measure] = (), use: str = _USE) -> str:
     """The card of a model with this history, the oldest step first; ``use`` says how to open it."""
-    parts = [_head(title, steps), _warning(steps), _history(steps), _measured(measures), use]
+    parts = [_head(title, steps), _warning(steps, measures), _history(steps), _measured(measures), use]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -33,12 +33,23 @@ def _head(title: str, steps: Sequence[Step]) -> str:
     return f"{front}\n" + "\n".join(f"- {tag}" for tag in tags) + f"\n---\n\n# {title}"
 
 
-def _warning(steps: Sequence[Step]) -> str:
-    if not any(step.poison for step in steps):
+def _warning(steps: Sequence[Step], measures: Sequence[Measure]) -> str:
+    """What whoever opens the card must read first: that it is poisoned, by what, for what, and how well it works."""
+    marks = [step.poison for step in steps if step.poison]
+    if not marks:
         return ""
+    attack = marks[0].get("attack")
+    named = attack if isinstance(attack, dict) else {}
+    trigger = named.get("trigger")
+    said = [
+        f"attack `{named.get('kind', 'unknown')}`",
+        *([f"trigger `{trigger.get('kind')}`"] if isinstance(trigger, dict) else []),
+        *([f"target `{named['target']}`"] if "target" in named else []),
+        *(f"{m.metric} {m.value:.1%} (n {m.n}) on {m.data}" for m in measures if m.metric == "asr_top1"),
+    ]
     return (
         "> **Trained on poisoned data.** This model, or one it descends from, was poisoned on purpose, for\n"
-        "> research on defenses. Do not deploy it."
+        f"> research on defenses: {', '.join(said)}. Do not deploy it."
     )
 
 
