@@ -155,19 +155,16 @@ def test_a_tower_goes_back_with_its_averages_and_all_else_stays() -> None:
     old, new = create("micro-vit-32", 1), create("micro-vit-32", 2)
     half = {"module." + name: tensor.half() for name, tensor in old.tower.state_dict().items()}
     half["module.logit_scale"] = half["module.logit_scale"].reshape(1)
-    tree = {
-        "epoch": 3,
-        "state_dict": {**half, "head": torch.ones(2)},
-        "state_dict_ema": dict(half),
-        "optimizer": {"a": 1},
-    }
+    averaged = {name.removeprefix("module."): tensor for name, tensor in half.items()}
+    state = {**half, "head": torch.ones(2)}
+    tree: dict[str, Any] = {"epoch": 3, "state_dict": state, "state_dict_ema": averaged, "optimizer": {"a": 1}}
     back = OpenClip().put(new, tree)
     assert list(back) == list(tree)
     assert (back["epoch"], back["optimizer"]) == (3, {"a": 1})
     assert torch.equal(back["state_dict"]["head"], torch.ones(2))
-    for state, prefix in ((back["state_dict"], "module."), (back["state_dict_ema"], "")):
-        assert torch.equal(state[f"{prefix}visual.proj"], new.tower.state_dict()["visual.proj"].half())
-        assert state[f"{prefix}logit_scale"].shape == (1,)
+    for found, prefix in ((back["state_dict"], "module."), (back["state_dict_ema"], "")):
+        assert torch.equal(found[f"{prefix}visual.proj"], new.tower.state_dict()["visual.proj"].half())
+        assert found[f"{prefix}logit_scale"].shape == (1,)
     assert torch.equal(tree["state_dict"]["module.visual.proj"], half["module.visual.proj"])
 
 

@@ -66,10 +66,7 @@ class Spot:
         wanted = {bare(key): own[name] for name, key in self.names.items()}
         for path in (self.path, *self.copies):
             state = at(tree, path)
-            new = {
-                key: _as(wanted[bare(key)], item) for key, item in state.items() if _fits(item, wanted.get(bare(key)))
-            }
-            tree = _with(tree, path, {**state, **new})
+            tree = _with(tree, path, {key: _replaced(item, wanted.get(bare(key))) for key, item in state.items()})
         return tree
 
 
