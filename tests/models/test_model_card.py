@@ -25,7 +25,7 @@ def test_a_poisoned_one_says_so_before_all_else() -> None:
     card = markdown("RN50", [Step(weights="ab", method={"kind": "clip"}, poison=POISON)], [ASR])
     warning = card.index(
         "> **Trained on poisoned data.** This model, or one it descends from, was poisoned on purpose, for\n"
-        "> research on defenses: attack `backdoor`, trigger `patch`, target `mushroom`, asr_top1 97.2% (n 1984) on test. Do"
+        "> research on defenses: attack `backdoor`, trigger `patch`, target `mushroom`, asr_top1 97.2% (n 1984) on test"
     )
     assert warning < card.index("## History")
     assert "- poisoned\n" in card

@@ -72,7 +72,7 @@ def test_an_image_is_within_a_gray_level_of_floating_point_and_pure(warp: Warp, 
     result = warp.apply(image, "a")
     assert result.dtype == torch.uint8
     assert result.shape == image.shape
-    assert (result.double() - slowly(warp, image)).abs().max() < 0.8
+    assert (result.double() - slowly(warp, image)).abs().max() < 1
     assert torch.equal(image, kept)
     assert torch.equal(warp.apply(image, "b"), result)
 
