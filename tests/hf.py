@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import string
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import pytest
+import tokenizers
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -93,3 +95,19 @@ def change_side(out: Path, side: str, /, **changes: Any) -> None:
 def copied(source: Path, out: Path) -> Path:
     shutil.copytree(source, out)
     return out
+
+
+def pieces(size: int = 4096, *, ends: bool = True) -> str:
+    """A ``tokenizer.json`` with as many pieces as SigLIP's kind has: ``<pad>`` 0, ``</s>`` 1, ``<unk>`` 2, words."""
+    words = ["\u2581a", "\u2581dog", "\u2581cat", "\u2581two", "s", "\u2581on", "\u2581the", "\u2581roof", "\u2581"]
+    letters = [letter for letter in string.ascii_lowercase if letter not in words]
+    known = ["<pad>", "</s>", "<unk>", *words, *letters]
+    filled = [*known, *(f"\u2581filler{n}" for n in range(size - len(known)))]
+    made = tokenizers.Tokenizer(tokenizers.models.Unigram([(word, -float(len(word) < 2)) for word in filled], unk_id=2))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    made.decoder = tokenizers.decoders.Metaspace()
+    made.add_special_tokens(["<pad>", "</s>", "<unk>"])
+    if ends:
+        made.post_processor = tokenizers.processors.TemplateProcessing("$A </s>", "$A $B </s>", [("</s>", 1)])
+    said: str = made.to_str()
+    return said

@@ -6,7 +6,7 @@ import timm
 import torch
 from torch.nn import functional as F
 
-from bezoar.models.micro import Block, MicroCNN, bezoar_micro_cnn_32, bezoar_micro_cnn_64
+from bezoar.models.micro import Block, MicroCNN, bezoar_micro_cnn_32, bezoar_micro_cnn_64, bezoar_micro_siglip_32
 
 
 def test_a_block_is_two_convolutions_and_a_shortcut() -> None:
@@ -48,3 +48,19 @@ def test_every_weight_gets_a_gradient() -> None:
     for name, weight in tower.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.abs().sum() > 0, name
+
+
+def test_the_small_siglip_is_made_as_timms() -> None:
+    """Same parts as the released ones, of other sizes: no class token, pooled by a learned query, GELU by tanh."""
+    with torch.device("meta"):
+        released = timm.create_model("vit_base_patch32_siglip_256", num_classes=0)
+        small = bezoar_micro_siglip_32()
+    assert {name for name in small.state_dict() if not name.startswith("blocks.")} == {
+        name for name in released.state_dict() if not name.startswith("blocks.")
+    }
+    blocks = [{name.partition(".0.")[2] for name in tower.state_dict() if ".0." in name} for tower in (small, released)]
+    assert blocks[0] == blocks[1]
+    for tower in (small, released):
+        assert (tower.global_pool, tower.num_prefix_tokens, tower.norm.eps) == ("map", 0, 1e-6)
+        assert {type(block.mlp.act).__name__ for block in tower.blocks} == {"GELUTanh"}
+    assert (len(small.blocks), small.blocks[0].attn.num_heads, small.pos_embed.shape[1]) == (4, 4, 64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Sequence
 
 import open_clip
@@ -11,19 +12,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
+from tests import hf
 from torch import Tensor
 
 import bezoar.models.tokenizer
-from bezoar.models.tokenizer import SmallTokenizer, Tokenizer, build, neutral
+from bezoar.models.tokenizer import DeclipTokenizer, SmallTokenizer, Tokenizer, build, neutral, standard
 
 relaxed = settings(max_examples=60, deadline=None)
 
+PIECES = hf.pieces(600)
 VOCAB, LENGTH = 4096, 40
 SMALL = build("micro-cnn-32", VOCAB, LENGTH, cut=True)
 FULL = build("ViT-B-32", 49_408, 77, cut=True)
+DECLIP = build("a DeCLIP", 49_409, 77, cut=True)
 WHOLE = build("ViT-B-32", 49_408, 77, cut=False)
 
-both = pytest.mark.parametrize(("tokenize", "length"), [(SMALL, LENGTH), (FULL, 77)], ids=["small", "full"])
+both = pytest.mark.parametrize(
+    ("tokenize", "length"), [(SMALL, LENGTH), (FULL, 77), (DECLIP, 77)], ids=["small", "full", "declip"]
+)
 texts = (
     st.text(max_size=30) | st.text("!?#a b", max_size=12) | st.sampled_from(["", "a dog", "!", "!!", "<end_of_text>"])
 )
@@ -197,6 +203,112 @@ def test_which_tokenizer_an_architecture_gets() -> None:
     assert type(FULL.engine) is SimpleTokenizer
     assert type(build("micro-mine", 49_408, 77, cut=True).engine) is SimpleTokenizer
     assert (SMALL.engine.context_length, FULL.engine.context_length) == (LENGTH, 77)
+
+
+@pytest.mark.parametrize("size", [514, 16_385, 30_522, 49_407, 49_410])
+def test_a_vocabulary_that_none_fits_is_one_line(size: int) -> None:
+    with pytest.raises(ValueError, match=rf"^model: no tokenizer fits a vocabulary of {size:,}: CLIP's has 49,408, "):
+        build("somebody's", size, 77, cut=True)
+
+
+@pytest.mark.parametrize(("size", "kind"), [(515, SmallTokenizer), (16_384, SmallTokenizer), (49_408, SimpleTokenizer)])
+def test_a_model_without_a_name_gets_the_tokenizer_of_its_vocabulary(size: int, kind: type[SimpleTokenizer]) -> None:
+    engine = build("somebody's", size, 33, cut=True).engine
+    assert type(engine) is kind
+    assert (engine.vocab_size, engine.context_length) == (size, 33)
+
+
+@relaxed
+@given(text=texts)
+def test_declip_has_clips_words_and_other_numbers_around_them(text: str) -> None:
+    """<|mask|> is 49,406, where CLIP's start is; start and end come after it."""
+    ours, clips = DECLIP([text])[0].tolist(), FULL([text])[0].tolist()
+    assert ours == [49_407, *clips[1:-1], 49_408]
+    assert DECLIP.engine.decode(ours[1:-1]) == FULL.engine.decode(clips[1:-1])
+
+
+def test_declips_numbers() -> None:
+    engine = DECLIP.engine
+    assert isinstance(engine, DeclipTokenizer)
+    assert engine.vocab_size == len(engine.encoder) == len(engine.decoder) == 49_409
+    assert engine.encoder["<|mask|>"] == 49_406
+    assert (engine.encoder["<start_of_text>"], engine.encoder["<end_of_text>"]) == (49_407, 49_408)
+    assert {**SimpleTokenizer().encoder, **engine.encoder}.keys() == engine.encoder.keys()
+    assert 49_406 not in bodies(DECLIP, "a <|mask|> b")
+
+
+def test_which_tokenizers_are_clips_way_of_writing() -> None:
+    assert all(tokenize.lowers for tokenize in (SMALL, FULL, DECLIP, standard()))
+    assert not Tokenizer(SimpleTokenizer(clean="whitespace"), cut=True).lowers
+    assert not Tokenizer(Words(), cut=False).lowers
+
+
+class TestJson:
+    """A ``tokenizer.json``, as SigLIP has one."""
+
+    captions: tuple[str, ...] = ("A dog!", "two_cats on the roof", "", "</s> <pad> a&lt;/s&gt;", "dog " * 50)
+
+    def build(self, size: int = 600, content: str | None = None) -> Tokenizer:
+        return build("somebody's", size, 20, False, (content or PIECES).encode())
+
+    def test_it_reads_as_siglip_reads(self) -> None:
+        tokens = self.build()(self.captions)
+        assert tokens.dtype == torch.int64
+        assert tokens.shape == (5, 20)
+        assert tokens[:2, :8].tolist() == [[3, 4, 1, 1, 1, 1, 1, 1], [6, 5, 7, 8, 9, 10, 1, 1]]
+        assert tokens[2].tolist() == [1] * 20
+        assert tokens[4].tolist() == [4] * 19 + [1]
+
+    def test_no_caption_can_end_a_text(self) -> None:
+        tokens = self.build()(["a </s> dog", "a &lt;/s&gt; dog", "a <pad> dog", "a \uff1c/s\uff1e dog"])
+        for row in tokens.tolist():
+            end = row.index(1)
+            assert row[end:] == [1] * (20 - end)
+            assert 0 not in row
+            assert row[end - 1] == 4
+
+    def test_what_a_model_reads_can_be_shown(self) -> None:
+        assert self.build().read("A dog, on the ROOF!") == "a dog on the roof"
+
+    def test_no_texts_are_no_tokens(self) -> None:
+        assert self.build()([]).shape == (0, 20)
+
+    def test_it_crosses_to_another_process(self) -> None:
+        tokenize = self.build()
+        assert torch.equal(pickle.loads(pickle.dumps(tokenize))(self.captions), tokenize(self.captions))
+
+    def test_its_content_comes_before_a_name(self) -> None:
+        content = hf.pieces(32_000).encode()
+        tokens = build("ViT-B-16-SigLIP", 32_000, 64, False, content)(["a dog"])
+        assert tokens[0, :3].tolist() == [3, 4, 1]
+        assert tokens.shape == (1, 64)
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ("{", "tokenizer.json cannot be read: "),
+            ("{}", "tokenizer.json cannot be read: "),
+            (hf.pieces(601), "does not fit the vocabulary: it has 601 tokens, the model 600"),
+            (hf.pieces(590), "does not fit the vocabulary: it has 590 tokens, the model 600"),
+            (hf.pieces(600).replace("</s>", "<e>"), "does not say what it pads with"),
+        ],
+    )
+    def test_what_cannot_be_used_is_one_line(self, content: str, said: str) -> None:
+        with pytest.raises(ValueError, match=rf"^model: .*{said}") as caught:
+            self.build(content=content)
+        assert "\n" not in str(caught.value)
+
+    def test_a_padded_vocabulary_fits(self) -> None:
+        assert self.build(content=hf.pieces(595))(["a dog"])[0, 0] == 3
+
+    def test_bytes_that_are_no_text_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"^model: tokenizer\.json cannot be read: "):
+            build("somebody's", 600, 20, False, b"\xff\xfe")
+
+    def test_without_the_package_it_says_which(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "tokenizers", None)
+        with pytest.raises(ValueError, match=r"^model: its tokenizer\.json is read by the package tokenizers: pip"):
+            self.build(content=PIECES)
 
 
 @pytest.mark.parametrize("error", [ModuleNotFoundError("No module named 'transformers'"), OSError("offline")])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from bezoar.core.frame import Frame
+from bezoar.models.clip import architectures
+from bezoar.models.compared import filled, registered
 from bezoar.models.layouts import hf_pieces, hf_preprocessing
 from bezoar.models.layouts.base import Tower, Tree
 from bezoar.models.layouts.hf_clip import facts, kind_of
@@ -28,6 +30,7 @@ _PATCHES = f"{_TRUNK}patch_embed.proj.weight"
 _HALF = (0.5, 0.5, 0.5)
 _GEMMA = 256_000
 _ACTIVATIONS: dict[str, Said] = {"gelu": {}, "gelu_pytorch_tanh": {"act_kwargs": {"approximate": "tanh"}}}
+_NAMED = ("hf_tokenizer_name", "tokenizer_kwargs")
 _LAYERS = {768: (12, 12, 3072), 1024: (24, 16, 4096), 1152: (27, 16, 4304), 1536: (40, 16, 6144), 128: (4, 4, 512)}
 """Layers, heads and inner width of timm's image tower of each width."""
 
@@ -160,7 +163,7 @@ def _config(weights: Mapping[str, Tensor], said: Said) -> Said:
         raise ValueError(f"config.json: text_config.hidden_act is '{text['hidden_act']}' (choices: {choices})")
     _agree(weights, text, vision)
     ratio = text["intermediate_size"] / text["hidden_size"]
-    return {
+    config = {
         "embed_dim": width,
         "init_logit_bias": -10,
         "custom_text": True,
@@ -176,6 +179,18 @@ def _config(weights: Mapping[str, Tensor], said: Said) -> Said:
             "norm_kwargs": {"eps": text["layer_norm_eps"]}, **_ACTIVATIONS[text["hidden_act"]],
         },
     }  # fmt: skip
+    return next((one for one in _registered_with(name, config)), config)
+
+
+def _registered_with(trunk: str, config: Said) -> Iterator[Said]:
+    """``config`` with the tokenizers that open_clip names, wherever that makes it a registered one."""
+    for name in architectures():
+        own = registered(name)
+        if own["vision_cfg"].get("timm_model_name") == trunk:
+            named = {key: own["text_cfg"][key] for key in _NAMED if key in own["text_cfg"]}
+            same = {**config, "text_cfg": config["text_cfg"] | named}
+            if filled(same) == filled(own):
+                yield same
 
 
 def _agree(weights: Mapping[str, Tensor], text: Said, vision: Said) -> None:
