@@ -57,14 +57,6 @@ def name_of(config: Mapping[str, Any]) -> str | None:
     return min(same, key=plainness, default=None)
 
 
-def match(weights: Mapping[str, Tensor]) -> str | None:
-    """The plainest registered name whose tower has the same names and shapes as ``weights``, if there is one.
-
-    Towers that need a download to be built are not tried.
-    """
-    return min(_same(tuple(sorted(shapes_of(weights).items()))), key=plainness, default=None)
-
-
 def nearest(weights: Mapping[str, Tensor]) -> str:
     """The registered architecture nearest to ``weights`` and how it differs: the tail of an error."""
     shapes = shapes_of(weights)
@@ -202,13 +194,13 @@ def _known_trunk(weights: Mapping[str, Tensor]) -> tuple[Config, tuple[str, ...]
     names = sorted(_same(tuple(sorted(shapes_of(weights).items()))), key=plainness)
     if not names:
         raise ValueError(f"an image tower of timm's that open_clip has no config for; {nearest(weights)}")
-    said = f"{names[0]}" + (f", though {', '.join(names[1:])} would look the same" if names[1:] else "")
-    return registered(names[0]), (said,) if names[1:] else ()
+    notes = (f"{names[0]}, though {', '.join(names[1:])} would look the same",) if names[1:] else ()
+    return registered(names[0]), notes
 
 
 @functools.lru_cache(maxsize=64)
 def _same(shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[str, ...]:
-    """Registered names whose towers have just these names and shapes."""
+    """Registered names whose towers have just these names and shapes; what needs a download is not tried."""
     found = dict(shapes)
     prefix = text_prefix(found)
     try:
