@@ -525,6 +525,9 @@ def _safetensors() -> Iterator[Case]:
     yield Case("safe_header_huge.safetensors", "a header of", file(one(), size=(1 << 40) - 1))
     yield Case("safe_header_over.safetensors", "a header of", file(one(), size=500))
     yield Case("safe_twice.safetensors", "stands twice", file(b'{"w":' + entry + b',"w":' + entry + b"}"))
+    many = b"{" + b"".join(b'"%d":0,' % at for at in range(200_000)) + b'"0":0}'
+    yield Case("safe_twice_of_many.safetensors", "0 stands twice", file(many))
+    yield Case("safe_brackets.safetensors", "a header of", file(b'{"w":[' + b"[]," * 5_000_000 + b"[]]}"))
     yield Case("safe_overlap.safetensors", "begins at", file(one() | {"v": one()["w"]}))
     yield Case("safe_hole.safetensors", "begins at", file(one(data_offsets=[4, 20]), GOOD + b"1234"))
     yield Case("safe_beyond.safetensors", "its header tells", file(one(shape=[400], data_offsets=[0, 1600])))

@@ -56,7 +56,11 @@ def told(path: Path) -> dict[str, Any]:
         result["error"], result["said"] = type(error).__name__, str(error)
     awake = False
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return result | {"events": list(happened), "grown_mb": grown >> 10, "seconds": time.perf_counter() - start}
+    return result | {
+        "events": list(happened),
+        "grown_mb": grown >> (10 if sys.platform == "linux" else 20),
+        "seconds": time.perf_counter() - start,
+    }
 
 
 def main() -> None:
@@ -66,8 +70,9 @@ def main() -> None:
         read(path)
     b"\\".decode("raw_unicode_escape")  # of texts in protocol 0; Python imports a codec when it is first used
     sys.addaudithook(hook)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, resource.RLIM_INFINITY))
+    if sys.platform == "linux":
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, resource.RLIM_INFINITY))
     json.dump({path.name: told(path) for path in sorted((folder / "files").iterdir())}, sys.stdout)
 
 

@@ -16,6 +16,7 @@ from bezoar.models.reading.refusal import RefusedError, shown
 
 _END, _CENTRAL, _LOCAL = struct.Struct("<4s4H2IH"), struct.Struct("<4s6H3I5H2I"), struct.Struct("<4s5H3I2H")
 _END64, _LOCATOR = struct.Struct("<4sQ2H2I4Q"), struct.Struct("<4sIQI")
+_ENCRYPTED = 0x2041  # plainly, strongly, or in its own header
 _MOST_ENTRIES, _DIRECTORY_LIMIT = 200_000, 64 << 20
 _DESCRIPTOR = 24
 """Bytes of the longest record that may stand behind an entry: the zip64 data descriptor."""
@@ -120,7 +121,7 @@ def _central(table: bytes, count: int) -> Iterator[tuple[int, Entry]]:
         at += n + extra + comment
         if stat.S_ISLNK(mode >> 16):
             raise RefusedError(f"entry {shown(name)} of its zip archive is a link")
-        if flags & 1:
+        if flags & _ENCRYPTED:
             raise RefusedError(f"entry {shown(name)} of its zip archive is encrypted")
         if method == 0 and packed != size:
             raise RefusedError(f"entry {shown(name)} of its zip archive has two sizes, {packed:,} and {size:,} bytes")
@@ -164,7 +165,7 @@ def _local(stream: BinaryIO, header: int, entry: Entry) -> int:
     sizes = {(entry.packed, entry.size), (0xFFFFFFFF, 0xFFFFFFFF)} | ({(0, 0)} if later else set())
     if (
         mark != b"PK\3\4"
-        or flags & 1
+        or flags & _ENCRYPTED
         or name != entry.name.encode()
         or (method == 0) != entry.stored
         or (packed, size) not in sizes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import stat
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -100,13 +99,14 @@ class Beside:
         ``ValueError`` where there is none, or more than one model.
         """
         assert self.folder is not None, "a file that came alone is its own weights"
-        names = sorted(path.name for path in self.folder.iterdir() if path.is_symlink() or path.is_file())
+        names = self._names()
         usual = [name for name in _USUAL if name in names]
-        sharded = {shard for name in usual if name.endswith(".index.json") for shard in self._shards(name)}
+        shards = {name: self._shards(name) for name in usual if name.endswith(".index.json")}
+        known = {*usual, *(shard for each in shards.values() for shard in each)}
         others = [
             name
             for name in names
-            if name.lower().endswith(_SUFFIXES) and name not in {*usual, *sharded} and not name.startswith(_NO_MODELS)
+            if name.lower().endswith(_SUFFIXES) and name not in known and not name.startswith(_NO_MODELS)
         ]
         found = [*usual[:1], *others]
         if not found:
@@ -114,20 +114,28 @@ class Beside:
         if len(found) > 1:
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             raise ValueError(f"model: {self.folder} holds {', '.join(found[:3])}{more}: name the one that is meant")
-        chosen = self._shards(found[0]) if found[0].endswith(".index.json") else (found[0],)
-        paths = [(name, self.find(name)) for name in chosen]
-        missing = next((name for name, path in paths if path is None), None)
+        paths = {name: self.find(name) for name in shards.get(found[0], found)}
+        missing = next((name for name, path in paths.items() if path is None), None)
         if missing is not None:
             raise ValueError(f"model: {self.folder / found[0]} names {shown(missing)}, which is not in the folder")
-        return tuple(path for _, path in paths if path is not None)
+        return tuple(path for path in paths.values() if path is not None)
 
     def copy(self, target: Path, but: Collection[Path] = ()) -> None:
         """Copy the small files to the folder ``target``; those in ``but`` and other forms of the weights are left."""
         assert self.folder is not None, "a file that came alone has nothing beside it"
-        for path in sorted(self.folder.iterdir()):
-            weights = path.name.lower().endswith(_SUFFIXES) or path.name.endswith(".index.json")
-            if not weights and path not in but and path.is_file() and self.bytes(path.name) is not None:
-                shutil.copyfile(path, target / path.name)
+        for name in self._names():
+            weights = name.lower().endswith((*_SUFFIXES, ".index.json"))
+            content = None if weights or self.folder / name in but else self.bytes(name)
+            if content is not None:
+                (target / name).write_bytes(content)
+
+    def _names(self) -> list[str]:
+        """The files of the folder, in order."""
+        assert self.folder is not None
+        try:
+            return sorted(path.name for path in self.folder.iterdir() if path.is_symlink() or path.is_file())
+        except OSError as error:
+            raise ValueError(f"{self.folder} cannot be read: {error.strerror or error}") from None
 
     def _shards(self, index: str) -> tuple[str, ...]:
         """The files that an index of shards names, each once."""

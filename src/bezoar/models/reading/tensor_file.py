@@ -6,6 +6,7 @@ Its layout is that of the safetensors README.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from bezoar.models.reading.refusal import RefusedError, shown
 
-HEADER_LIMIT = 32 << 20
+HEADER_LIMIT = 8 << 20
+"""Bytes; the headers of the largest towers have a tenth of one MB."""
 _MOST_ELEMENTS = 1 << 48
 _TYPES = {
     "F64": torch.float64,
@@ -95,8 +97,8 @@ def _whole(numbers: Any) -> bool:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise RefusedError(f"{shown(next(name for name in names if names.count(name) > 1))} stands twice in its header")
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise RefusedError(f"{shown(twice)} stands twice in the header of a safetensors file")
     return found
 
 

@@ -1,7 +1,7 @@
 """The few things that a pickle of weights may ask for, made by us; everything else stays a name and is a fault.
 
-Of a tensor only shape, strides and place in its storage are written
-in the pickle; all three are checked against the storage before any tensor is made.
+Of a tensor only shape, strides and place in its storage are written in the pickle; all three are checked against the
+storage before any tensor is made.
 """
 
 from __future__ import annotations
@@ -14,53 +14,12 @@ from torch import Tensor
 
 from bezoar.models.reading.calls import CALLS, SCRIPT_CALLS, whole
 from bezoar.models.reading.inert import Global, Ordered, Storage, Thing
+from bezoar.models.reading.names import DTYPES, FIT, STORAGE_CLASSES, STORAGES, UNFIT, UNTYPED, UNWANTED
 from bezoar.models.reading.refusal import RefusedError, shown
 
 MOST_FAULTS = 50
 _MOST_DIMENSIONS, _MOST_ELEMENTS = 16, 1 << 48
 _SLACK = 64 << 20
-
-_STORAGES = {
-    "Half": torch.float16,
-    "BFloat16": torch.bfloat16,
-    "Float": torch.float32,
-    "Double": torch.float64,
-    "Char": torch.int8,
-    "Byte": torch.uint8,
-    "Short": torch.int16,
-    "Int": torch.int32,
-    "Long": torch.int64,
-    "Bool": torch.bool,
-}
-FIT = frozenset(_STORAGES.values())
-"""Types of numbers that towers, optimizers and counters have."""
-_UNFIT = {
-    "ComplexFloat": "complex64",
-    "ComplexDouble": "complex128",
-    "QInt8": "qint8",
-    "QUInt8": "quint8",
-    "QInt32": "qint32",
-    "QUInt4x2": "quint4x2",
-    "QUInt2x4": "quint2x4",
-}
-_DTYPES = {f"torch.{name}": value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
-_STORAGE_CLASSES = {f"{room}.{name}Storage": name for room in ("torch", "torch.cuda") for name in _STORAGES | _UNFIT}
-_UNTYPED = frozenset({"torch.storage.UntypedStorage", "torch.UntypedStorage"})
-_UNWANTED = {
-    "torch._utils._rebuild_sparse_tensor": "a sparse tensor",
-    "torch._utils._rebuild_qtensor": "a quantized tensor",
-    "torch._utils._rebuild_meta_tensor_no_storage": "a tensor without numbers (of the meta device)",
-    "torch._utils._rebuild_wrapper_subclass": "a tensor of a class of its own",
-    "torch._tensor._rebuild_from_type_v2": "a tensor of a class of its own",
-    "torch._utils._rebuild_device_tensor_from_numpy": "a tensor of another device",
-    "torch._utils._rebuild_device_tensor_from_cpu_tensor": "a tensor of another device",
-    "torch.serialization._get_layout": "a sparse layout",
-    "torch.per_tensor_affine": "a quantized tensor",
-    "torch.per_tensor_symmetric": "a quantized tensor",
-    "torch.per_channel_affine": "a quantized tensor",
-    "torch.per_channel_symmetric": "a quantized tensor",
-    "torch.per_channel_affine_float_qparams": "a quantized tensor",
-}
 
 
 class Records(Protocol):
@@ -108,20 +67,20 @@ class Workshop:
         """What stands for a global."""
         if name not in self.globals and len(self.globals) < 10_000:
             self.globals[name] = None
-        if name in _DTYPES:
-            if _DTYPES[name] not in FIT:
+        if name in DTYPES:
+            if DTYPES[name] not in FIT:
                 self.fault(f"numbers of type {name.removeprefix('torch.')}, which towers do not have")
-            return _DTYPES[name]
-        storage = _STORAGE_CLASSES.get(name)
-        if storage in _UNFIT:
-            self.fault(f"numbers of type {_UNFIT[storage]}, which towers do not have")
+            return DTYPES[name]
+        storage = STORAGE_CLASSES.get(name)
+        if storage in UNFIT:
+            self.fault(f"numbers of type {UNFIT[storage]}, which towers do not have")
             return Thing(name)
-        if storage or name in _UNTYPED or name in CALLS:
+        if storage or name in UNTYPED or name in CALLS:
             return Global(name)
         if self.script and (name.startswith("__torch__.") or name in SCRIPT_CALLS):
             return Global(name)
-        if name in _UNWANTED:
-            self.fault(_UNWANTED[name])
+        if name in UNWANTED:
+            self.fault(UNWANTED[name])
         elif len(self._asked) < MOST_FAULTS:
             self._asked[f"it names {shown(name)}, which no weights need and which was not called ({self.here})"] = None
         return Thing(name)
@@ -169,11 +128,11 @@ class Workshop:
             raise RefusedError("a view of a storage, as torch before 0.4 wrote it")
         if isinstance(kind, Thing):
             return kind
-        if not isinstance(kind, Global) or not (kind.name in _UNTYPED or kind.name in _STORAGE_CLASSES):
+        if not isinstance(kind, Global) or not (kind.name in UNTYPED or kind.name in STORAGE_CLASSES):
             raise RefusedError("a storage of no known class")
         if type(key) is not str or type(count) is not int or not 0 <= count < _MOST_ELEMENTS:
             raise RefusedError("a storage without a proper key and count")
-        dtype = torch.uint8 if kind.name in _UNTYPED else _STORAGES[_STORAGE_CLASSES[kind.name]]
+        dtype = torch.uint8 if kind.name in UNTYPED else STORAGES[STORAGE_CLASSES[kind.name]]
         storage = Storage(key, dtype, count)
         held = self.records.size(key)
         if held is not None and held != storage.bytes:
