@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import string
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +35,24 @@ SIGLIP_VISION = {
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may fetch anything, whichever module read the variable first."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    return
 
 
 def clip(text: dict[str, Any] | None = None, vision: dict[str, Any] | None = None, width: int = 40) -> CLIPModel:
     """A small model in which every weight counts: no bias is zero and no norm one."""
     config = CLIPConfig(text_config=TEXT | (text or {}), vision_config=VISION | (vision or {}), projection_dim=width)
-    return _stirred(CLIPModel, config)
+    made: CLIPModel = _stirred(CLIPModel, config)
+    return made
 
 
 def siglip(text: dict[str, Any] | None = None, vision: dict[str, Any] | None = None) -> SiglipModel:
     """One that every weight counts in, of the size of ``micro-siglip-32``."""
     text, vision = SIGLIP_TEXT | (text or {}), SIGLIP_VISION | (vision or {})
-    return _stirred(SiglipModel, SiglipConfig(text_config=text, vision_config=vision))
+    made: SiglipModel = _stirred(SiglipModel, SiglipConfig(text_config=text, vision_config=vision))
+    return made
 
 
 def _stirred(kind: Any, config: Any) -> Any:
@@ -63,6 +63,14 @@ def _stirred(kind: Any, config: Any) -> Any:
             spread = 0.3 if weight.ndim < 2 else weight.shape[-1] ** -0.5
             nn.init.normal_(weight, 0.5 if weight.ndim < 2 else 0.0, spread)
     return model
+
+
+def opened(out: Path) -> Any:
+    """What ``CLIPModel.from_pretrained`` makes of a folder; nothing may be missing, left over or of another shape."""
+    kind: Any = CLIPModel
+    model, told = kind.from_pretrained(out, output_loading_info=True)
+    assert not any(told.values()), told
+    return model.eval()
 
 
 def folder(model: Any, out: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch.nn import functional as F
@@ -53,8 +55,8 @@ def test_every_weight_gets_a_gradient() -> None:
 def test_the_small_siglip_is_made_as_timms() -> None:
     """Same parts as the released ones, of other sizes: no class token, pooled by a learned query, GELU by tanh."""
     with torch.device("meta"):
-        released = timm.create_model("vit_base_patch32_siglip_256", num_classes=0)
-        small = bezoar_micro_siglip_32()
+        released: Any = timm.create_model("vit_base_patch32_siglip_256", num_classes=0)
+        small: Any = bezoar_micro_siglip_32()
     assert {name for name in small.state_dict() if not name.startswith("blocks.")} == {
         name for name in released.state_dict() if not name.startswith("blocks.")
     }

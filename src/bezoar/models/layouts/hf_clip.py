@@ -17,7 +17,7 @@ from bezoar.models.layouts.base import OPENAI_MEAN, OPENAI_STD, Tower, Tree
 from bezoar.models.layouts.files import save_safetensors
 from bezoar.models.layouts.hf_config import Said, clip_config
 from bezoar.models.layouts.hf_fit import check, config_json
-from bezoar.models.layouts.hf_names import Row, blocks, layers, put, read, same
+from bezoar.models.layouts.hf_names import Row, blocks, layers, named, put, read, same
 from bezoar.models.layouts.hf_preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class HfClip:
     def find(self, tree: Tree, beside: Beside) -> Tower | None:
         """The tower in a flat tree of tensors; what only ``config.json`` tells is assumed where there is none."""
         said = beside.json("config.json") or {}
-        tree = {name: value for name, value in tree.items() if isinstance(name, str)}
+        tree = named(tree)
         if not _is_clip(tree, said):
             return None
         rows = _rows(tree)
@@ -83,7 +83,7 @@ class HfClip:
 
     def put(self, model: Clip, tree: Tree) -> Tree:
         """``tree`` with the tower in it replaced by ``model``; raises ``ValueError`` where the towers differ."""
-        return put(_rows(tree), _plain(model.tower.state_dict()), tree)
+        return put(_rows(named(tree)), _plain(model.tower.state_dict()), tree)
 
 
 def facts(said: Said) -> dict[str, str | int | float]:

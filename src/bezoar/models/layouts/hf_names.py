@@ -71,6 +71,11 @@ def put(rows: Sequence[Row], weights: Mapping[str, Tensor], tree: Mapping[str, A
     return changed
 
 
+def named(tree: Mapping[Any, Any]) -> dict[str, Any]:
+    """What in ``tree`` has a name: a pickle may hold anything under a number."""
+    return {name: value for name, value in tree.items() if isinstance(name, str)}
+
+
 def same(ours: str, theirs: str, *parts: str) -> list[Row]:
     """A row for each of ``parts`` of two modules: ``weight``, ``bias``."""
     return [Row((f"{ours}{part}",), (f"{theirs}{part}",)) for part in parts]

@@ -16,7 +16,7 @@ from bezoar.models.layouts import hf_pieces, hf_preprocessing
 from bezoar.models.layouts.base import Tower, Tree
 from bezoar.models.layouts.hf_clip import facts, kind_of
 from bezoar.models.layouts.hf_config import SIGLIP_TEXT, SIGLIP_VISION, Said, compare, side
-from bezoar.models.layouts.hf_names import Row, blocks, layers, put, read, same
+from bezoar.models.layouts.hf_names import Row, blocks, layers, named, put, read, same
 from bezoar.models.layouts.hf_preprocessing import Preprocessing
 from bezoar.models.siglip_trunks import trunk
 from bezoar.models.tokenizer import MICRO
@@ -46,7 +46,7 @@ class HfSiglip:
     def find(self, tree: Tree, beside: Beside) -> Tower | None:
         """The tower in a flat tree of tensors beside its ``config.json``."""
         said = beside.json("config.json") or {}
-        tree = {name: value for name, value in tree.items() if isinstance(name, str)}
+        tree = named(tree)
         if not _is_siglip(tree, said):
             return None
         rows = _rows(tree)
@@ -86,7 +86,7 @@ class HfSiglip:
 
     def put(self, model: Clip, tree: Tree) -> Tree:
         """``tree`` with the tower in it replaced by ``model``; raises ``ValueError`` where the towers differ."""
-        return put(_rows(tree), model.tower.state_dict(), tree)
+        return put(_rows(named(tree)), model.tower.state_dict(), tree)
 
 
 def _is_siglip(tree: Tree, said: Said) -> bool:
