@@ -229,7 +229,8 @@ def _pickles() -> Iterator[Case]:
         "cut": ("malformed", op.whole(b"}")[:-1]),
         "nothing": ("malformed", b""),
         "unknown_opcode": ("malformed", op.whole(b"\xff")),
-        "append_dict": ("added to a dict", op.whole(b"}Na")),
+        "append_set": ("appended to a set", op.whole(op.dict_({"w": b"\x8f" + op.number(1) + b"a"}))),
+        "append_dict": ("appended to a dict", op.whole(b"}Na")),
         "set_of_sets": ("where a name should be", op.whole(b"\x8f(]\x90")),
         "frozen": ("opcode FROZENSET", op.whole(b"(\x91")),
         "buffers": ("malformed|opcode NEXT_BUFFER", op.whole(b"\x97")),
@@ -406,6 +407,7 @@ def _zips() -> Iterator[Case]:
     yield Case("zip_counts.pt", "lists more", edited(lambda c: c.__setitem__(slice(-14, -10), b"\2\0\2\0")))
     yield Case("zip_directory.pt", "not where", edited(lambda content: content.__setitem__(-6, content[-6] ^ 1)))
     yield Case("zip_encrypted.pt", "encrypted", edited(lambda c: c.__setitem__(c.index(b"PK\1\2") + 8, 1)))
+    yield Case("zip_dos_folder.pt", "as a folder", edited(lambda c: c.__setitem__(c.index(b"PK\1\2") + 38, 0x10)))
     yield Case("zip_overlap.pt", "overlap|differs", edited(lambda c: _move_second(c)))
     yield Case(
         "zip_size.pt", "two sizes|overlap|reaches|is said", edited(lambda c: c.__setitem__(c.index(b"PK\1\2") + 20, 9))

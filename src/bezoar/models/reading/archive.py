@@ -17,6 +17,7 @@ from bezoar.models.reading.refusal import RefusedError, shown
 _END, _CENTRAL, _LOCAL = struct.Struct("<4s4H2IH"), struct.Struct("<4s6H3I5H2I"), struct.Struct("<4s5H3I2H")
 _END64, _LOCATOR = struct.Struct("<4sQ2H2I4Q"), struct.Struct("<4sIQI")
 _ENCRYPTED = 0x2041  # plainly, strongly, or in its own header
+_DOS_FOLDER = 0x10
 _MOST_ENTRIES, _DIRECTORY_LIMIT = 200_000, 64 << 20
 _DESCRIPTOR = 24
 """Bytes of the longest record that may stand behind an entry: the zip64 data descriptor."""
@@ -121,6 +122,8 @@ def _central(table: bytes, count: int) -> Iterator[tuple[int, Entry]]:
         at += n + extra + comment
         if stat.S_ISLNK(mode >> 16):
             raise RefusedError(f"entry {shown(name)} of its zip archive is a link")
+        if mode & _DOS_FOLDER or stat.S_ISDIR(mode >> 16):  # of which torch's reader takes the size and no bytes
+            raise RefusedError(f"entry {shown(name)} of its zip archive is marked as a folder")
         if flags & _ENCRYPTED:
             raise RefusedError(f"entry {shown(name)} of its zip archive is encrypted")
         if method == 0 and packed != size:

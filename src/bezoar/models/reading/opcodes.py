@@ -128,7 +128,13 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, list):
             target.extend(items)
-        elif isinstance(target, set):
+        elif not isinstance(target, Thing) or target.script:
+            raise RefusedError(f"items are appended to a {_kind(target)}")
+
+    def add(self, _: Any) -> None:
+        items = self.since_mark()
+        target = self.stack[-1]
+        if isinstance(target, set):
             target.update(_key(item) for item in items)
         elif not isinstance(target, Thing) or target.script:
             raise RefusedError(f"items are added to a {_kind(target)}")
@@ -226,7 +232,7 @@ _HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
     "FROZENSET": _Machine.frozen,
     "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
     "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
-    "ADDITEMS": lambda machine, _: machine.append(machine.since_mark()),
+    "ADDITEMS": _Machine.add,
     "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(), machine.stack.pop()][::-1]),
     "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
     "GLOBAL": _Machine.global_,
