@@ -286,6 +286,11 @@ def test_a_config_of_another_width_of_features_is_refused(folder: Path) -> None:
         ("vision_model.encoder.layers.1.self_attn.q_proj.bias", lambda one: one.half(), "do not fit together"),
         ("text_model.encoder.layers.1.mlp.fc1.weight", lambda _: "no tensor", "it has no text_model.encoder.layers.1."),
         ("text_model.encoder.layers.0.scale", lambda _: torch.ones(3), "layers.0.scale, which a CLIPModel has not"),
+        (
+            "vision_model.encoder.layers.9876543210.x",
+            lambda _: torch.ones(3),
+            "it has no vision_model.encoder.layers.3.",
+        ),
         ("text_projection.bias", lambda _: torch.ones(40), "text_projection.bias, which a CLIPModel has not"),
     ],
 )

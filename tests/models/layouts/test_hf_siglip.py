@@ -234,6 +234,7 @@ def test_a_tokenizer_of_another_size_is_refused(folder: Path) -> None:
         ("vision_config", {"num_hidden_layers": 5}, "128, 5 layers"),
         ("text_config", {"hidden_act": "quick_gelu"}, "hidden_act is 'quick_gelu' (choices: gelu, gelu_pytorch_tanh)"),
         ("text_config", {"vocab_size": 4097}, "text_config.vocab_size is 4097, and the weights show 4096"),
+        ("text_config", {"intermediate_size": 1 << 40}, "intermediate_size is 1099511627776, and the weights show 256"),
         ("text_config", {"num_attention_heads": 3}, "3 attention heads, which do not part a width of 64"),
     ],
 )
@@ -249,6 +250,8 @@ def test_a_config_that_cannot_be_done_is_refused(side: str, changes: dict[str, A
         (lambda tree: {n: t for n, t in tree.items() if not n.startswith("text")}, "the image tower of a SiglipModel"),
         (lambda tree: {n: t for n, t in tree.items() if ".head." not in n}, "neither the pooling head nor"),
         (lambda tree: {n: t for n, t in tree.items() if n != "logit_bias"}, "it has no logit_bias"),
+        (lambda tree: tree | {"text_model.encoder.layers.9876543210.x": torch.ones(1)}, "it has no text_model.encoder"),
+        (lambda tree: {n: t for n, t in tree.items() if "text_model.encoder" not in n}, "mlp.c_fc.weight under any"),
         (lambda tree: tree | {"text_model.more": torch.ones(1)}, "text_model.more, which a SiglipModel has not"),
         (lambda tree: tree | {"text_model.embeddings.token_embedding.weight": torch.ones(3)}, "is (3,): 2 dimensions"),
         (lambda tree: tree | {"vision_model.head.attention.in_proj_bias": torch.ones(385)}, "that does not part"),

@@ -15,7 +15,7 @@ from bezoar.core.frame import Frame
 from bezoar.models.layouts import hf_preprocessing, hf_tokenizer
 from bezoar.models.layouts.base import OPENAI_MEAN, OPENAI_STD, Tower, Tree
 from bezoar.models.layouts.files import save_safetensors
-from bezoar.models.layouts.hf_config import Said, clip_config
+from bezoar.models.layouts.hf_config import Said, clip_config, facts, kind_of
 from bezoar.models.layouts.hf_fit import check, config_json
 from bezoar.models.layouts.hf_names import Row, blocks, layers, named, put, read, same
 from bezoar.models.layouts.hf_preprocessing import Preprocessing
@@ -38,7 +38,7 @@ _OTHERS = {
 class HfClip:
     """``CLIPModel`` of transformers 4 and 5."""
 
-    name: str = "hf-clip"
+    name: str = "hf_clip"
     about: str = "a CLIPModel of Hugging Face"
     suffix: str = ""
 
@@ -84,20 +84,6 @@ class HfClip:
     def put(self, model: Clip, tree: Tree) -> Tree:
         """``tree`` with the tower in it replaced by ``model``; raises ``ValueError`` where the towers differ."""
         return put(_rows(named(tree)), _plain(model.tower.state_dict()), tree)
-
-
-def facts(said: Said) -> dict[str, str | int | float]:
-    """What ``config.json`` says of where a model is from."""
-    keys = {"_name_or_path": "name", "transformers_version": "transformers"}
-    return {word: said[key] for key, word in keys.items() if isinstance(said.get(key), str) and said[key]}
-
-
-def kind_of(said: Said) -> str | None:
-    """The ``model_type`` of a ``config.json``; raises ``ValueError`` where it is no name."""
-    kind = said.get("model_type")
-    if kind is not None and not isinstance(kind, str):
-        raise ValueError(f"config.json: model_type is {kind!r}, which is no name")
-    return kind
 
 
 def _is_clip(tree: Tree, said: Said) -> bool:
@@ -161,8 +147,5 @@ def _unused(tree: Tree, rows: list[Row]) -> tuple[str, ...]:
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a ``CLIP``, also where the text tower stands apart; a projection without bias is turned there."""
-    weights = {name.removeprefix("text."): tensor for name, tensor in state.items()}
-    if "text_projection.weight" in weights and "text_projection.bias" not in weights:
-        weights["text_projection"] = weights.pop("text_projection.weight").mT
-    return weights
+    """The weights of a ``CLIP``, also where the text tower stands apart."""
+    return {name.removeprefix("text."): tensor for name, tensor in state.items()}

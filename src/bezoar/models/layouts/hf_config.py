@@ -42,6 +42,20 @@ _ACTIVATIONS: dict[str, tuple[bool, Said]] = {
 _EPS = 1e-5
 
 
+def facts(said: Said) -> dict[str, str | int | float]:
+    """What ``config.json`` says of where a model is from."""
+    keys = {"_name_or_path": "name", "transformers_version": "transformers"}
+    return {word: said[key] for key, word in keys.items() if isinstance(said.get(key), str) and said[key]}
+
+
+def kind_of(said: Said) -> str | None:
+    """The ``model_type`` of a ``config.json``; raises ``ValueError`` where it is no name."""
+    kind = said.get("model_type")
+    if kind is not None and not isinstance(kind, str):
+        raise ValueError(f"config.json: model_type is {kind!r}, which is no name")
+    return kind
+
+
 def side(config: Mapping[str, Any], which: str, defaults: Said) -> Said:
     """The settings of one tower (``text_config``, ``vision_config``): a file leaves out what is the default.
 

@@ -67,7 +67,7 @@ def _text_reason(text: Any) -> str:
         return "its text tower does not pool at the end of the text"
     if text.text_projection is None:
         return "its text tower has no projection"
-    if isinstance(text.text_projection, nn.Linear) and text.text_projection.bias is not None:
+    if isinstance(text.text_projection, nn.Linear):
         return "its text projection has a bias"
     return ""
 

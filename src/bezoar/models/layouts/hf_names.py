@@ -96,9 +96,9 @@ def blocks(ours: str, theirs: str, layers: int) -> Iterator[Row]:
 
 
 def layers(names: Sequence[str], prefix: str) -> int:
-    """How many numbered parts stand under ``prefix``."""
+    """How many numbered parts stand under ``prefix``. Not the largest number: a file may name any."""
     numbers = {name.removeprefix(prefix).partition(".")[0] for name in names if name.startswith(prefix)}
-    return max((int(number) for number in numbers if number.isdigit()), default=-1) + 1
+    return sum(number.isdecimal() for number in numbers)
 
 
 def _joined(names: Names, tensors: Mapping[str, Tensor]) -> Tensor:

@@ -14,8 +14,7 @@ from bezoar.models.clip import architectures
 from bezoar.models.compared import filled, registered
 from bezoar.models.layouts import hf_pieces, hf_preprocessing
 from bezoar.models.layouts.base import Tower, Tree
-from bezoar.models.layouts.hf_clip import facts, kind_of
-from bezoar.models.layouts.hf_config import SIGLIP_TEXT, SIGLIP_VISION, Said, compare, side
+from bezoar.models.layouts.hf_config import SIGLIP_TEXT, SIGLIP_VISION, Said, compare, facts, kind_of, side
 from bezoar.models.layouts.hf_names import Row, blocks, layers, named, put, read, same
 from bezoar.models.layouts.hf_preprocessing import Preprocessing
 from bezoar.models.siglip_trunks import trunk
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 _TEXT, _VISION, _TRUNK = "text_model.", "vision_model.", "visual.trunk."
 _PATCHES = f"{_TRUNK}patch_embed.proj.weight"
+_INNER = "text.transformer.resblocks.0.mlp.c_fc.weight"
 _HALF = (0.5, 0.5, 0.5)
 _GEMMA = 256_000
 _ACTIVATIONS: dict[str, Said] = {"gelu": {}, "gelu_pytorch_tanh": {"act_kwargs": {"approximate": "tanh"}}}
@@ -39,7 +39,7 @@ _LAYERS = {768: (12, 12, 3072), 1024: (24, 16, 4096), 1152: (27, 16, 4304), 1536
 class HfSiglip:
     """``SiglipModel`` of transformers 4 and 5, in the sizes that were released."""
 
-    name: str = "hf-siglip"
+    name: str = "hf_siglip"
     about: str = "a SiglipModel of Hugging Face"
     suffix: str = ""
 
@@ -162,7 +162,8 @@ def _config(weights: Mapping[str, Tensor], said: Said) -> Said:
         choices = ", ".join(_ACTIVATIONS)
         raise ValueError(f"config.json: text_config.hidden_act is '{text['hidden_act']}' (choices: {choices})")
     _agree(weights, text, vision)
-    ratio = text["intermediate_size"] / text["hidden_size"]
+    outer, inner = text["hidden_size"], text["intermediate_size"]
+    ratios = (3.7362, inner / outer, (inner + 0.5) / outer)  # the one of SO400M by name; open_clip rounds down
     config = {
         "embed_dim": width,
         "init_logit_bias": -10,
@@ -174,7 +175,7 @@ def _config(weights: Mapping[str, Tensor], said: Said) -> Said:
         "text_cfg": {
             "context_length": text["max_position_embeddings"], "vocab_size": text["vocab_size"],
             "width": text["hidden_size"], "heads": text["num_attention_heads"], "layers": text["num_hidden_layers"],
-            "mlp_ratio": 3.7362 if text["intermediate_size"] == int(3.7362 * text["hidden_size"]) else ratio,
+            "mlp_ratio": next(ratio for ratio in ratios if int(outer * ratio) == inner),
             "no_causal_mask": True, "proj_bias": True, "pool_type": "last",
             "norm_kwargs": {"eps": text["layer_norm_eps"]}, **_ACTIVATIONS[text["hidden_act"]],
         },
@@ -187,21 +188,29 @@ def _registered_with(trunk: str, config: Said) -> Iterator[Said]:
     for name in architectures():
         own = registered(name)
         if own["vision_cfg"].get("timm_model_name") == trunk:
-            named = {key: own["text_cfg"][key] for key in _NAMED if key in own["text_cfg"]}
-            same = {**config, "text_cfg": config["text_cfg"] | named}
-            if filled(same) == filled(own):
-                yield same
+            tokenizer = {key: own["text_cfg"][key] for key in _NAMED if key in own["text_cfg"]}
+            alike = {**config, "text_cfg": config["text_cfg"] | tokenizer}
+            if filled(alike) == filled(own):
+                yield alike
 
 
 def _agree(weights: Mapping[str, Tensor], text: Said, vision: Said) -> None:
     """Raise ``ValueError`` where ``config.json`` says otherwise than the weights show."""
-    for name, dims in (("text.token_embedding.weight", 2), ("text.positional_embedding", 2), (_PATCHES, 4)):
+    for name, dims in (
+        ("text.token_embedding.weight", 2),
+        ("text.positional_embedding", 2),
+        (_INNER, 2),
+        (_PATCHES, 4),
+    ):
+        if name not in weights:
+            raise ValueError(f"it has no {name} under any name")
         if weights[name].ndim != dims:
             raise ValueError(f"{name} is {tuple(weights[name].shape)}: {dims} dimensions were expected")
     vocab, width = weights["text.token_embedding.weight"].shape
     shown = {
         "vocab_size": vocab,
         "hidden_size": width,
+        "intermediate_size": len(weights[_INNER]),
         "max_position_embeddings": len(weights["text.positional_embedding"]),
         "num_hidden_layers": layers(list(weights), "text.transformer.resblocks."),
     }
