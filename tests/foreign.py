@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bezoar.models.clip import Clip, create
+from bezoar.models.layouts.names import in_openai_order
 
 MICRO = "micro-vit-32"
 
@@ -64,7 +65,8 @@ def cleanclip(model: Clip, path: Path, prefix: str = "module.", **more: Any) -> 
     optimizer.step()
     for parameter in parameters:
         parameter.grad = None
-    state = {"epoch": 64, "name": "rn50_banana", "state_dict": weights(model, prefix), **more}
+    named = {prefix + name: tensor for name, tensor in in_openai_order(weights(model)).items()}
+    state = {"epoch": 64, "name": "rn50_banana", "state_dict": named, **more}
     torch.save(state | {"optimizer": optimizer.state_dict()}, path)
     return path
 
