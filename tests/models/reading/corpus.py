@@ -177,6 +177,7 @@ def _pickles() -> Iterator[Case]:
         "inst": ("os.system", b"(" + b"S'touch x'\nios\nsystem\n."),
         "obj": ("os.system", op.whole(b"(" + system + shell + b"o")),
         "newobj": ("os.system", op.whole(system + op.tuple_(shell) + b"\x81")),
+        "newobj_known": ("a new torch.Size", op.whole(op.named("torch", "Size") + op.tuple_(op.tuple_()) + b"\x81")),
         "newobj_ex": ("os.system", op.whole(system + op.tuple_(shell) + b"}" + b"\x92")),
         "extension_1": ("copyreg extension 7", op.whole(b"\x82\x07")),
         "extension_2": ("copyreg extension 258", op.whole(b"\x83\x02\x01")),

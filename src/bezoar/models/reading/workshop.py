@@ -105,6 +105,8 @@ class Workshop:
         """A new object of a class: a module of TorchScript, an ``OrderedDict``, or a ``Thing``."""
         if isinstance(kind, Global) and self.script and kind.name.startswith("__torch__.") and arguments == ():
             return Thing(kind.name, script=True)
+        if isinstance(kind, Global) and kind.name != "collections.OrderedDict":
+            raise RefusedError(f"a new {shown(kind.name)}")
         return self.called(kind, arguments)
 
     def furnish(self, target: Any, state: Any) -> None:
