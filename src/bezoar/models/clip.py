@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-import bezoar.models.micro  # noqa: F401  registers the micro towers with timm
+import bezoar.models.micro
+import bezoar.models.siglip_trunks  # noqa: F401  and those of SigLIP with the activation they were trained with
 from bezoar.core.frame import Frame, Interpolation, Resize
 from bezoar.core.seeds import stream_seed
 from bezoar.models.tokenizer import build as build_tokenizer
@@ -94,7 +95,11 @@ class Clip(nn.Module):
         self.preprocess_as(open_clip.get_model_preprocess_cfg(tower))
         self._text = [_cuttable_text(tower)]  # in a list: a second registration would double the state dict
         self.tokenize = build_tokenizer(
-            architecture, _of_text(tower, "vocab_size"), _of_text(tower, "context_length"), self.cuts_captions
+            architecture,
+            _of_text(tower, "vocab_size"),
+            _of_text(tower, "context_length"),
+            self.cuts_captions,
+            tokenizer_file,
         )
 
     def preprocess_as(self, settings: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipImageProce
 
 from bezoar.core.frame import Frame
 from bezoar.models import architecture
+from bezoar.models.checkpoint import save
 from bezoar.models.clip import Clip, create
 from bezoar.models.layouts.base import Tower
 from bezoar.models.layouts.hf_siglip import HfSiglip
@@ -297,3 +298,17 @@ def test_one_is_not_written_but_put_back(tmp_path: Path) -> None:
         ):
             attempt()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_read_and_kept_as_ours_writes_the_same_tokens(folder: Path, tmp_path: Path) -> None:
+    """Their words are not open_clip's: without their ``tokenizer.json`` the model would read others."""
+    read = load_model(folder).eval()
+    save(read, tmp_path / "ours")
+    ours = load_model(tmp_path / "ours").eval()
+    expected = tokenizer_of(folder)(CAPTIONS)
+    assert torch.equal(read.tokenize(CAPTIONS), expected)
+    assert torch.equal(ours.tokenize(CAPTIONS), expected)
+    assert ours.frame == read.frame == Frame(32, "squash")
+    (tmp_path / "ours" / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"tokenizer\.json is not what model\.json describes"):
+        load_model(tmp_path / "ours")
