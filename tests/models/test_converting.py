@@ -193,5 +193,5 @@ def test_a_micro_model_goes_everywhere(tmp_path: Path) -> None:
         there = convert_model(tmp_path / "ours", to=to, out=tmp_path / out)  # type: ignore[arg-type]
         found = load_model(there).eval()
         assert same(found.tower.state_dict(), model.tower.state_dict()), to
-    with pytest.raises(ValueError, match="a micro-vit-32 cannot be written for OpenAI's code: .*quick_gelu"):
+    with pytest.raises(ValueError, match=r"a micro-vit-32 cannot be written for OpenAI's code: .*quick_gelu"):
         convert_model(tmp_path / "ours", to="cleanclip", out=tmp_path / "out.pt")

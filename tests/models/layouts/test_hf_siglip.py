@@ -302,6 +302,7 @@ def test_one_is_not_written_but_put_back(tmp_path: Path) -> None:
 
 def test_a_folder_read_and_kept_as_ours_writes_the_same_tokens(folder: Path, tmp_path: Path) -> None:
     """Their words are not open_clip's: without their ``tokenizer.json`` the model would read others."""
+    (folder / "tokenizer.json").write_text(hf.pieces())
     read = load_model(folder).eval()
     save(read, tmp_path / "ours")
     ours = load_model(tmp_path / "ours").eval()

@@ -198,5 +198,10 @@ def test_plain_values_come_out_as_pickle_put_them_in(value: Any, protocol: int) 
         assert difference(found, value) is None
 
 
+def test_odd_escapes_in_old_texts_are_no_warning() -> None:
+    """Warnings are errors in these tests."""
+    assert take_apart(io.BytesIO(b"S'a\\q'\n."), Workshop(LaterRecords()), "") == "a\\q"
+
+
 def test_storages_are_as_large_as_their_numbers() -> None:
     assert Storage("0", torch.float16, 3).bytes == 6
