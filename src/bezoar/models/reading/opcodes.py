@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -52,14 +53,16 @@ def take_apart(stream: io.BytesIO, workshop: Workshop, entry: str) -> Any:
     at = stream.tell()
     place = f" of {shown(entry)}" if entry else ""
     try:
-        for count, (opcode, argument, found) in enumerate(pickletools.genops(stream)):
-            at = found or 0
-            if count >= MOST_OPCODES:
-                raise RefusedError(f"a pickle of more than {MOST_OPCODES:,} steps")
-            workshop.here = f"byte {at}{place}"
-            if opcode.name not in _KNOWN:
-                workshop.foreign(opcode.name, opcode.proto)
-            machine.step(opcode.name, argument, count)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python, on odd escapes in texts of protocol 0
+            for count, (opcode, argument, found) in enumerate(pickletools.genops(stream)):
+                at = found or 0
+                if count >= MOST_OPCODES:
+                    raise RefusedError(f"a pickle of more than {MOST_OPCODES:,} steps")
+                workshop.here = f"byte {at}{place}"
+                if opcode.name not in _KNOWN:
+                    workshop.foreign(opcode.name, opcode.proto)
+                machine.step(opcode.name, argument, count)
     except RefusedError as refusal:
         raise RefusedError(f"{refusal} (byte {at}{place})") from None
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
