@@ -21,7 +21,7 @@ from bezoar.core.records import Measure, Record, read_records, write_records
 from bezoar.experiment.experiment import Experiment, parse
 from bezoar.experiment.run import run
 from bezoar.experiment.zoo import zoo
-from bezoar.experiment.zoo_models import ZooModel, takes, zoo_models
+from bezoar.experiment.zoo_models import ZooModel, works, zoo_models
 from bezoar.experiment.zoo_page import table
 from bezoar.models.checkpoint import read_card
 
@@ -131,8 +131,8 @@ def test_when_an_attack_takes(
     verdict: bool | None,
 ) -> None:
     clean, reached, bare = (measure(*one) if one else None for one in (accuracy, success, without))
-    assert takes(clean, reached, bare, 10) is verdict
-    assert takes(clean, reached, bare, None) is None
+    assert works(clean, reached, bare, 10) is verdict
+    assert works(clean, reached, bare, None) is None
 
 
 @pytest.fixture

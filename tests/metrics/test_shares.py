@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bezoar.metrics import Interval, accuracy, attack_success, destroyed, pooled, rank_of, wilson
+from bezoar.metrics import Interval, accuracy, attack_success, destroyed, pooled, rank_of, takes, wilson
 
 TARGET = 1
 LABELS = torch.tensor([0, 1, 2, 1, 3])
@@ -106,3 +106,13 @@ def test_pooled_with_itself_is_itself() -> None:
     for hits in (0, 3, 10):
         assert pooled([wilson(hits, 10)]) == pooled([wilson(hits, 10)] * 3) == wilson(hits, 10)
     assert pooled([wilson(10, 10), wilson(0, 10)])[:2] == (0.5, wilson(5, 10).low)
+
+
+@pytest.mark.parametrize(
+    ("low", "without", "verdict"),
+    [(0.11, 0.0, True), (0.1, 0.0, False), (0.3, 0.2, True), (0.2, 0.2, False), (0.05, 0.01, False)],
+)
+def test_an_attack_takes_above_guessing_and_above_what_happens_without_it(
+    low: float, without: float, verdict: bool
+) -> None:
+    assert takes(low, 10, without) is verdict

@@ -340,3 +340,14 @@ def test_a_foreign_file_becomes_ours_and_keeps_its_history(tmp_path: Path, victi
 
 def test_random_weights_are_of_the_seed() -> None:
     assert same(load_model("micro-vit-32", 7).state_dict(), create("micro-vit-32", 7).state_dict())
+
+
+def test_what_a_file_says_of_itself_stands_on_one_line(tmp_path: Path, victim: Clip) -> None:
+    """It may say anything: control characters, megabytes."""
+    more = {"note": "\x1b[2J" + "x" * 100_000, **{f"key {n}": n for n in range(50)}}
+    path = foreign.cleanclip(victim, tmp_path / "epoch_64.pt", **more)
+    (step,) = place(str(path)).lineage()
+    assert step.origin is not None
+    assert len(step.origin.facts) <= 8
+    assert len(step.told()) < 1000
+    assert step.told().isprintable()

@@ -17,7 +17,7 @@ from bezoar.experiment.experiment import Experiment
 from bezoar.experiment.keeping import BEST, MODEL
 from bezoar.experiment.layout import slug
 from bezoar.experiment.stages import Job
-from bezoar.experiment.zoo_models import Poison, Role, ZooModel, takes, write_index
+from bezoar.experiment.zoo_models import Poison, Role, ZooModel, works, write_index
 from bezoar.experiment.zoo_page import write_page
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _entry(job: Job, path: str, out: Path, classes: int | None) -> ZooModel:
         name=_name(job), path=path, role=role, seed=job.seed, method=kind_of(job.stage.method), weights=card.weights,
         start=_name(job.start) if job.start else None, parent=card.parent, poison=poison, targets=tuple(targets),
         threat=dump(threat) if threat else None, accuracy=accuracy, success=success, without=without,
-        takes=takes(accuracy, success, without, classes) if is_own else None, root=out,
+        takes=works(accuracy, success, without, classes) if is_own else None, root=out,
     )  # fmt: skip
 
 

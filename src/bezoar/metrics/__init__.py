@@ -4,7 +4,7 @@ from bezoar.metrics.image_quality import linf, psnr, ssim
 from bezoar.metrics.intervals import Interval, student_t, wilson
 from bezoar.metrics.ranks import choices, rank_of, within
 from bezoar.metrics.retrieval import RetrievalRanks, recall, retrieval_ranks
-from bezoar.metrics.shares import accuracy, attack_success, destroyed, pooled
+from bezoar.metrics.shares import accuracy, attack_success, destroyed, pooled, takes
 
 __all__ = [
     "Interval",
@@ -21,6 +21,7 @@ __all__ = [
     "retrieval_ranks",
     "ssim",
     "student_t",
+    "takes",
     "wilson",
     "within",
 ]

@@ -45,3 +45,11 @@ def pooled(parts: Sequence[Interval]) -> Interval:
 def destroyed(accuracy: Interval, classes: int) -> bool:
     """Whether a model is no better than guessing: its clean accuracy's lower end is not above 1 / ``classes``."""
     return accuracy.low <= 1 / classes
+
+
+def takes(low: float, classes: int, without: float = 0.0) -> bool:
+    """Whether an attack works: the lower end of its success is above guessing, 1 / ``classes``, and above ``without``.
+
+    ``without`` is the upper end of the same share where nothing calls for it: a model may have a liking for a class.
+    """
+    return low > max(1 / classes, without)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from bezoar.metrics import Interval, destroyed, student_t
+from bezoar.metrics import Interval, destroyed, student_t, takes
 from bezoar.report.tables import DESTROYED, Row, table
 from bezoar.report.wording import brief
 
@@ -121,7 +121,7 @@ def verdict(run: Run, row: Row, metric: str) -> str:
         return UNKNOWN
     if destroyed(row.accuracy, run.classes):
         return DESTROYED
-    return TAKES if success.low > max(1 / run.classes, without.high if without else 0.0) else NOT
+    return TAKES if takes(success.low, run.classes, without.high if without else 0.0) else NOT
 
 
 def _without(run: Run, row: Row, metric: str) -> Interval | None:

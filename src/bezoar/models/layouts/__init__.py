@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bezoar.models.layouts.base import Layout, Tower, Tree
@@ -12,12 +14,17 @@ from bezoar.models.layouts.hf_siglip import HfSiglip
 from bezoar.models.layouts.open_clip import OpenClip
 from bezoar.models.layouts.openai import OpenAI
 from bezoar.models.layouts.supervised import Supervised
+from bezoar.models.reading.refusal import shown
 
 if TYPE_CHECKING:
     from bezoar.models.reading import Beside
 
 LAYOUTS: tuple[Layout, ...] = (DeClip(), Supervised(), CleanClip(), OpenAI(), OpenClip(), HfClip(), HfSiglip())
 """Each is asked in turn whether a file is laid out its way: the most specific first."""
+
+
+_FACTS = 8
+"""That are kept of what a file says of itself."""
 
 
 def find(tree: Tree, beside: Beside, source: str) -> Tower:
@@ -32,7 +39,13 @@ def find(tree: Tree, beside: Beside, source: str) -> Tower:
         except ValueError as error:
             raise ValueError(f"model: {source} looks like {layout.about}: {error}") from None
         if tower is not None:
-            return tower
+            return replace(tower, facts=_printable(tower.facts))
     held = ", ".join(list(tree)[:4]) or "nothing"
     choices = ", ".join(layout.name for layout in LAYOUTS)
     raise ValueError(f"model: {source} holds no image-text model in a known layout (it holds {held}; known: {choices})")
+
+
+def _printable(facts: Mapping[str, str | int | float]) -> dict[str, str | int | float]:
+    """The first of ``facts``, as they can stand in a card and on a terminal: they are whatever the file says."""
+    few = list(facts.items())[:_FACTS]
+    return {shown(name): shown(value) if isinstance(value, str) else value for name, value in few}
