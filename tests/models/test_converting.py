@@ -136,6 +136,24 @@ def test_a_folder_takes_its_tower_back(victim: Path, tmp_path: Path) -> None:
     assert place(str(back)).lineage()[-1].weights == read_card(tmp_path / "cleaned").weights
 
 
+def test_a_folder_of_shards_takes_its_tower_back(tmp_path: Path) -> None:
+    folder = convert_model("micro-vit-32", to="hf_clip", out=tmp_path / "theirs")
+    tensors = list(load_file(folder / "model.safetensors").items())
+    (folder / "model.safetensors").unlink()
+    shards = {f"model-0000{n}-of-00002.safetensors": dict(tensors[n - 1 :: 2]) for n in (1, 2)}
+    for file, part in shards.items():
+        save_file(part, folder / file)
+    index = {"weight_map": {name: file for file, part in shards.items() for name in part}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    before = save(load_model("micro-vit-32", seed=3), tmp_path / "cleaned")
+    back = convert_model(tmp_path / "cleaned", like=folder, out=tmp_path / "back")
+    assert {name: list(load_file(back / name)) for name in shards} == {
+        name: sorted(part) for name, part in shards.items()
+    }
+    assert same(load_model(back).tower.state_dict(), load_model(tmp_path / "cleaned").tower.state_dict())
+    assert place(str(back)).lineage()[-1].weights == before.weights
+
+
 def foreign_folder(victim: Path, tmp_path: Path) -> Path:
     return convert_model(victim, to="bezoar", out=tmp_path / "ours")
 

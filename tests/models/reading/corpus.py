@@ -166,6 +166,9 @@ def _pickles() -> Iterator[Case]:
     shell = op.text("touch x")
     system = op.named("os", "system")
     nested = op.whole(op.call("os", "system", shell))
+    alike = [op.long(n * ((1 << 61) - 1)) for n in range(1, 1000)]  # to Python's hash they are all 0
+    rows = [op.tuple_(n, b"N") for n in alike]
+    huge = b"\x8b" + struct.pack("<i", 10_001) + (1 << 80_000).to_bytes(10_001, "little")
     tricks: dict[str, tuple[str, bytes]] = {
         "named_only": ("os.system", op.whole(system + b"0}")),
         "stack_global": ("os.system", op.whole(op.short("os") + op.short("system") + b"\x93" + b"0}")),
@@ -222,6 +225,10 @@ def _pickles() -> Iterator[Case]:
         "cycle_dict": ("holds itself", op.whole(b"}q\1" + op.text("w") + b"h\1s")),
         "laughs": ("when what is shared", op.whole(op.dict_({"w": b"]q\1" + b"h\1\x86q\1" * 60}))),
         "hash_bomb": ("where a name should be", op.whole(b"})" + b"2\x86" * 100 + b"Ns")),
+        "hash_numbers": ("number of 61 bits", op.whole(b"}(" + b"".join(n + b"N" for n in alike) + b"u")),
+        "hash_set": ("number of 61 bits", op.whole(op.call("builtins", "set", op.list_(*alike)))),
+        "hash_ordered": ("number of 61 bits", op.whole(op.call("collections", "OrderedDict", op.list_(*rows)))),
+        "long_number": ("a number of 80,001 bits", op.whole(op.dict_({"epoch": huge}))),
         "key_list": ("where a name should be", op.whole(b"}]Ns")),
         "twice": ("set twice", op.whole(b"}" + op.text("w") + b"Ns" + op.text("w") + b"Ns")),
         "no_mark": ("malformed", op.whole(b"t")),
@@ -264,7 +271,8 @@ def _tensors() -> Iterator[Case]:
         "stride_negative": ("proper storage", state(tensor((2,), (-1,))), {"0": GOOD}),
         "stride_huge": ("proper storage", state(tensor((2,), (1 << 62,))), {"0": GOOD}),
         "shape_huge": ("proper storage", state(tensor((1 << 62,), (1,))), {"0": GOOD}),
-        "empty_huge": ("an empty tensor", state(tensor((0, 1 << 40), (1, 1))), {"0": GOOD}),
+        "empty_huge": ("an empty tensor", state(tensor((0, 1 << 40, 1 << 40), (1, 1, 1))), {"0": GOOD}),
+        "empty_strides": ("an empty tensor", state(tensor((0, *[1 << 31] * 3), (1,) * 4)), {"0": GOOD}),
         "dimensions": ("dimensions", state(tensor((1,) * 40, (1,) * 40)), {"0": GOOD}),
         "strides_missing": ("dimensions", state(tensor((2, 2), (1,))), {"0": GOOD}),
         "missing": ("missing", state(tensor(key="9")), {"0": GOOD}),
@@ -542,8 +550,10 @@ def _safetensors() -> Iterator[Case]:
     yield Case(
         "safe_empty_huge.safetensors",
         "does not fit",
-        file({"w": {"dtype": "F32", "shape": [0, 1 << 40], "data_offsets": [0, 0]}}, b""),
+        file({"w": {"dtype": "F32", "shape": [0, 1 << 40, 1 << 40], "data_offsets": [0, 0]}}, b""),
     )
+    strides = {"w": {"dtype": "F32", "shape": [0, *[1 << 31] * 3], "data_offsets": [0, 0]}}
+    yield Case("safe_empty_strides.safetensors", "does not fit", file(strides, b""))
     yield Case("safe_boolean.safetensors", "no proper shape", file(one(shape=[True])))
     yield Case("safe_float8.safetensors", "F8_E4M3", file(one(dtype="F8_E4M3", shape=[16])))
     yield Case("safe_no_json.safetensors", "no JSON", file(b"{this is none}"))

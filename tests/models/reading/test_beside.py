@@ -162,7 +162,8 @@ def test_an_index_names_its_shards_and_nothing_outside(folder: Path) -> None:
 
 
 def test_small_files_are_copied_and_weights_are_not(folder: Path, tmp_path: Path) -> None:
-    for name in ("config.json", "merges.txt", "model.safetensors", "pytorch_model.bin", "x.index.json", "left.txt"):
+    others = ("model.safetensors", "pytorch_model.bin", "x.index.json", "tf_model.h5", "flax_model.msgpack")
+    for name in ("config.json", "merges.txt", "left.txt", *others):
         (folder / name).write_text(name)
     (folder / "deeper").mkdir()
     target = tmp_path / "target"

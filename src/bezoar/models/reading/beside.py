@@ -15,6 +15,8 @@ LIMIT = 64 << 20
 """Bytes of the largest small file; a tokenizer has 20 MB at most."""
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
+_ELSEWHERE = (".h5", ".msgpack", ".onnx", ".onnx_data", ".ot", ".gguf", ".tflite")
+"""Of the same weights for other frameworks, which are not read."""
 _USUAL = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.bin",
@@ -121,11 +123,16 @@ class Beside:
         return tuple(path for path in paths.values() if path is not None)
 
     def copy(self, target: Path, but: Collection[Path] = ()) -> None:
-        """Copy the small files to the folder ``target``; those in ``but`` and other forms of the weights are left."""
+        """Copy the small files to the folder ``target``; those in ``but`` and other forms of the weights are left.
+
+        An index of shards goes along where all that it names is in ``but``.
+        """
         assert self.folder is not None, "a file that came alone has nothing beside it"
         for name in self._names():
-            weights = name.lower().endswith((*_SUFFIXES, ".index.json"))
-            content = None if weights or self.folder / name in but else self.bytes(name)
+            left = name.lower().endswith((*_SUFFIXES, *_ELSEWHERE, ".index.json")) or self.folder / name in but
+            if name in _USUAL and name.endswith(".index.json"):
+                left = any(self.folder / shard not in but for shard in self._shards(name))
+            content = None if left else self.bytes(name)
             if content is not None:
                 (target / name).write_bytes(content)
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from bezoar.models.reading.inert import Ordered, Thing
+from bezoar.models.reading.inert import Ordered, Thing, key
 from bezoar.models.reading.refusal import RefusedError
 
 
@@ -82,16 +82,16 @@ def _bare(gradient: Any, hooks: Any, metadata: Any) -> None:
 def _ordered(shop: Shop, items: Any = ()) -> Any:
     made = Ordered()
     for pair in items if isinstance(items, list | tuple) else _refused("an OrderedDict of no pairs"):
-        if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str | int):
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise RefusedError("an OrderedDict of no pairs")
-        made[pair[0]] = pair[1]
+        made[key(pair[0])] = pair[1]
     return made
 
 
 def _set(shop: Shop, items: Any = ()) -> Any:
-    if not isinstance(items, list | tuple) or any(not isinstance(item, str | int | float | bytes) for item in items):
-        raise RefusedError("a set of more than numbers and texts")
-    return set(items)
+    if not isinstance(items, list | tuple):
+        raise RefusedError("a set of no list")
+    return {key(item) for item in items}
 
 
 def _encode(shop: Shop, text: Any, codec: Any) -> Any:

@@ -7,6 +7,11 @@ from typing import Any
 
 import torch
 
+from bezoar.models.reading.refusal import RefusedError, shown
+
+_WIDEST = 1 << 60
+"""Python hashes integers modulo 2**61 - 1: of wider ones a file could make all collide, and a dict take hours."""
+
 
 @dataclass(frozen=True)
 class Global:
@@ -40,3 +45,13 @@ class Storage:
     @property
     def bytes(self) -> int:
         return self.count * self.dtype.itemsize
+
+
+def key(value: Any) -> Any:
+    """``value`` as a key of a dict or a set; raises ``RefusedError`` for one that may take long to hash or to find."""
+    if value is not None and type(value) not in (str, bytes, int, float, bool):
+        kind = value.name if isinstance(value, Global | Thing) else type(value).__name__
+        raise RefusedError(f"a {shown(kind)} where a name should be")
+    if type(value) is int and abs(value) > _WIDEST:
+        raise RefusedError(f"a number of {value.bit_length()} bits where a name should be")
+    return value

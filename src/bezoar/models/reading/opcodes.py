@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from bezoar.models.reading.inert import Global, Ordered, Thing
+from bezoar.models.reading.inert import Global, Thing, key
 from bezoar.models.reading.refusal import RefusedError, shown
 from bezoar.models.reading.workshop import Workshop
 
@@ -40,7 +40,8 @@ _FRESH: dict[str, Callable[[], Any]] = {
     "EMPTY_DICT": dict,
     "EMPTY_SET": set,
 }
-_SCALARS = (str, bytes, int, float, type(None))
+_MOST_BITS = 2040
+"""Of an integer: what torch's unpickler can read, and Python still write as text."""
 
 
 def take_apart(stream: io.BytesIO, workshop: Workshop, entry: str) -> Any:
@@ -80,6 +81,8 @@ class _Machine:
 
     def step(self, name: str, argument: Any, count: int) -> None:
         if name in _ARGUMENTS:
+            if isinstance(argument, int) and argument.bit_length() > _MOST_BITS:
+                raise RefusedError(f"a number of {argument.bit_length():,} bits")
             self.stack.append(argument)
         elif name in _FRESH:
             self.stack.append(_FRESH[name]())
@@ -138,7 +141,7 @@ class _Machine:
         items = self.since_mark()
         target = self.stack[-1]
         if isinstance(target, set):
-            target.update(_key(item) for item in items)
+            target.update(key(item) for item in items)
         elif not isinstance(target, Thing) or target.script:
             raise RefusedError(f"items are added to a {_kind(target)}")
 
@@ -146,12 +149,12 @@ class _Machine:
         target = self.stack[-1]
         if len(items) % 2 or not isinstance(target, dict | Thing) or (isinstance(target, Thing) and target.script):
             raise RefusedError(f"items are set in a {_kind(target)}")
-        for key, value in zip(items[::2], items[1::2], strict=True):
+        for name, value in zip(items[::2], items[1::2], strict=True):
             if isinstance(target, Thing):
                 continue
-            if _key(key) in target:
-                raise RefusedError(f"{shown(str(key)[:80])} is set twice")
-            target[key] = value
+            if key(name) in target:
+                raise RefusedError(f"{shown(str(name)[:80])} is set twice")
+            target[name] = value
 
     def list_(self, _: Any) -> None:
         items = self.since_mark()
@@ -163,7 +166,7 @@ class _Machine:
         self.set_items(items)
 
     def frozen(self, _: Any) -> None:
-        items = {_key(item) for item in self.since_mark()}
+        items = {key(item) for item in self.since_mark()}
         self.stack.append(items)
 
     def global_(self, argument: str) -> None:
@@ -206,13 +209,6 @@ class _Machine:
 
     def persistent(self, name: Any) -> None:
         self.stack.append(self.workshop.persistent(name))
-
-
-def _key(value: Any) -> Any:
-    """``value`` as the key of a dict. Hashing a tuple of tuples of tuples … may take forever."""
-    if isinstance(value, Global | Thing | Ordered) or not isinstance(value, _SCALARS):
-        raise RefusedError(f"a {_kind(value)} where a name should be")
-    return value
 
 
 def _kind(value: Any) -> str:

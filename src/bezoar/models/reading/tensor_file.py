@@ -6,6 +6,7 @@ Its layout is that of the safetensors README.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -82,10 +83,8 @@ def _tensor(name: str, entry: Any) -> tuple[Tensor, tuple[int, int]]:
         raise RefusedError(f"tensor {shown(name)} has numbers of type {shown(kind)}, which towers do not have")
     if not _whole(shape) or len(shape) > 16 or not _whole(span) or len(span) != 2 or span[0] > span[1]:
         raise RefusedError(f"tensor {shown(name)} of a safetensors file has no proper shape or offsets")
-    count = 1
-    for side in shape:
-        count *= side
-    if count * _TYPES[kind].itemsize != span[1] - span[0] or (count == 0 and max(shape) > 1 << 31):
+    strides = math.prod(side or 1 for side in shape)  # which torch makes of the shape of an empty tensor, too
+    if math.prod(shape) * _TYPES[kind].itemsize != span[1] - span[0] or strides > _MOST_ELEMENTS:
         raise RefusedError(f"tensor {shown(name)} of shape {tuple(shape)} does not fit its {span[1] - span[0]:,} bytes")
     return torch.empty(shape, dtype=_TYPES[kind], device="meta"), (span[0], span[1])
 

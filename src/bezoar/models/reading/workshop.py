@@ -6,6 +6,7 @@ storage before any tensor is made.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Any, Protocol
 
@@ -163,7 +164,7 @@ class Workshop:
             count *= length
             needed += (length - 1) * step
         if count == 0:
-            if any(length > 1 << 31 for length in size):
+            if math.prod(length or 1 for length in size) > _MOST_ELEMENTS:  # torch multiplies them for the strides
                 raise RefusedError(f"an empty tensor of shape {tuple(size)}")
         elif offset + needed > held:
             raise RefusedError(f"a tensor of shape {tuple(size)} reaches beyond its storage of {held:,} numbers")
