@@ -54,7 +54,9 @@ def test_version(words: list[str], bezoar: Bezoar) -> None:
     assert bezoar(*words) == (0, f"bezoar {package.__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", ["", "quickstart", "recipes", "run", "poison", "train", "clean", "evaluate", "report"])
+@pytest.mark.parametrize(
+    "verb", ["", "quickstart", "recipes", "run", "poison", "train", "clean", "evaluate", "report", "model", "zoo"]
+)
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     from bezoar.cli.main import main
 
@@ -77,7 +79,7 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "Expected one of {quickstart, recipes, run, data, poison, train, clean, evaluate, report}."),
+        ("", "Expected one of {quickstart, recipes, run, data, poison, train, clean, evaluate, report, model, zoo}."),
         ("frain", "Unrecognized options: frain; Available subcommands: quickstart, recipes, run, "),
         ("train clap --pairs scenes --model x --out x", "Unrecognized options: clap; Available subcommands: clip, "),
         ("train clip", "Missing from bezoar train: --pairs"),
@@ -96,7 +98,7 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
         ("report nowhere", "run: nowhere is not a run folder: it has no experiment.yaml"),
         (
             "evaluate --model nowhere --data scenes",
-            "'nowhere' is not an architecture, a checkpoint folder or a hub name",
+            "'nowhere' is not an architecture, a file, a folder or a hub name",
         ),
         ("evaluate --model micro-cn-32 --data scenes", "did you mean micro-cnn-32"),
         (f"{EVALUATE}:tset", "data.split: Input should be 'validation' or 'test', got 'tset'"),
@@ -202,7 +204,7 @@ def test_a_checkpoint_of_another_architecture(bezoar: Bezoar, tmp_path: Path) ->
 
 def test_a_folder_that_is_no_model(bezoar: Bezoar, tmp_path: Path) -> None:
     said = one_line(bezoar("evaluate", "--model", tmp_path, "--data", "scenes"))
-    assert f"model: {tmp_path} is not a model folder: it has no model.json" in said
+    assert f"model: {tmp_path} holds no file of weights" in said
 
 
 def test_a_folder_in_use(bezoar: Bezoar, tmp_path: Path) -> None:
