@@ -20,6 +20,7 @@ from bezoar.data import SceneClasses, Scenes
 from bezoar.data.captions import Eda
 from bezoar.experiment.experiment import METHODS
 from bezoar.training.method import Method
+from bezoar.training.shrink_perturb import ShrinkPerturb
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,14 @@ def test_every_method_is_a_subcommand_with_its_fields_as_flags(kind: str) -> Non
     words = [kind, "--epochs", "3", "--lr", "0.5", "--steps", "7"]
     found: Method = tyro.cli(union, args=words, registry=registry(), config=(tyro.conf.OmitSubcommandPrefixes,))
     assert found == METHODS.members[kind](epochs=3, lr=0.5, steps=7)
+
+
+@pytest.mark.parametrize("kind", METHODS.members)
+def test_every_method_can_be_shrunk_and_perturbed_before(kind: str) -> None:
+    union: Any = subcommands(METHODS)
+    words = [kind, "--shrink-perturb", "{shrink: 0.9}"]
+    found: Method = tyro.cli(union, args=words, registry=registry(), config=(tyro.conf.OmitSubcommandPrefixes,))
+    assert found == METHODS.members[kind](shrink_perturb=ShrinkPerturb(shrink=0.9))
 
 
 def attack(words: list[str]) -> Attack:

@@ -503,3 +503,23 @@ def test_digest_does_not_change_with_the_order_of_keys_or_the_way_of_writing() -
 def test_digest_knows_where_one_value_ends() -> None:
     found: list[Any] = [digest("a", "b"), digest("ab"), digest(["a", "b"]), digest("b", "a"), digest(), digest(None)]
     assert len(set(found)) == len(found)
+
+
+def test_a_field_that_came_later_is_no_part_of_a_digest_at_its_default() -> None:
+    @settings
+    class Brew(Settings):
+        kind: ClassVar[str] = "brew"
+        dose: float = 0.5
+
+    @settings
+    class Later(Settings):
+        kind: ClassVar[str] = "brew"
+        added: ClassVar[frozenset[str]] = frozenset({"with_herb"})
+        dose: float = 0.5
+        with_herb: Herb | None = None
+
+    Later.__qualname__, Later.__module__ = Brew.__qualname__, Brew.__module__
+    assert digest(Later()) == digest(Brew())
+    assert digest({"a": [Later()]}) == digest({"a": [Brew()]})
+    assert digest(Later(with_herb=Herb())) != digest(Brew())
+    assert dump(Later())["with_herb"] is None

@@ -113,7 +113,10 @@ def stages(*given: dict[str, Any]) -> dict[str, Any]:
             "stages.1.start: 'a' has a grid, and a stage starts from one model",
         ),
         (stages({"name": "a", "grid": {"lrr": [1]}}), "stages.0.grid: clip has no field 'lrr'; did you mean 'lr'?"),
-        (stages({"name": "a", "grid": {"lr": [0.1, -1]}}), "stages.0.grid.lr: Input should be greater than 0, got -1"),
+        (
+            stages({"name": "a", "grid": {"lr": [0.1, -1]}}),
+            "stages.0.grid.lr: Input should be greater than or equal to 0, got -1",
+        ),
         (stages({"name": "a", "grid": {"lr": ["x"]}}), "stages.0.grid.lr: Input should be a valid number, got 'x'"),
         (stages({"name": "a", "grid": {"lr": 0.1}}), "stages.0.grid.lr: Input should be a valid array, got 0.1"),
         (stages({"name": "a", "grid": {"lr": []}}), "stages.0.grid.lr: must list numbers, words or booleans"),

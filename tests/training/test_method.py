@@ -124,7 +124,7 @@ def test_an_evaluator_reads_what_the_method_tells(tmp_path: Path) -> None:
         ("steps", 0, "steps: Input should be greater than or equal to 1, got 0"),
         ("batch_size", 1, "batch_size: Input should be greater than or equal to 2, got 1"),
         ("warmup_steps", -1, "warmup_steps: Input should be greater than or equal to 0, got -1"),
-        ("lr", 0, "lr: Input should be greater than 0, got 0"),
+        ("lr", -1e-9, "lr: Input should be greater than or equal to 0, got -1e-09"),
         ("max_scale", 1, "max_scale: Input should be greater than 1, got 1"),
         ("beta2", 1, "beta2: Input should be less than 1, got 1"),
         ("weight_decay", -0.1, "weight_decay: Input should be greater than or equal to 0, got -0.1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from bezoar.core.settings import settings
-from bezoar.training.method import BatchSize, Count, Positive, Warmup
+from bezoar.training.method import BatchSize, Count, Rate, Warmup
 from bezoar.training.two_views import TwoViews
 
 
@@ -20,5 +20,5 @@ class CleanCLIP(TwoViews):
     kind: ClassVar[str] = "cleanclip"
     epochs: Count = 10
     batch_size: BatchSize = 64
-    lr: Positive = 1e-5
+    lr: Rate = 1e-5
     warmup_steps: Warmup = 50

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from bezoar.core.settings import settings
 from bezoar.training.contrastive import Contrastive
-from bezoar.training.method import BatchSize, Count, Positive, Warmup
+from bezoar.training.method import BatchSize, Count, Rate, Warmup
 
 
 @settings
@@ -16,5 +16,5 @@ class Finetune(Contrastive):
     kind: ClassVar[str] = "finetune"
     epochs: Count = 10
     batch_size: BatchSize = 64
-    lr: Positive = 1e-5
+    lr: Rate = 1e-5
     warmup_steps: Warmup = 50

@@ -13,10 +13,11 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from bezoar.attacks.families import CAPTION_TRIGGERS, PATTERNS, PLACES, TRIGGERS
 from bezoar.core import yaml
-from bezoar.core.settings import Family, Settings, dump
+from bezoar.core.settings import Family, Settings, dump, validate
 from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES
 from bezoar.data.captions import CAPTION_VIEWS
 from bezoar.data.views import IMAGE_VIEWS
+from bezoar.training.shrink_perturb import ShrinkPerturb
 
 ONE_WORD: tuple[Family[Any], ...] = (
     TRIGGERS, PATTERNS, PLACES, CAPTION_TRIGGERS, PAIRS_SOURCES, LABELED_SOURCES, CAPTION_VIEWS, IMAGE_VIEWS,
@@ -56,6 +57,17 @@ def in_yaml(kind: Any) -> PrimitiveConstructorSpec[Any]:
     )
 
 
+def in_braces(kind: type[Settings]) -> PrimitiveConstructorSpec[Any]:
+    """How a settings value of no family is read from YAML in one word: those of its fields that are not the default."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="YAML",
+        instance_from_str=lambda words: validate(kind, yaml.parse(words[0])),
+        is_instance=lambda value: value is None or isinstance(value, kind),
+        str_from_instance=lambda value: ["none" if value is None else json.dumps(dump(value))],
+    )
+
+
 def _holds_values(kind: Any) -> bool:
     """Whether ``kind`` is a mapping, or a tuple of settings values, of a family or not."""
     first = next(iter(get_args(kind)), None)
@@ -73,6 +85,8 @@ def registry() -> ConstructorRegistry:
     def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         if _holds_values(info.type):
             return in_yaml(info.type)
+        if info.type in (ShrinkPerturb, ShrinkPerturb | None):
+            return in_braces(ShrinkPerturb)
         return next((one_word(family) for family in ONE_WORD if info.type is family.base), None)
 
     return rules

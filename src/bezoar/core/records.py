@@ -42,7 +42,7 @@ class Record:
     run: str
     stage: str
     after: str
-    """Method of the stage, as ``clip`` or ``cleanclip``."""
+    """Method of the stage, as ``clip`` or ``cleanclip``; ``unlearn (oracle)`` of one that was told who is poisoned."""
     epoch: int
     """Epochs finished in the stage."""
     step: int = 0

@@ -66,12 +66,14 @@ class Settings:
     """The root of all settings values.
 
     ``kind`` names it in its family; ``revision`` counts changes of its behavior; ``shorthand`` is the field that the
-    word after ``kind:`` fills, as in ``scenes:clean``.
+    word after ``kind:`` fills, as in ``scenes:clean``; ``added`` are fields that came later: at their default they are
+    no part of a digest, so that what was finished before them is still found.
     """
 
     kind: ClassVar[str] = ""
     revision: ClassVar[int] = 1
     shorthand: ClassVar[str] = ""
+    added: ClassVar[frozenset[str]] = frozenset()
 
 
 V = TypeVar("V", bound=Settings)
@@ -187,21 +189,30 @@ def dump(value: object) -> Any:
     return _plain(value, lambda one: {"kind": kind_of(one)} if type(one).kind else {})
 
 
-def _plain(value: object, head: Callable[[Settings], dict[str, Any]]) -> Any:
-    """``value`` as plain values, with the keys of ``head`` before those of each settings value."""
+def _plain(value: object, head: Callable[[Settings], dict[str, Any]], *, whole: bool = True) -> Any:
+    """``value`` as plain values, with the keys of ``head`` before those of each settings value.
+
+    What is not ``whole`` leaves out fields that came later and are at their default.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {field.name: _plain(getattr(value, field.name), head) for field in dataclasses.fields(value)}
+        said = [field for field in dataclasses.fields(value) if whole or not _unused(value, field)]
+        plain = {field.name: _plain(getattr(value, field.name), head, whole=whole) for field in said}
         return {**head(value), **plain} if isinstance(value, Settings) else plain
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, head) for key, item in value.items()}
+        return {str(key): _plain(item, head, whole=whole) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, head) for item in value]
+        return [_plain(item, head, whole=whole) for item in value]
     return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _unused(value: object, field: dataclasses.Field[Any]) -> bool:
+    later = isinstance(value, Settings) and field.name in type(value).added
+    return later and bool(getattr(value, field.name) == field.default)
 
 
 def digest(*values: object) -> str:
     """Sixteen hexadecimal digits that change with any setting, default or code revision in ``values``."""
-    plain = _plain(values, lambda one: {"kind": kind_of(one), "revision": type(one).revision})
+    plain = _plain(values, lambda one: {"kind": kind_of(one), "revision": type(one).revision}, whole=False)
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

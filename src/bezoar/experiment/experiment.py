@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from bezoar.attacks import AnyAttack, Attack
 from bezoar.cleaning import METHODS as CLEANING
-from bezoar.core.settings import Family, Settings, dump, explain, nearest, settings, validate
+from bezoar.core.settings import Family, Settings, dump, explain, kind_of, nearest, settings, validate
 from bezoar.data import AnyLabeledSource, AnyPairsSource
 from bezoar.evaluation import AnyEvaluator
 from bezoar.experiment.layout import slug
 from bezoar.pretraining import METHODS as PRETRAINING
 from bezoar.training.method import Method
+from bezoar.training.oracle import Oracle
 
 METHODS = Family("method", Method, (*PRETRAINING, *CLEANING))
 AnyMethod = Annotated[Method, METHODS]
@@ -30,6 +30,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._=+-]*$", max_leng
 class Stage(Settings):
     """One training run: a method, the pairs it sees, and the stage whose model it starts from."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"oracle"})
+
     name: Name
     method: AnyMethod
     pairs: str
@@ -40,8 +42,11 @@ class Stage(Settings):
     """Whether the attack's plan is laid over the pairs; a name is that of one of ``attacks``."""
     threat: Name | None = None
     """Which of ``attacks`` is measured after it; by default the one it was poisoned by, or the stage it starts from."""
+    oracle: bool = False
+    """Whether the method is told which pairs are poisoned: for one that needs it, as ``unlearn``, and no other."""
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
-    """Fields of the method and the values each takes; the stage stands for all their combinations."""
+    """Fields of the method, as ``lr`` or ``shrink_perturb.shrink``, and the values each takes; the stage stands for all
+    their combinations."""
     evaluate_every: Annotated[int, Field(ge=1)] = 1
     """Epochs between evaluations; the last epoch is always evaluated."""
     evaluate_steps: Annotated[int, Field(ge=1)] | None = None
@@ -61,8 +66,10 @@ class Stage(Settings):
         for values in itertools.product(*self.grid.values()):
             point = dict(zip(self.grid, values, strict=True))
             name = " ".join([self.name, *(f"{key}={value}" for key, value in point.items())])
-            method = METHODS.parse(json.loads(json.dumps(dump(self.method) | point)))
-            yield dataclasses.replace(self, name=name, method=method, grid={})
+            plain = dump(self.method)
+            for path, value in point.items():
+                _put(plain, path, value)
+            yield dataclasses.replace(self, name=name, method=METHODS.parse(plain), grid={})
 
 
 @settings
@@ -116,6 +123,7 @@ class Experiment(Settings):
                 raise ValueError(f"{where}.start: no earlier stage '{stage.start}'{nearest(stage.start, before)}")
             if stage.poison is True and self.attack is None:
                 raise ValueError(f"{where}.poison: is true, but the experiment has no attack")
+            _check_oracle(stage, where)
             for field in ("poison", "threat"):
                 named = getattr(stage, field)
                 if isinstance(named, str) and named not in self.attacks:
@@ -175,11 +183,34 @@ class Experiment(Settings):
         )
 
 
+def _check_oracle(stage: Stage, where: str) -> None:
+    """Raise ``ValueError`` where a method would be told what it may not know, or not told what it needs."""
+    kind, needs = kind_of(stage.method), isinstance(stage.method, Oracle)
+    if needs and not stage.oracle:
+        raise ValueError(
+            f"{where}.oracle: '{kind}' is told which pairs are poisoned: grant it with oracle: true (--oracle)"
+        )
+    if stage.oracle and not needs:
+        raise ValueError(f"{where}.oracle: '{kind}' takes no answer key; leave it out")
+    if stage.oracle and not stage.poison:
+        raise ValueError(f"{where}.poison: '{kind}' is told which pairs are poisoned, and none is (--poison)")
+
+
+def _put(plain: dict[str, Any], path: str, value: Any) -> None:
+    """Set ``path.to.field`` of a method's plain values; a part that is not there, or ``null``, begins empty."""
+    *parts, last = path.split(".")
+    for part in parts:
+        if not isinstance(plain.get(part), dict):
+            plain[part] = {}
+        plain = plain[part]
+    plain[last] = value
+
+
 def _names_of_points(stage: Stage, where: str) -> list[str]:
     """The names of all that a stage stands for; raises ``ValueError`` for a grid that cannot be."""
     fields = [f.name for f in dataclasses.fields(stage.method)]
     for field, values in stage.grid.items():
-        if field not in fields:
+        if field.partition(".")[0] not in fields:
             raise ValueError(f"{where}.grid: {stage.method.kind} has no field '{field}'{nearest(field, fields)}")
         odd = [value for value in values if not isinstance(value, (bool, int, float, str))]
         if odd or not values or len(set(values)) < len(values):

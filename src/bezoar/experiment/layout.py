@@ -86,6 +86,7 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         (experiment.compile, experiment.deterministic),
         computing(experiment, stage),
         seed,
+        *(("oracle",) if stage.oracle else ()),
     )
 
 

@@ -162,6 +162,7 @@ def _finish(job: Job, data: TrainingPairs, weights: str | None, end: Pause, seco
             "digest": stage_digest(job.experiment, stage, job.seed),
             "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": stage.pairs,
             "count": len(data), "plan": data.plan.digest if data.plan else None,
+            "oracle": stage.oracle,
             "frame": data.prepared.frame.plain,
             "threads": torch.get_num_threads(), "ranks": peers.world,
             "computing": computing(job.experiment, stage), "resources": resources(stage),
@@ -258,7 +259,7 @@ def _measure(
                 Record(
                     run=job.experiment.name,
                     stage=job.stage.name,
-                    after=kind_of(method),
+                    after=f"{kind_of(method)} (oracle)" if job.stage.oracle else kind_of(method),
                     epoch=epoch,
                     step=step,
                     whole=whole,

@@ -13,7 +13,8 @@ import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg, set_model_preprocess_cfg
 from torch import Tensor, nn
 
-from bezoar.models.clip import architectures
+from bezoar.core.seeds import stream_seed
+from bezoar.models.clip import Clip, architectures, create
 from bezoar.models.compared import filled, plainness, registered, seen, seen_beside_trunk, seen_text
 from bezoar.models.described import Config, Shapes, described, shapes_of, text_of, text_prefix
 
@@ -110,6 +111,15 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     set_model_preprocess_cfg(tower, told)
     tower.output_dict = True  # type: ignore[assignment]
     return tower
+
+
+def fresh(model: Clip, seed: int) -> nn.Module:
+    """A tower of the architecture of ``model`` with random weights that depend on ``seed`` alone, on the CPU."""
+    if model.config is None:
+        return create(model.architecture, seed).tower
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(stream_seed(seed, "init", model.architecture))
+        return build(model.config)
 
 
 def _check_buildable(config: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from bezoar.core.settings import settings
-from bezoar.training.method import BatchSize, Positive
+from bezoar.training.method import BatchSize, Rate
 from bezoar.training.two_views import TwoViews
 
 
@@ -19,4 +19,4 @@ class ClipSSL(TwoViews):
 
     kind: ClassVar[str] = "clip_ssl"
     batch_size: BatchSize = 1024
-    lr: Positive = 1e-3
+    lr: Rate = 1e-3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
-from bezoar.training.method import BatchSize, Positive, Weight
+from bezoar.training.method import BatchSize, Rate, Weight
 from bezoar.training.two_views import InModal
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class LegacySigLIP(InModal):
     kind: ClassVar[str] = "legacy_siglip"
     siglip_weight: Weight = 0.1
     batch_size: BatchSize = 2048
-    lr: Positive = 1e-3
+    lr: Rate = 1e-3
 
     def loss(self, state: State, features: Features, batch: Batch) -> Terms:
         """``sigmoid`` and the in-modal terms, each with its weight."""

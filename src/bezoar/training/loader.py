@@ -54,6 +54,11 @@ class TrainingPairs:
             return self._applied.caption(index)
         return check_caption(self.pairs.caption(index), "pairs", self.pairs.id(index))
 
+    def poisoned(self) -> Tensor:
+        """Which pairs the plan has poisoned, ``bool [n]``: for a method that is granted the answer key."""
+        rows = (None if self._applied is None else self._applied.row(index) for index in range(len(self)))
+        return torch.tensor([row is not None for row in rows])
+
     def after_crop(self, index: int) -> Callable[[Tensor], Tensor] | None:
         """What an attacker puts on the picture after a view's random crop, where something is."""
         return self._applied.after_crop(index) if self._applied is not None else None

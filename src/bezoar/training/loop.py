@@ -25,6 +25,7 @@ from bezoar.training.loader import AsLeft, TrainingPairs, batches
 from bezoar.training.locking import Locks, lock
 from bezoar.training.method import Method, Pass
 from bezoar.training.optimizer import adamw
+from bezoar.training.oracle import Oracle
 from bezoar.training.peers import ALONE, Peers
 from bezoar.training.precision import autocast_for, resolve
 from bezoar.training.saved import Progress
@@ -104,7 +105,11 @@ def _stepper(method: Method, model: Clip, data: TrainingPairs, seed: int, locks:
     """The state of the training, on the model's device, and what takes its steps."""
     # From named streams: what a method draws from the global generator is then the same every time.
     torch.manual_seed(_seed_of(seed))
+    if method.shrink_perturb is not None:  # where a training goes on, its state then takes the place of this
+        method.shrink_perturb.apply(model, seed)
     state = method.build(model, AsLeft(data), seed)
+    if isinstance(method, Oracle):
+        method.reveal(state, data.poisoned())
     state.to(model.device)
     if method.batch_norm == "synchronized" and peers.world > 1:
         # timm's: torch's would drop the activation that some of its normalizations hold.
@@ -195,6 +200,7 @@ class _Run:
         if not at.within:
             torch.manual_seed(_seed_of(self.seed, at.epoch))
             method.begin_epoch(state, at.epoch, self._scorer())
+            self._forget(method.renewed(state))
         passes = method.passes(state, at.epoch)
         for this in passes[at.number :]:
             self._pass(this, this is passes[-1])
@@ -203,6 +209,12 @@ class _Run:
         at.next_epoch()
         self._pause(whole=True)
         self._write()
+
+    def _forget(self, renewed: Sequence[nn.Parameter]) -> None:
+        """Begin anew with parameters that the method has just made anew."""
+        self.peers.take_from_lead(renewed)
+        for parameter in renewed:
+            self.stepper.optimizer.state.pop(parameter, None)
 
     def _pass(self, this: Pass, last: bool) -> None:
         at, model = self.at, self.stepper.state.model

@@ -1,8 +1,8 @@
 """The Method contract: how to train, for pre-training and cleaning alike.
 
 A Method value is stateless. Everything that changes lives in the state that ``build`` returns, an ``nn.Module``
-that is checkpointed whole. The loop calls, in this order: ``build`` once; each epoch ``begin_epoch``, then ``passes``,
-and for each pass its loss on every batch; ``diagnostics`` after the epoch.
+that is checkpointed whole. The loop calls, in this order: ``build`` once; each epoch ``begin_epoch``, ``renewed``, then
+``passes``, and for each pass its loss on every batch; ``diagnostics`` after the epoch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,9 +18,10 @@ from bezoar.core.settings import Settings, settings
 from bezoar.data.captions import CaptionView
 from bezoar.data.views import ImageView
 from bezoar.training.schedule import Schedule
+from bezoar.training.shrink_perturb import ShrinkPerturb
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from bezoar.data.pairs import Pairs
     from bezoar.models.clip import Clip
@@ -38,6 +39,7 @@ BatchSize = Annotated[int, Field(ge=2)]
 Warmup = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,8 @@ class Method(Settings):
     one.
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"shrink_perturb"})
+
     epochs: Count = 64
     steps: Count | None = None
     batch_size: BatchSize = 128
@@ -72,7 +76,8 @@ class Method(Settings):
     chunk_size: Count | None = None
     """Pairs that a rank takes through the towers at a time, to save memory; the contrastive batch stays whole (cached
     features, Gao et al. 2021). Batch normalization then sees a chunk at a time: other gradients than without."""
-    lr: Positive = 5e-4
+    lr: Rate = 5e-4
+    """The highest learning rate; with 0 no parameter moves, though running statistics do."""
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
     legacy_schedule: bool = False
     """The learning rate runs one epoch ahead, as in the released code: warm-up begins with its second epoch, and in the
@@ -97,6 +102,8 @@ class Method(Settings):
     """Whether each rank normalizes by its own pairs or, on GPUs, by those of all; running statistics are averaged."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """``auto`` is bf16 autocast where the device computes in bf16, else fp32; fp16 scales the loss and needs a GPU."""
+    shrink_perturb: ShrinkPerturb | None = None
+    """Makes the model a little random before the first step; not at all by default."""
 
     def check(self, model: Clip) -> None:
         """Raise ``ValueError`` for a model that this method cannot train; called before the long work starts."""
@@ -109,6 +116,13 @@ class Method(Settings):
 
     def begin_epoch(self, state: Any, epoch: int, scorer: Scorer) -> None:
         """Called before epoch ``epoch`` (from 0): may score pairs with the model and re-split, re-cluster, re-teach."""
+
+    def renewed(self, state: Any) -> Sequence[nn.Parameter]:
+        """The parameters that ``begin_epoch`` has just made anew, in place: the optimizer forgets what it knew of them.
+
+        Every process goes on with the lead's.
+        """
+        return ()
 
     def passes(self, state: Any, epoch: int) -> Sequence[Pass]:
         """What to run over in epoch ``epoch``, from what ``begin_epoch`` has left in the state.
