@@ -28,7 +28,7 @@ def test_steps_of_every_stage_point_and_seed(monkeypatch: pytest.MonkeyPatch) ->
         timed.append(stage.name)
         return 0.5
 
-    monkeypatch.setattr(bezoar.experiment.estimate, "_seconds_per_step", second)
+    monkeypatch.setattr(bezoar.experiment.estimate, "seconds_per_step", second)
     plain = tiny.experiment(seeds=[0, 1, 2])
     plain["stages"][1]["grid"] = {"lr": [0.1, 0.2], "epochs": [1, 3]}
     plain["stages"][2]["method"]["steps"] = 5

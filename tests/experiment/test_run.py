@@ -252,7 +252,7 @@ def test_what_others_left_never_stands_beside_new_settings(
     plain = tiny.experiment()
     override(plain, "stages.cleanclip.method.lr", 0.01)
     with monkeypatch.context() as patch:
-        patch.setattr(bezoar.experiment.run, "_prepare", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(bezoar.experiment.run, "prepare", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(parse(plain), copied)
     assert parse(yaml.read(copied / "experiment.yaml")) == parse(plain)

@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -114,6 +114,20 @@ def submit(experiment: Experiment, out: Path, jobs: int | None, on: Elsewhere, a
     ``ValueError`` where submitit or Slurm is missing, where ``out`` cannot be written or is in use, or where ``sbatch``
     refuses.
     """
+    refuse_held(out)
+    (job,) = hand_over("run", _rendered(experiment), [experiment], out, jobs, on, ask)
+    return job
+
+
+def hand_over(
+    verb: str, text: str, experiments: Sequence[Experiment], out: Path, jobs: int | None, on: Elsewhere, ask: Cluster,
+    copies: int = 1,
+) -> list[Job[Any]]:  # fmt: skip
+    """Submit ``bezoar VERB`` of a file with this ``text``, as several jobs where ``copies`` of it share the work.
+
+    ``experiments`` are all that it runs; the first says how many cores a job asks for. Raises ``ValueError`` as
+    ``submit`` does; then no job is left.
+    """
     executors = {"slurm": _slurm, "local": _local}
     _refuse_missing(on)
     if jobs is not None and jobs < 1:
@@ -122,15 +136,22 @@ def submit(experiment: Experiment, out: Path, jobs: int | None, on: Elsewhere, a
         raise ValueError(f"out: {out} holds a %, which stands for something else in a log's name")
     if rank_and_world()[1] > 1:
         raise ValueError(f"on: {on} starts the ranks itself: submit it once, without torchrun")
-    for stage in experiment.expanded():
+    for stage in (stage for experiment in experiments for stage in experiment.expanded()):
         stage.method.check_ranks((ask.nodes or 1) * ask.ranks_per_node, f"stages.{stage.name}.method")
-    refuse_held(out)
     out, new = out.absolute(), not out.exists()
     with clean_if_refused(out, new), _tidy(writable_folder(out / on)) as folder:
-        resolved = folder / f"experiment-{digest(experiment)}.yaml"
-        write_text(resolved, _rendered(experiment))
-        words = ("run", str(resolved), "--out", str(out), *(("--jobs", str(jobs)) if jobs is not None else ()))
-        return executors[on](folder, experiment, ask).submit(Rank(words))
+        resolved = folder / f"experiment-{digest(text)}.yaml"
+        write_text(resolved, text)
+        words = (verb, str(resolved), "--out", str(out), *(("--jobs", str(jobs)) if jobs is not None else ()))
+        executor, submitted = executors[on](folder, experiments[0], ask), list["Job[Any]"]()
+        try:
+            for _ in range(copies):
+                submitted.append(executor.submit(Rank(words)))
+        except BaseException:
+            for job in submitted:
+                job.cancel(check=False)
+            raise
+    return submitted
 
 
 def told(job: Job[Any], on: Elsewhere, ask: Cluster) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, arg
@@ -18,6 +18,7 @@ from bezoar.cli.evaluating import Evaluate
 from bezoar.cli.families import subcommands
 from bezoar.cli.model import Model
 from bezoar.cli.poisoning import Poison
+from bezoar.cli.sweep import Sweep
 from bezoar.cli.zoo import Zoo
 from bezoar.experiment.experiment import METHODS
 from bezoar.training.method import Method
@@ -204,19 +205,33 @@ class Report:
 
 def changed(name: str, changes: Sequence[str], seeds: tuple[int, ...] | None) -> Experiment:
     """The recipe or the YAML file ``name``, with settings changed by their path, and other seeds where given."""
-    from bezoar import recipes
-    from bezoar.core import yaml
-    from bezoar.experiment.experiment import override, parse
+    from bezoar.experiment.experiment import parse
 
-    is_file = name.endswith((".yaml", ".yml")) or "/" in name
-    data = yaml.read(Path(name)) if is_file else recipes.read(name)
-    for change in changes:
-        path, equals, value = change.partition("=")
-        if not equals:
-            raise ValueError(f"'{change}': a change reads path.to.key=value")
-        override(data, path, yaml.parse(value, change))
+    data = named(name)
+    change(data, changes)
     experiment = parse(data, name)
     return experiment if seeds is None else dataclasses.replace(experiment, seeds=seeds)
+
+
+def named(name: str) -> Any:
+    """The plain settings of a recipe or a YAML file."""
+    from bezoar import recipes
+    from bezoar.core import yaml
+
+    is_file = name.endswith((".yaml", ".yml")) or "/" in name
+    return yaml.read(Path(name)) if is_file else recipes.read(name)
+
+
+def change(data: Any, changes: Sequence[str]) -> None:
+    """Set ``path.to.key=value`` in plain settings."""
+    from bezoar.core import yaml
+    from bezoar.experiment.experiment import override
+
+    for each in changes:
+        path, equals, value = each.partition("=")
+        if not equals:
+            raise ValueError(f"'{each}': a change reads path.to.key=value")
+        override(data, path, yaml.parse(value, each))
 
 
 def side_by_side(experiment: Experiment, jobs: int | None) -> int:
@@ -272,9 +287,9 @@ def show_cost(experiment: Experiment, jobs: int | None) -> None:
 
 def commands() -> Iterator[tuple[str, type]]:
     """Every verb by name."""
-    for command in (Quickstart, Recipes, Run, Data, Poison, Train, Clean, Evaluate, Report, Model, Zoo):
+    for command in (Quickstart, Recipes, Run, Data, Poison, Train, Clean, Evaluate, Sweep, Report, Model, Zoo):
         yield command.__name__.lower(), command
 
 
-SHARED = (Quickstart, Run, Train, Clean)
+SHARED = (Quickstart, Run, Train, Clean, Sweep)
 """What several processes do together, when ``torchrun`` starts it."""

@@ -164,6 +164,15 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
+def bytes_in(folder: Path) -> int:
+    """What the files of ``folder`` take, in all folders below."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a worker of a killed run may be at its last write
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
 def refuse_held(folder: Path) -> None:
     """Raise ``ValueError`` when another process holds ``folder``; makes nothing, and holds nothing afterwards."""
     with contextlib.suppress(OSError), (folder / _LOCK).open("r+") as stream:

@@ -8,8 +8,8 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -60,6 +60,8 @@ class Record:
     git: str
     at: str
     """UTC time of the measurement."""
+    axes: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    """In a sweep: the axes that the stage depends on, and where it stands on each; not written where it is empty."""
     schema: int = SCHEMA
 
 
@@ -157,26 +159,34 @@ def _finite(text: str) -> float:
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write a whole records file, atomically."""
-    write_text(path, "".join(json.dumps(asdict(record), allow_nan=False) + "\n" for record in records))
+    write_text(path, "".join(json.dumps(_line(record), allow_nan=False) + "\n" for record in records))
+
+
+def _line(record: Record) -> dict[str, Any]:
+    return {name: value for name, value in asdict(record).items() if name != "axes" or value}
 
 
 def read_records(path: Path) -> list[Record]:
     """The records of a file; another schema, a missing, unknown or ill-typed field: ``ValueError`` with the line.
 
-    ``step`` and ``whole`` may be missing: lines from before there were such fields are of whole epochs.
+    ``step``, ``whole`` and ``axes`` may be missing: lines from before there were such fields are of whole epochs and
+    of no sweep.
     """
-    names = {field.name for field in fields(Record)}
-    since = {field.name for field in fields(Record) if field.default is not MISSING}
+    names = {f.name for f in fields(Record)}
+    since = {f.name for f in fields(Record) if f.default is not MISSING or f.default_factory is not MISSING}
     found = []
     for number, line in enumerate(read_lines(path), 1):
         if line.get("schema") != SCHEMA:
             raise ValueError(f"{path}, line {number}: schema {line.get('schema')}, this version reads {SCHEMA}")
         if odd := ", ".join(sorted(set(line) - names | names - since - set(line))):
             raise ValueError(f"{path}, line {number}: not a record: missing or unknown field {odd}")
-        for field in (field for field in fields(Record) if field.name in line):
-            if type(line[field.name]) not in _TYPES[str(field.type)]:
+        for f in (f for f in fields(Record) if f.name in line and f.name != "axes"):
+            if type(line[f.name]) not in _TYPES[str(f.type)]:
                 raise ValueError(
-                    f"{path}, line {number}: not a record: {field.name} must be {field.type}, got {line[field.name]!r}"
+                    f"{path}, line {number}: not a record: {f.name} must be {f.type}, got {line[f.name]!r}"
                 )
+        axes = line.get("axes", {})
+        if not isinstance(axes, dict) or not all(isinstance(at, (bool, int, float, str)) for at in axes.values()):
+            raise ValueError(f"{path}, line {number}: not a record: axes must be values by their name, got {axes!r}")
         found.append(Record(**line))
     return found

@@ -35,12 +35,12 @@ def disk_bytes(experiment: Experiment, size: int) -> int:
     weights = 4 * sum(p.numel() for p in load_model(experiment.model).parameters())
     stages, seeds = experiment.expanded(), len(experiment.seeds)
     pairs = {name: len(experiment.pairs[name].open()) for name in dict.fromkeys(stage.pairs for stage in stages)}
-    models = sum(_models(stage, pairs[stage.pairs]) for stage in stages)
+    models = sum(models_of(stage, pairs[stage.pairs]) for stage in stages)
     pictures = sum(b for s in sets_of(experiment) if (b := needed_bytes(s, size)) <= PREPARE_LIMIT)
     return pictures + seeds * (models * weights + len(stages) * (1 << 20)) + 6 * weights
 
 
-def _models(stage: Stage, pairs: int) -> int:
+def models_of(stage: Stage, pairs: int) -> int:
     """How many models a stage leaves."""
     method = stage.method
     epochs = method.epochs if method.steps is None else -(-method.steps // max(method.steps_per_epoch(pairs), 1))
@@ -72,14 +72,14 @@ def estimate(experiment: Experiment, steps: int = 6) -> list[Cost]:
     for stage in experiment.expanded():
         key = (stage.method.kind, stage.method.batch_size)
         if key not in speeds:
-            speeds[key] = _seconds_per_step(experiment, stage, steps)
+            speeds[key] = seconds_per_step(experiment, stage, steps)
         total = stage.method.total_steps(len(experiment.pairs[stage.pairs].open())) * len(experiment.seeds)
         costs.append(Cost(stage.name, total, total * speeds[key]))
     return costs
 
 
-def _seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float:
-    """What ``steps`` more steps take than two: the way to the first step cancels out."""
+def seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float:
+    """About what a step of a stage takes: ``steps`` more than two of them, as the way to the first cancels out."""
     import torch
 
     from bezoar.models.clip import pick_device

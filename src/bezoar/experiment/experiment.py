@@ -232,7 +232,7 @@ def parse(data: Any, source: str = "") -> Experiment:
 def override(data: Any, path: str, value: Any) -> None:
     """Set ``path.to.key`` in plain experiment data; entries of lists go by their ``name`` or their number.
 
-    Raises ``ValueError`` when a step of the path before the last does not exist.
+    What is ``null`` on the way begins empty. Raises ``ValueError`` when a step before the last does not exist.
     """
     steps = path.split(".")
     at = data
@@ -253,4 +253,5 @@ def override(data: Any, path: str, value: Any) -> None:
         if depth == len(steps) - 1:
             at[key] = value
         else:
+            at[key] = {} if at[key] is None else at[key]
             at = at[key]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bezoar.attacks import Aim
 from bezoar.core.files import (
+    bytes_in,
     clean_if_refused,
     exclusive,
     free_bytes,
@@ -37,6 +38,7 @@ from bezoar.experiment.workers import Workers, stopping
 if TYPE_CHECKING:
     from bezoar.core.frame import Frame
     from bezoar.data.pairs import Images, Source
+    from bezoar.models.clip import Clip
     from bezoar.training.peers import Peers
 
 SCHEMA = 1
@@ -66,7 +68,7 @@ def check(experiment: Experiment, listen: Listener = silent) -> Frame:
     for name, count in (("threads", experiment.threads), ("workers", experiment.workers)):
         if count > _PER_CORE * cores():
             raise ValueError(f"{name}: {count} are more than {_PER_CORE} for each of the {cores()} cores here")
-    for source in (*_sources(experiment).values(), *_shown(experiment)):
+    for source in sources_of(experiment):
         source.ingest(listen)
     sets = {name: source.open() for name, source in experiment.labeled.items()}
     held_out = {name: source.open() for name, source in experiment.held_out.items()}
@@ -190,7 +192,7 @@ def _begin(experiment: Experiment, out: Path, new: bool, frame: Frame, workers: 
     warn_of_others(experiment, layout, every)
     _describe(experiment, layout)
     if todo:
-        _prepare(experiment, layout, frame, workers, listen)
+        prepare(sets_of(experiment), layout, frame, workers, listen)
     return todo
 
 
@@ -237,43 +239,46 @@ def _check_disk(experiment: Experiment, size: int, layout: Layout, every: Sequen
     """Raise ``OSError`` when less is free than what is still to be written, by what an interrupted run has written."""
     from bezoar.experiment.estimate import disk_bytes
 
-    there = sum(_bytes_in(folder) for folder in (layout.prepared, *(job.folder for job in every)))
+    there = sum(bytes_in(folder) for folder in (layout.prepared, *(job.folder for job in every)))
     need, free = disk_bytes(experiment, size) - there, free_bytes(layout.root)
     if need > free:
         raise OSError(f"out: {layout.root} needs about {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
 
 
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # a worker of a killed run may be at its last write
-            total += path.stat().st_size if path.is_file() else 0
-    return total
-
-
 def _plan(experiment: Experiment, layout: Layout, listen: Listener) -> None:
-    """Make every plan that a stage needs, measure what of it reaches the model, keep a few pictures to show."""
+    """Make every plan that a stage needs."""
+    needed = list({(stage.pairs, stage.poison): stage for stage in experiment.stages if stage.poison}.values())
+    make_plans([Job(experiment, stage, seed, layout.root) for seed in experiment.seeds for stage in needed], listen)
+
+
+def make_plans(jobs: Sequence[Job], listen: Listener) -> None:
+    """Make the plan of each stage that is poisoned, measure what of it reaches the model, keep a few pictures to show.
+
+    Raises ``ValueError`` where nothing of a trigger reaches the model.
+    """
     from bezoar.attacks.applied import Applied
     from bezoar.attacks.preview import preview, write_preview
     from bezoar.attacks.survival import measure, refuse_dead
     from bezoar.models.opening import load_model
 
-    needed = list({(stage.pairs, stage.poison): stage for stage in experiment.stages if stage.poison}.values())
-    clip = load_model(experiment.model, experiment.seeds[0]) if needed else None
-    for number, (seed, stage) in enumerate((seed, stage) for seed in experiment.seeds for stage in needed):
-        folder = layout.poison(experiment, stage, seed)
+    models: dict[str, Clip] = {}
+    for number, job in enumerate(jobs, 1):
+        experiment, stage = job.experiment, job.stage
+        folder = job.layout.poison(experiment, stage, job.seed)
         if not (folder / "poison.json").exists():
             attack = experiment.poisoning(stage)
             assert attack is not None
-            assert clip is not None
+            if experiment.model not in models:
+                models[experiment.model] = load_model(experiment.model, experiment.seeds[0])
+            clip = models[experiment.model]
             pairs = experiment.pairs[stage.pairs].open()
-            plan = attack.plan(pairs, seed)
+            plan = attack.plan(pairs, job.seed)
             applied = Applied(pairs, plan)
             survival = measure(applied, clip.frame, random_view(experiment, stage), clip.tokenize)
             refuse_dead(survival, experiment.allow_dead_trigger)
             write_preview(preview(applied, clip.frame), folder)
             plan.with_survival(survival).save(folder)
-        listen(Event("poison", number + 1, len(experiment.seeds) * len(needed), unit="plans"))
+        listen(Event("poison", number, len(jobs), unit="plans"))
 
 
 def sets_of(experiment: Experiment) -> list[Images]:
@@ -284,6 +289,11 @@ def sets_of(experiment: Experiment) -> list[Images]:
     pairs: list[Images] = [experiment.pairs[name].open() for name in used]
     labeled = [source.open() for source in experiment.labeled.values()]
     return [*pairs, *labeled, *(Exact(source.open()) for source in experiment.held_out.values())]
+
+
+def sources_of(experiment: Experiment) -> list[Source]:
+    """Every source that a run reads."""
+    return [*_sources(experiment).values(), *_shown(experiment)]
 
 
 def _sources(experiment: Experiment) -> dict[tuple[str, str], Source]:
@@ -325,14 +335,11 @@ def _describe_data(experiment: Experiment, layout: Layout) -> None:
     write_json(layout.root / "data.json", {"schema": SCHEMA, **found})
 
 
-def _prepare(experiment: Experiment, layout: Layout, frame: Frame, workers: Workers, listen: Listener) -> None:
+def prepare(sets: Sequence[Images], layout: Layout, frame: Frame, workers: Workers, listen: Listener) -> None:
+    """Draw the pictures of each set once, as a model of ``frame`` wants them; those that are there are left alone."""
     from bezoar.data.prepared import begin, count, fill, finish, needed_bytes
 
-    sets = [
-        s
-        for s in sets_of(experiment)
-        if needed_bytes(s, frame.size) <= PREPARE_LIMIT and begin(layout.prepared, s, frame)
-    ]
+    sets = [s for s in sets if needed_bytes(s, frame.size) <= PREPARE_LIMIT and begin(layout.prepared, s, frame)]
     total = sum(map(count, sets))
     tasks: list[tuple[Callable[..., int], Sequence[object]]] = [
         (fill, (layout.prepared, images, frame, start, start + _CHUNK))

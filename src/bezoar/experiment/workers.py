@@ -13,10 +13,12 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from multiprocessing.queues import Queue
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from bezoar.core.progress import Event, Listener
 from bezoar.experiment.stages import Job, run_stage
+
+J = TypeVar("J", bound=Job)
 
 _events: Queue[Event | None]
 
@@ -37,8 +39,8 @@ def _watch(leash: Connection, parent: int) -> None:
     os._exit(1)
 
 
-def _work(job: Job) -> None:
-    run_stage(job, _events.put)
+def _work(work: Callable[[J, Listener], None], job: J) -> None:
+    work(job, _events.put)
 
 
 @contextlib.contextmanager
@@ -128,7 +130,16 @@ class Workers:
                 futures = [self._submit(function, *arguments) for function, arguments in tasks]
                 yield from (future.result() for future in as_completed(futures))
             except BrokenProcessPool:
-                raise _died("while pictures were prepared") from None
+                raise died("while pictures were prepared") from None
+
+    def start(self, work: Callable[[J, Listener], None], job: J) -> Future[None]:
+        """Have ``work`` do a job in one of the processes; where there is none, here and now."""
+        if self.pool is not None:
+            return self._submit(_work, work, job)
+        done = Future[None]()
+        work(job, self.listen)
+        done.set_result(None)
+        return done
 
     def run_stages(self, todo: Sequence[Job], after: Callable[[Job], Any]) -> None:
         """Run each job when the stage it starts from is done; ``after`` is called in this process for each one."""
@@ -143,15 +154,16 @@ class Workers:
                 ready = [job for job in waiting if job.start is None or job.start.done]
                 for job in ready[: self.jobs - len(running)]:
                     waiting.remove(job)
-                    running[self._submit(_work, job)] = job
+                    running[self.start(run_stage, job)] = job
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     future.result()
                     after(running.pop(future))
         except BrokenProcessPool:
             # The pool does not tell which of its processes it was.
-            raise _died(f"at work: {', '.join(job.label for job in running.values())}") from None
+            raise died(f"at work: {', '.join(job.label for job in running.values())}") from None
 
 
-def _died(when: str) -> RuntimeError:
+def died(when: str) -> RuntimeError:
+    """What to raise where the pool lost a process."""
     return RuntimeError(f"a process died (out of memory, or killed), {when}; the same command continues")
