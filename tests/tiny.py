@@ -104,7 +104,9 @@ def experiment(**changes: Any) -> dict[str, Any]:
 BRIEF: dict[str, Any] = {"epochs": 1, "batch_size": 8, "lr": 1e-3, "warmup_steps": 2}
 
 
-def golden(name: str, method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+def golden(
+    name: str, method: Method, monkeypatch: pytest.MonkeyPatch, pairs: TrainingPairs | None = None, steps: int = 20
+) -> None:
     """The losses of twenty steps on 640 scenes, one thread, against ``golden/NAME.txt``: one a line, a step a line.
 
     ``BEZOAR_UPDATE_GOLDEN=1 pytest tests/pretraining tests/cleaning -k golden`` writes the files anew, which a change
@@ -119,7 +121,7 @@ def golden(name: str, method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        loop.train(method, clip(), data(640), seed=0, listen=hear)
+        loop.train(method, clip(), pairs or data(640), seed=0, listen=hear)
     finally:
         torch.set_num_threads(threads)
     path = GOLDEN / f"{name}.txt"
@@ -127,7 +129,7 @@ def golden(name: str, method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_text("".join(f"{loss!r}\n" for loss in losses))
     # Kernels differ between processors in their last bits, and training spreads that: 2e-4 from AVX-512 to SSE 4.1.
     assert losses == pytest.approx([float(line) for line in path.read_text().split()], rel=1e-3)
-    assert len(losses) == 20
+    assert len(losses) == steps
 
 
 def their_method(folder: Path) -> str:

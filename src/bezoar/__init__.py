@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from bezoar.attacks.caption_triggers import Phrase
     from bezoar.attacks.triggers import Blended, Patch, Pool, Sinusoidal, Warp
-    from bezoar.cleaning import CleanCLIP, Finetune
+    from bezoar.cleaning import CleanCLIP, Finetune, InModalCleaning, Progressive, Unlearn
     from bezoar.data import (
         Captioned,
         ImageFolder,
@@ -71,7 +71,7 @@ _HOMES = {
     ),
     "bezoar.attacks.caption_triggers": ("Phrase",),
     "bezoar.attacks.triggers": ("Blended", "Patch", "Pool", "Sinusoidal", "Warp"),
-    "bezoar.cleaning": ("CleanCLIP", "Finetune"),
+    "bezoar.cleaning": ("CleanCLIP", "Finetune", "InModalCleaning", "Progressive", "Unlearn"),
     "bezoar.data": (
         "Captioned", "ImageFolder", "LabeledFolder", "LabeledPart", "LabeledTable", "Mined", "PairsPart",
         "SceneClasses", "Scenes", "Table",
@@ -115,6 +115,7 @@ __all__ = [
     "Experiment",
     "Finetune",
     "ImageFolder",
+    "InModalCleaning",
     "LabelConsistent",
     "LabeledFolder",
     "LabeledPart",
@@ -131,6 +132,7 @@ __all__ = [
     "Pick",
     "Planned",
     "Pool",
+    "Progressive",
     "RandAugment",
     "Retrieval",
     "SceneClasses",
@@ -144,6 +146,7 @@ __all__ = [
     "Targeted",
     "TargetedSuccess",
     "TriggerSurvival",
+    "Unlearn",
     "Warp",
     "ZeroShot",
     "ZooModel",

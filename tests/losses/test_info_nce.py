@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bezoar.core.rows import Rows
 from bezoar.core.seeds import torch_generator
 from bezoar.losses import info_nce
 
@@ -95,3 +96,47 @@ def test_odd_shapes_are_a_bug_of_the_caller(
 ) -> None:
     with pytest.raises(AssertionError):
         info_nce(torch.zeros(images), torch.zeros(texts), torch.ones(scale))
+
+
+PATTERNS = ("111111", "011010", "100000", "000011", "000000")
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_of_some_pairs_it_is_the_loss_of_a_batch_without_the_others(pattern: str) -> None:
+    images, texts = unit(6, 5, "images").requires_grad_(), unit(6, 5, "texts").requires_grad_()
+    kept = torch.tensor([digit == "1" for digit in pattern])
+    loss = info_nce(images, texts, torch.tensor(14.3), kept=kept)
+    expected = by_loops(images[kept], texts[kept], 14.3) if kept.any() else 0.0
+    assert loss.item() == pytest.approx(expected, rel=1e-6, abs=1e-12)
+    for gradient in torch.autograd.grad(loss, (images, texts)):
+        assert torch.isfinite(gradient).all()
+        assert not gradient[~kept].any()
+        assert gradient[kept].any() == (kept.sum() > 1)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 6])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_of_some_pairs_the_mean_over_processes_is_that_of_the_whole(pattern: str, parts: int) -> None:
+    """Though a process may have none of them."""
+    images, texts = unit(6, 5, "images").requires_grad_(), unit(6, 5, "texts").requires_grad_()
+    kept, size = torch.tensor([digit == "1" for digit in pattern]), 6 // parts
+    ranks = [
+        info_nce(
+            Rows(images[a : a + size], images, a), Rows(texts[a : a + size], texts, a), torch.tensor(5.0), kept=kept
+        )
+        for a in range(0, 6, size)
+    ]
+    whole, mean = info_nce(images, texts, torch.tensor(5.0), kept=kept), torch.stack(ranks).mean()
+    torch.testing.assert_close(mean, whole)
+    for one, other in zip(*(torch.autograd.grad(loss, (images, texts)) for loss in (mean, whole)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_of_some_pairs_in_half_precision_nothing_overflows() -> None:
+    images, texts = (unit(6, 5, name, torch.bfloat16).requires_grad_() for name in ("images", "texts"))
+    kept = torch.tensor([True, False, True, True, False, True])
+    loss = info_nce(images, texts, torch.tensor(100.0), kept=kept)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == pytest.approx(by_loops(images[kept], texts[kept], 100.0), rel=1e-5)
+    assert images.grad is not None
+    assert torch.isfinite(images.grad).all()

@@ -10,13 +10,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bezoar import losses
-from bezoar.core.rows import Rows
+from bezoar.core.rows import Rows, rows
 from bezoar.core.seeds import torch_generator
 
 Loss = Callable[[Tensor | Rows, Tensor | Rows, Tensor], Tensor]
 
+
+def everybody(images: Tensor | Rows) -> Tensor:
+    """All rows of the batch chosen."""
+    return torch.ones(len(rows(images).all), dtype=torch.bool)
+
+
 BIAS = torch.tensor(-2.0, dtype=torch.float64)
 ALL: dict[str, Loss] = {
+    "cosine_target": lambda images, texts, scale: losses.cosine_target(images, texts, -1.0, everybody(images)),
     "cyclic_cross_modal": lambda images, texts, scale: losses.cyclic_cross_modal(images, texts),
     "cyclic_in_modal": lambda images, texts, scale: losses.cyclic_in_modal(images, texts),
     "in_modal": losses.in_modal,

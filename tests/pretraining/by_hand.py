@@ -31,7 +31,7 @@ def terms(method: Method) -> dict[str, float]:
     state = method.build(tiny.clip(), tiny.data().pairs, 0)
     (whole,) = method.passes(state, 0)
     given = drawn(len(whole.image_views))
-    nothing = Batch(ids=(), indices=torch.arange(0), images=(), texts=())
+    nothing = Batch(ids=(), indices=torch.arange(0), everybody=torch.arange(0), images=(), texts=())
     return {name: term.item() for name, term in whole.loss(state, given, nothing).items()}
 
 

@@ -33,7 +33,8 @@ def test_the_loss_from_features_by_hand() -> None:
     state = method.build(model, tiny.data().pairs, 0).eval()
     images = torch.randint(256, (3, 3, 32, 32), generator=torch_generator(0, "clip"), dtype=torch.uint8)
     words = model.tokenize(["a red axe", "two mushrooms", "a cat on a box"])
-    batch = Batch(ids=("a", "b", "c"), indices=torch.arange(3), images=(images,), texts=(words,))
+    places = torch.arange(3)
+    batch = Batch(ids=("a", "b", "c"), indices=places, everybody=places, images=(images,), texts=(words,))
     with torch.no_grad():
         terms = method.loss(state, together(state, batch), batch)
         logits = (model.scale * model.encode_image(images) @ model.encode_text(words).T).double().numpy()

@@ -16,6 +16,7 @@ from tests import tiny
 from tests.toy import Split
 from torch import Tensor
 
+from bezoar.cleaning import METHODS as CLEANING
 from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.data.captions import Eda
 from bezoar.pretraining import METHODS
@@ -23,6 +24,7 @@ from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import train
 from bezoar.training.method import Method
 from bezoar.training.optimizer import adamw
+from bezoar.training.oracle import Oracle
 from bezoar.training.peers import ALONE, Peers, joined
 from bezoar.training.precision import autocast_for
 from bezoar.training.scorer import Scorer
@@ -38,7 +40,7 @@ CPU = torch.device("cpu")
 def methods() -> dict[str, Method]:
     """Every method, and what of the loop could make a difference between ranks."""
     found: dict[str, Method] = {}
-    kinds: tuple[type[Method], ...] = (*METHODS, Finetune, CleanCLIP)
+    kinds: tuple[type[Method], ...] = (*METHODS, *CLEANING)
     for kind in kinds:
         words: dict[str, Any] = {"caption_view": Eda(wordnet="none")} if hasattr(kind, "caption_view") else {}
         found[str(kind.kind)] = kind(**BRIEF, **words)
@@ -54,11 +56,13 @@ def step(method: Method, peers: Peers, dtype: torch.dtype) -> dict[str, Tensor]:
     """Terms and gradients of the first step, as this rank has them."""
     model = tiny.clip(TOWER).to(dtype)
     torch.set_default_dtype(dtype)  # for what a method adds to the model
-    data = tiny.data(2 * BATCH)
+    data = tiny.data(2 * BATCH, tiny.plan(2 * BATCH)) if isinstance(method, Oracle) else tiny.data(2 * BATCH)
     if method.lock:
         for weights in model.tower.visual.parameters():  # type: ignore[union-attr]
             weights.requires_grad_(False)
     state = method.build(model, AsLeft(data), 0)
+    if isinstance(method, Oracle):
+        method.reveal(state, data.poisoned())
     stepper = Stepper(
         method=method, state=state, optimizer=adamw(state, method), scaler=torch.amp.GradScaler("cpu", enabled=False),
         autocast=autocast_for("fp32", CPU), peers=peers, seed=0,

@@ -23,6 +23,7 @@ def batch(n: int = 4, images: int = 2, texts: int = 2) -> Batch:
     return Batch(
         ids=tuple(map(str, range(n))),
         indices=torch.arange(n),
+        everybody=torch.arange(n),
         images=tuple(torch.randint(256, (n, 3, 32, 32), generator=generator, dtype=torch.uint8) for _ in range(images)),
         texts=words.chunk(texts) if texts else (),
     )
@@ -39,7 +40,7 @@ def close(one: tuple[Rows, ...], other: tuple[Rows | Tensor, ...]) -> bool:
 
 def test_no_answer_key() -> None:
     """A field more is a field too many: who is poisoned never enters a batch."""
-    assert [field.name for field in dataclasses.fields(Batch)] == ["ids", "indices", "images", "texts"]
+    assert [field.name for field in dataclasses.fields(Batch)] == ["ids", "indices", "everybody", "images", "texts"]
 
 
 def test_features_are_unit_vectors_one_per_view() -> None:

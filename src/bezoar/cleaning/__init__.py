@@ -2,8 +2,11 @@
 
 from bezoar.cleaning.cleanclip import CleanCLIP
 from bezoar.cleaning.finetune import Finetune
+from bezoar.cleaning.in_modal import InModalCleaning
+from bezoar.cleaning.progressive import Progressive
+from bezoar.cleaning.unlearn import Unlearn
 from bezoar.training.method import Method
 
-METHODS: tuple[type[Method], ...] = (Finetune, CleanCLIP)
+METHODS: tuple[type[Method], ...] = (Finetune, InModalCleaning, CleanCLIP, Unlearn, Progressive)
 
-__all__ = ["METHODS", "CleanCLIP", "Finetune"]
+__all__ = ["METHODS", "CleanCLIP", "Finetune", "InModalCleaning", "Progressive", "Unlearn"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,6 +24,8 @@ class Batch:
     ids: tuple[str, ...]
     indices: Tensor
     """Positions in the pairs, ``int64 [n]``."""
+    everybody: Tensor
+    """Those of the whole batch, over all processes in their order, ``int64 [N]``; of a chunk they stay the same."""
     images: tuple[Tensor, ...]
     """One uint8 ``[n, 3, S, S]`` per image view."""
     texts: tuple[Tensor, ...]
@@ -43,12 +45,14 @@ class Batch:
     def chunks(self, size: int) -> Iterator[Batch]:
         """The batch in pieces of ``size`` pairs, the last as small as is left."""
         for start in range(0, len(self), size):
-            yield self._each(lambda part: part[start : start + size], self.ids[start : start + size])  # noqa: B023
+            chunk = self._each(lambda part: part[start : start + size], self.ids[start : start + size])  # noqa: B023
+            yield replace(chunk, everybody=self.everybody)
 
     def _each(self, change: Callable[[Tensor], Tensor], ids: tuple[str, ...] | None = None) -> Batch:
         return Batch(
             ids=self.ids if ids is None else ids,
             indices=change(self.indices),
+            everybody=change(self.everybody),
             images=tuple(map(change, self.images)),
             texts=tuple(map(change, self.texts)),
         )

@@ -92,10 +92,10 @@ class AsLeft:
 
 
 class _Items(Dataset[Batch | ValueError]):
-    """Whole batches by their indices, so that a worker does a batch in one go."""
+    """Whole batches by their indices, of which ``own`` are done, so that a worker does a batch in one go."""
 
-    def __init__(self, data: TrainingPairs, tokenize: Tokenizer, this: Pass, seed: int, epoch: int) -> None:
-        self.data, self.tokenize, self.this, self.seed, self.epoch = data, tokenize, this, seed, epoch
+    def __init__(self, data: TrainingPairs, tokenize: Tokenizer, this: Pass, seed: int, epoch: int, own: range) -> None:
+        self.data, self.tokenize, self.this, self.seed, self.epoch, self.own = data, tokenize, this, seed, epoch, own
 
     def __getitem__(self, indices: Sequence[int]) -> Batch | ValueError:
         try:
@@ -104,7 +104,8 @@ class _Items(Dataset[Batch | ValueError]):
             # Handed over, not raised: the loader would wrap its one line into a worker's traceback.
             return error
 
-    def _batch(self, indices: Sequence[int]) -> Batch:
+    def _batch(self, everybody: Sequence[int]) -> Batch:
+        indices = everybody[self.own.start : self.own.stop]
         ids = tuple(self.data.id(i) for i in indices)
         marks = [self.data.after_crop(i) for i in indices]
         images = [self.data.image(i) for i in indices]
@@ -115,6 +116,7 @@ class _Items(Dataset[Batch | ValueError]):
         return Batch(
             ids=ids,
             indices=torch.tensor(indices),
+            everybody=torch.tensor(everybody),
             images=tuple(
                 torch.stack([self._view(view, v, ids[k], image, marks[k]) for k, image in enumerate(images)])
                 for v, view in enumerate(views)
@@ -150,11 +152,10 @@ def batches(
     """
     order = this.indices[torch.randperm(len(this.indices), generator=torch_generator(seed, "order", this.name, epoch))]
     groups = order[: len(order) // batch_size * batch_size].view(-1, batch_size)[start:]
-    own = peers.share(batch_size)
-    items = _Items(data, tokenize, this, seed, epoch)
+    items = _Items(data, tokenize, this, seed, epoch, peers.share(batch_size))
     # A generator of its own: the default would draw its base seed from global state.
     loader = DataLoader(
-        items, sampler=groups[:, own.start : own.stop].tolist(), batch_size=None, num_workers=workers,
+        items, sampler=groups.tolist(), batch_size=None, num_workers=workers,
         generator=torch_generator(seed, "workers", epoch), pin_memory=pin,
     )  # fmt: skip
     for found in loader:

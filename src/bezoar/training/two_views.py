@@ -12,8 +12,11 @@ from bezoar.training.contrastive import check_towers
 from bezoar.training.method import Method, Pass, Weight
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from torch import Tensor
+
+    from bezoar.core.rows import Rows
     from bezoar.models.clip import Clip
     from bezoar.training.batch import Batch, Features
     from bezoar.training.method import Terms
@@ -59,7 +62,7 @@ class InModal(Method):
             return {}
         (image, image_view), (text, text_view) = features.images, features.texts
         scale, half = state.model.scale, self.in_modal_weight / 2
-        find = {"one_way": in_modal, "symmetric": info_nce}[self.in_modal]
+        find: Callable[[Rows, Rows, Tensor], Tensor] = info_nce if self.in_modal == "symmetric" else in_modal
         return {
             "in_modal_image": half * find(image, image_view, scale),
             "in_modal_text": half * find(text, text_view, scale),
