@@ -20,7 +20,7 @@ from bezoar.experiment.workers import died
 if TYPE_CHECKING:
     from bezoar.training.peers import Peers
 
-LOOK = 1.0
+LOOK = 2.0
 """Seconds between two looks at what other processes have done."""
 CLAIMS = "claims"
 
@@ -46,11 +46,12 @@ def attempt(job: Share, listen: Listener, peers: Peers | None = None) -> None:
             write_json(job.folder / FAILED, told)
 
 
-def work_off(todo: Sequence[Share], hands: Hands, after: Callable[[Share], None]) -> None:
+def work_off(todo: Sequence[Share], hands: Hands, after: Callable[[Share], None]) -> list[Share]:
     """Have every job done, by ``hands`` or by other processes in the same folder; ``after`` hears of each, here.
 
     A job is claimed by a lock, which the system frees when this process dies: nothing is trained twice at a time, and
-    what somebody leaves half done is taken up by the others.
+    what somebody leaves half done is taken up by the others. Where others have all that is left, it is left to them,
+    and returned: a cluster has better things to do than to wait.
     """
     waiting = list(todo)
     running: dict[Future[None], tuple[Share, contextlib.ExitStack]] = {}
@@ -71,13 +72,18 @@ def work_off(todo: Sequence[Share], hands: Hands, after: Callable[[Share], None]
                         job, held = running.pop(future)
                         held.close()
                         after(job)
+                elif _had(waiting):
+                    break
                 elif waiting:
                     time.sleep(LOOK)
         except BrokenProcessPool:
             raise died(f"at work: {', '.join(job.label for job, _ in running.values())}") from None
+    return waiting
 
 
-def work_off_together(todo: Sequence[Share], peers: Peers, listen: Listener, after: Callable[[Share], None]) -> None:
+def work_off_together(
+    todo: Sequence[Share], peers: Peers, listen: Listener, after: Callable[[Share], None]
+) -> list[Share]:
     """The same by ranks that train one stage together; the lead claims."""
     waiting = list(todo)
     while waiting:
@@ -87,8 +93,11 @@ def work_off_together(todo: Sequence[Share], peers: Peers, listen: Listener, aft
             for job in waiting:
                 if job.folder == ours:
                     attempt(job, listen, peers)
+        if ours is None and peers.led(functools.partial(_had, waiting)):
+            break
         if waiting and ours is None:
             time.sleep(LOOK)
+    return waiting
 
 
 def _take(
@@ -102,6 +111,11 @@ def _take(
             claims.enter_context(held)
             return [job.folder for job in left], job.folder
     return [job.folder for job in left], None
+
+
+def _had(waiting: Sequence[Share]) -> bool:
+    """Of jobs of which none could be claimed: whether somebody has them all, so that none comes free by and by."""
+    return all(job.start is None or job.start.done for job in waiting)
 
 
 def _left(waiting: Sequence[Share], after: Callable[[Share], None]) -> list[Share]:

@@ -71,7 +71,8 @@ def run_sweep(
             told = Told(listen)
             workers.listen = told
             gathering, todo = _begin(sweep, out, workers, told)
-            work_off(todo, hands or workers, lambda job: gathering.after(job, told))
+            left = work_off(todo, hands or workers, lambda job: gathering.after(job, told))
+            _say(left, out)
             return gathering.write()
 
 
@@ -84,9 +85,18 @@ def _together(sweep: Sweep, out: Path, listen: Listener, peers: Peers) -> list[R
             return _begin(sweep, out, workers, told)
 
     gathering, todo = peers.led(begin)
-    work_off_together(todo, peers, told, lambda job: gathering.after(job, told))
+    left = work_off_together(todo, peers, told, lambda job: gathering.after(job, told))
+    if peers.lead:
+        _say(left, out)
     peers.led(lambda: len(gathering.write()))
     return read_records(out / RECORDS)
+
+
+def _say(left: Sequence[Share], out: Path) -> None:
+    if left:
+        logging.getLogger(__name__).warning(
+            "out: %s: %d trainings are left to the processes that have them; the last one gathers all", out, len(left)
+        )
 
 
 def every_work(sweep: Sweep, out: Path, listen: Listener = silent) -> tuple[Work, ...]:
