@@ -44,7 +44,15 @@ def test_several_grids_are_one_list_of_points_each_once() -> None:
     assert [list(axis.changes) for axis in found.axes] == [[1e-3, 1e-2], [0, 1, 2], [16, 24]]
     at = [tuple(point.axes.values()) for point in found.points()]
     # What a grid does not name stands where the experiment has it: lr 1e-3, one poison, 16 pairs.
-    assert at == [(1e-3, 1, 16), (1e-2, 1, 16), (1e-3, 0, 16), (1e-3, 2, 16), (1e-2, 0, 16), (1e-2, 2, 16), (1e-3, 1, 24)]
+    assert at == [
+        (1e-3, 1, 16),
+        (1e-2, 1, 16),
+        (1e-3, 0, 16),
+        (1e-3, 2, 16),
+        (1e-2, 0, 16),
+        (1e-2, 2, 16),
+        (1e-3, 1, 24),
+    ]
 
 
 def test_an_axis_at_none_of_its_values_has_that_of_the_experiment() -> None:
@@ -84,23 +92,47 @@ def test_a_part_that_is_not_there_begins_with_its_first_setting() -> None:
     assert point.experiment.stages[1].method.shrink_perturb.shrink == 0.5  # type: ignore[union-attr]
 
 
+METHOD = "stages.cleanclip.method"
+
+
 @pytest.mark.parametrize(
     ("axes", "said"),
     [
-        ({"stages.cleanclip.method.lrr": [1]}, "axes.stages.cleanclip.method.lrr: stages.2.method: unknown key 'lrr'; did you mean 'lr'? (choices: "),
-        ({"stages.claenclip.method.lr": [1]}, "axes.stages.claenclip.method.lr: stages.claenclip: no such entry; did you mean 'cleanclip'? (choices: "),
-        ({"pairs.claen.count": [3]}, "axes.pairs.claen.count: pairs.claen: no such key; did you mean 'clean'? (choices: clean, train)"),
+        (
+            {f"{METHOD}.lrr": [1]},
+            f"axes.{METHOD}.lrr: stages.2.method: unknown key 'lrr'; did you mean 'lr'? (choices: ",
+        ),
+        (
+            {"stages.claenclip.lr": [1]},
+            "axes.stages.claenclip.lr: stages.claenclip: no such entry; did you mean 'cleanclip'? (choices: ",
+        ),
+        (
+            {"pairs.claen.n": [3]},
+            "axes.pairs.claen.n: pairs.claen: no such key; did you mean 'clean'? (choices: clean, train)",
+        ),
         ({"pair": [3]}, "axes.pair: unknown key 'pair'; did you mean 'pairs'? (choices: "),
         ({"model.x": [1]}, "axes.model.x: model: is 'micro-cnn-32', it has no 'x'"),
-        ({"attacks.left.count": [1, 0]}, "axes.attacks.left.count: attacks.left.count: Input should be greater than or equal to 1, got 0"),
-        ({"lr": {"paths": ["stages.x.method.lr"], "values": [1]}}, "axes.lr: stages.x: no such entry (choices: cleanclip, finetune, victim)"),
-        ([{"seeds": [1], "lr": LR}, {"seeds": [2], "lr": LR}], "axes.seeds: stands once: every point is run with all seeds"),
+        (
+            {"attacks.left.count": [1, 0]},
+            "axes.attacks.left.count: attacks.left.count: Input should be greater than or equal to 1, got 0",
+        ),
+        (
+            {"lr": {"paths": ["stages.x.method.lr"], "values": [1]}},
+            "axes.lr: stages.x: no such entry (choices: cleanclip, finetune, victim)",
+        ),
+        (
+            [{"seeds": [1], "lr": LR}, {"seeds": [2], "lr": LR}],
+            "axes.seeds: stands once: every point is run with all seeds",
+        ),
         ({"seeds": [1, 1], "lr": LR}, "seeds: each stands once, got [1, 1]"),
         ({}, "axes: must be a mapping of axes and their values, or a list of such, got {}"),
         ([{"lr": LR}, 3], "axes: must be a mapping of axes and their values, or a list of such, got "),
-        ({f"stages.{n}.method.epochs": list(range(1, 101)) for n in (0, 1, 2)}, "axes: they span 1,000,000 points, more than 10,000; split them"),
+        (
+            {f"stages.{n}.method.epochs": list(range(1, 101)) for n in (0, 1, 2)},
+            "axes: they span 1,000,000 points, more than 10,000; split them",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused_in_one_line(axes: Any, said: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         sweep(axes).points()
@@ -111,7 +143,10 @@ def test_what_is_refused_in_one_line(axes: Any, said: str) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"axis": 1}, "unknown key 'axis'; did you mean 'axes'? (choices: about, axes, choose, experiment, name, seeds)"),
+        (
+            {"axis": 1},
+            "unknown key 'axis'; did you mean 'axes'? (choices: about, axes, choose, experiment, name, seeds)",
+        ),
         ({"seeds": []}, "seeds: Tuple should have at least 1 item after validation, not 0"),
         ({"name": ""}, "name: String should match pattern"),
         ({"choose": "lr"}, "choose: must be a list of axes, got 'lr'"),
@@ -126,7 +161,7 @@ def test_other_keys(more: dict[str, Any], said: str) -> None:
 
 
 def test_a_sweep_needs_an_experiment() -> None:
-    with pytest.raises(ValueError, match="^experiment: a sweep needs one: a recipe, a file, or its settings$"):
+    with pytest.raises(ValueError, match=r"^experiment: a sweep needs one: a recipe, a file, or its settings$"):
         parse_sweep({"axes": {"lr": LR}})
-    with pytest.raises(ValueError, match="^mine.yaml: must be a mapping of experiment and axes, got list$"):
+    with pytest.raises(ValueError, match=r"^mine\.yaml: must be a mapping of experiment and axes, got list$"):
         parse_sweep([], source="mine.yaml")

@@ -45,19 +45,23 @@ class Driver:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def run(self, folder: Path, words: Sequence[str] = (), path: Path | None = None, **fate: Any) -> Told:
+    def run(
+        self, folder: Path, words: Sequence[str] = (), path: Path | None = None, verb: str = "run", **fate: Any
+    ) -> Told:
         """One child: its status, what it said, the atomic writes it began, and how long it took."""
-        (told,) = self.together(folder, fate, words=words, path=path)
+        (told,) = self.together(folder, fate, words=words, path=path, verb=verb)
         return told
 
     def together(
-        self, folder: Path, *fates: Mapping[str, Any], words: Sequence[str] = (), path: Path | None = None
-    ) -> list[Told]:
+        self, folder: Path, *fates: Mapping[str, Any], words: Sequence[str] = (), path: Path | None = None,
+        verb: str = "run",
+    ) -> list[Told]:  # fmt: skip
         """As many ranks as there are fates, as ``torchrun`` starts them, and how each ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         asked = {
             "folder": str(folder), "experiment": str(path or self.path), "words": list(words), "fates": list(fates),
+            "verb": verb,
         }  # fmt: skip
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()

@@ -1,7 +1,7 @@
 """A process that imports everything once and forks the processes of each run asked for, which die where told.
 
-It reads a JSON object a line and answers with a list: ``folder``, ``experiment`` (a YAML file) and ``words`` say what
-is run, and ``fates`` by how many ranks and what befalls each. All hooks are here; the package knows nothing of them.
+It reads a JSON object a line and answers with a list: ``folder``, ``verb``, ``experiment`` (a YAML file) and ``words`` say
+what is run, and ``fates`` by how many ranks and what befalls each. All hooks are here; the package knows nothing of them.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def child(asked: dict[str, Any], rank: int, port: int, said: Path) -> int:
     laid = Fate(folder, fate)
     laid.lay()
     here = ["--jobs", "1"] if world == 1 else []
-    code = main(["run", asked["experiment"], *asked["words"], *here, "--out", str(folder)])
+    code = main([asked["verb"], asked["experiment"], *asked["words"], *here, "--out", str(folder)])
     said.with_suffix(".writes").write_text(json.dumps(laid.writes))
     return code
 

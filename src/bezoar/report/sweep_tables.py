@@ -55,14 +55,15 @@ def write_tables(folder: Path, each_seed: bool = False) -> tuple[str, tuple[Path
     }
     for name, text in files.items():
         write_text(folder / name, text)
-    shown = [as_columns(_brief(summary(sweep, choose), sweep)), *(f"- {remark}" for remark in remarks(sweep, choose))]
+    table = summary(sweep, choose)
+    shown = [as_columns(_brief(table, sweep)) if table.lines else NOTHING, *(f"- {remark}" for remark in remarks(sweep, choose))]
     return "\n".join(shown), tuple(folder / name for name in files)
 
 
 def _brief(table: Grid, sweep: Swept) -> Grid:
     """What a terminal has room for: without the numbers of the split that was chosen on."""
     kept = [i for i, name in enumerate(table.head) if name != "Method" and not name.endswith(f", {sweep.select_on}")]
-    if sweep.select_on == sweep.report_on or not table.lines:
+    if sweep.select_on == sweep.report_on:
         return table
     return Grid(
         tuple(table.head[i] for i in kept), tuple(tuple(line[i] for i in kept) for line in table.lines),
@@ -73,8 +74,7 @@ def _brief(table: Grid, sweep: Swept) -> Grid:
 def document(sweep: Swept, choose: Choose) -> str:
     """Both tables in Markdown."""
     parts = [f"# {sweep.name}\n", *(f"- {remark}" for remark in remarks(sweep, choose))]
-    found = arms(sweep)
-    if not found:
+    if not arms(sweep):
         return "\n".join([*parts, "", NOTHING, ""])
     parts += ["", as_markdown(summary(sweep, choose), sweep.notes)]
     parts += [
