@@ -13,7 +13,7 @@ from bezoar.attacks import Backdoor
 from bezoar.attacks.patterns import Noise
 from bezoar.attacks.places import Random
 from bezoar.attacks.triggers import Patch
-from bezoar.cleaning import CleanCLIP, Finetune
+from bezoar.cleaning import CleanCLIP, Finetune, Progressive
 from bezoar.core import yaml
 from bezoar.core.frame import Frame
 from bezoar.core.settings import dump
@@ -78,11 +78,14 @@ def test_each_says_its_command_and_its_cost(name: str) -> None:
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_poison_and_cleaning_keep_apart(name: str) -> None:
-    """Cleaning has pairs of its own, another split or a part without the poison; a control is never poisoned."""
+    """Cleaning has pairs of its own, another split or a part without the poison, unless it is one that looks for poison
+    or is told of it; a control is never poisoned."""
     experiment = parse(recipes.read(name))
     for stage in experiment.stages:
         if name == "scenes-finetune-attack":
             assert bool(stage.poison) == (stage.start == "clean") == (stage.pairs == "other")
+        elif stage.oracle or isinstance(stage.method, Progressive):
+            assert stage.poison, "these work on the poisoned pairs themselves"
         elif stage.start:
             clean = dump(experiment.pairs[stage.pairs])
             assert clean.get("split") == "clean" or clean["kind"] == "part"

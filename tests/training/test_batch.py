@@ -87,6 +87,7 @@ def test_chunks_are_all_of_the_batch_in_order() -> None:
     parts = list(given.chunks(3))
     assert [len(part) for part in parts] == [3, 1]
     assert parts[0].ids + parts[1].ids == given.ids
+    assert all(torch.equal(part.everybody, given.everybody) for part in parts)
     for whole, pieces in zip(given.images, zip(*(part.images for part in parts), strict=True), strict=True):
         assert torch.equal(torch.cat(pieces), whole)
 

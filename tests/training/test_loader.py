@@ -31,6 +31,7 @@ from bezoar.data.views import AutoAugment, ImageView, Moco, Plain
 from bezoar.training.batch import Batch, together
 from bezoar.training.loader import AsLeft, TrainingPairs, batches
 from bezoar.training.method import Pass
+from bezoar.training.peers import Peers
 from bezoar.training.schedule import Schedule
 
 
@@ -323,3 +324,12 @@ def test_a_method_begins_with_what_the_attacker_left_and_cannot_tell() -> None:
         row = plan.by_id.get(left.id(index))
         assert left.caption(index) == (row.caption if row else data.pairs.caption(index))
         assert torch.equal(torch.tensor(left.image(index)).permute(2, 0, 1), data.image(index))
+
+
+@pytest.mark.parametrize("world", [1, 2, 5])
+def test_every_process_knows_the_positions_of_the_whole_batch(world: int) -> None:
+    """In the order of ranks, as their features are put together."""
+    ranks = [load(one_pass(30), peers=Peers(rank, world)) for rank in range(world)]
+    for parts in zip(*ranks, strict=True):
+        together = torch.cat([part.indices for part in parts])
+        assert all(torch.equal(part.everybody, together) for part in parts)

@@ -36,7 +36,7 @@ class Progressive(Contrastive):
 
     kind: ClassVar[str] = "progressive"
     epochs: Count = 40
-    """Where training ends: the released ``--stop_epoch``."""
+    """Where training ends, the released ``--stop_epoch``."""
     schedule_epochs: Count = 64
     """Over how many the learning rate is laid out, the released ``--epochs``; never fewer than ``epochs``."""
     batch_size: BatchSize = 128
