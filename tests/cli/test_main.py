@@ -109,7 +109,7 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
         ),
         (
             "train clip --epoch 3 --model RN50 --pairs scenes --out x",
-            "Unrecognized options: --epoch, 3; Perhaps you meant: --epochs\n",
+            "Unrecognized options: --epoch, 3; Perhaps you meant: --epochs",
         ),
         (
             "poison backdor --target star --pairs scenes --out x",
@@ -133,7 +133,7 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
         (PLAN, "Missing from bezoar poison backdoor: --target"),
         (f"{PLAN} --target star --rate 2", "rate: Input should be less than or equal to 1, got 2.0"),
         (f"{PLAN} --target star --rate x", "rate: could not convert string to float: 'x'"),
-        (f"{CLEAN} --lr 0", "lr: Input should be greater than 0, got 0.0"),
+        (f"{CLEAN} --lr -1", "lr: Input should be greater than or equal to 0, got -1.0"),
         (f"{CLEAN} --caption-view edda", "'edda' is not a caption view; did you mean 'eda'?"),
         (f"{CLEAN} --schedule cosin", "'cosin' for argument '--schedule'. Expected one of ('cosine', "),
     ],
