@@ -55,7 +55,8 @@ def test_version(words: list[str], bezoar: Bezoar) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "quickstart", "recipes", "run", "poison", "train", "clean", "evaluate", "report", "model", "zoo"]
+    "verb",
+    ["", "quickstart", "recipes", "run", "poison", "train", "clean", "evaluate", "report", "model", "zoo", "sweep"],
 )
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     from bezoar.cli.main import main

@@ -18,7 +18,7 @@ from bezoar.data.captions.base import Resource
 from bezoar.evaluation import ZeroShot
 from bezoar.experiment import layout
 from bezoar.experiment.experiment import Experiment, override, parse
-from bezoar.experiment.layout import Layout, plan_digest, stage_digest, training_digest
+from bezoar.experiment.layout import Layout, forget, plan_digest, stage_digest, training_digest
 from bezoar.experiment.verbs import planned, poison
 from bezoar.models.checkpoint import save
 from bezoar.pretraining import ClipPretraining
@@ -252,3 +252,26 @@ def test_a_digest_changes_with_the_content_of_what_an_attack_shows(tmp_path: Pat
         Image.new("RGB", (4, 4), (stamped, 0, 0)).save(logo)
         found.append(digests(parse(plain).pinned())["victim"])
         assert len(set(found)) == number + 1
+
+
+def test_a_model_file_is_read_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its digest is asked for at every stage of a sweep, and a file may be large."""
+    import bezoar.models.opening
+
+    read: list[str] = []
+    place = bezoar.models.opening.place
+
+    def counted(model: str) -> object:
+        read.append(model)
+        return place(model)
+
+    monkeypatch.setattr(bezoar.models.opening, "place", counted)
+    experiment = parse(tiny.experiment())
+    forget()
+    for _ in range(2):
+        for stage in experiment.stages:
+            stage_digest(experiment, stage, 0)
+    assert read == ["micro-cnn-32"]
+    forget()
+    stage_digest(experiment, experiment.stages[0], 0)
+    assert read == ["micro-cnn-32"] * 2

@@ -1,7 +1,8 @@
 """A process that imports everything once and forks the processes of each run asked for, which die where told.
 
-It reads a JSON object a line and answers with a list: ``folder``, ``verb``, ``experiment`` (a YAML file) and ``words`` say
-what is run, and ``fates`` by how many ranks and what befalls each. All hooks are here; the package knows nothing of them.
+It reads a JSON object a line and answers with a list: ``folder``, ``verb``, ``experiment`` (a YAML file) and ``words``
+say what is run, and ``fates`` by how many ranks and what befalls each. All hooks are here; the package knows nothing of
+them.
 """
 
 from __future__ import annotations

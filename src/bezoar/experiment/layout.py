@@ -114,11 +114,13 @@ def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
 
 
 _fingerprints: dict[str, str] = {}
+_identities: dict[str, str] = {}
 
 
 def forget() -> None:
-    """Look at every source anew: its content may have changed since the last run of this process."""
+    """Look at every source and model anew: its content may have changed since the last run of this process."""
     _fingerprints.clear()
+    _identities.clear()
 
 
 def _fingerprint(source: PairsSource | LabeledSource) -> str:
@@ -130,10 +132,12 @@ def _fingerprint(source: PairsSource | LabeledSource) -> str:
 
 
 def _model_identity(model: str) -> str:
-    """The name of a model, or a digest of the weights where it is a file or a folder."""
+    """The name of a model, or a digest of the weights where it is a file or a folder; taken once a run."""
     from bezoar.models.opening import place
 
-    return place(model).identity()
+    if model not in _identities:
+        _identities[model] = place(model).identity()
+    return _identities[model]
 
 
 def _attack_identity(attack: Attack | None) -> object:

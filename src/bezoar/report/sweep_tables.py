@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bezoar.core.files import write_text
 from bezoar.report.grid import NOTHING, Grid
-from bezoar.report.markdown import as_columns, as_markdown
+from bezoar.report.markdown import as_columns, as_markdown, escaped, plain
 from bezoar.report.sweep_choice import (
     BEFORE,
     METRICS,
@@ -56,8 +56,9 @@ def write_tables(folder: Path, each_seed: bool = False) -> tuple[str, tuple[Path
     for name, text in files.items():
         write_text(folder / name, text)
     table = summary(sweep, choose)
-    shown = [as_columns(_brief(table, sweep)) if table.lines else NOTHING, *(f"- {remark}" for remark in remarks(sweep, choose))]
-    return "\n".join(shown), tuple(folder / name for name in files)
+    shown = as_columns(_brief(table, sweep)) if table.lines else NOTHING
+    told = [f"- {plain(remark)}" for remark in remarks(sweep, choose)]
+    return "\n".join([shown, *told]), tuple(folder / name for name in files)
 
 
 def _brief(table: Grid, sweep: Swept) -> Grid:
@@ -73,7 +74,7 @@ def _brief(table: Grid, sweep: Swept) -> Grid:
 
 def document(sweep: Swept, choose: Choose) -> str:
     """Both tables in Markdown."""
-    parts = [f"# {sweep.name}\n", *(f"- {remark}" for remark in remarks(sweep, choose))]
+    parts = [f"# {sweep.name}\n", *(f"- {escaped(remark)}" for remark in remarks(sweep, choose))]
     if not arms(sweep):
         return "\n".join([*parts, "", NOTHING, ""])
     parts += ["", as_markdown(summary(sweep, choose), sweep.notes)]
