@@ -52,7 +52,7 @@ def one_batch(method: Unlearn, poisoned: Tensor) -> tuple[dict[str, float], Any,
             for encode, view in ((model.encode_image, given.images[0]), (model.encode_text, given.texts[0]))
         )
     key = poisoned[given.indices].numpy()
-    return {name: term.item() for name, term in terms.items()}, image, text, float(model.scale), key
+    return {name: term.item() for name, term in terms.items()}, image, text, model.scale.item(), key
 
 
 @pytest.mark.parametrize(
