@@ -8,7 +8,7 @@ import threading
 import pytest
 from rich.console import Console
 
-from bezoar.cli.progress import Display, facts_of
+from bezoar.cli.progress import SHOWN, Display, facts_of
 from bezoar.core.progress import Event
 
 
@@ -78,3 +78,12 @@ def test_events_from_several_threads() -> None:
     assert sorted(line.partition(":")[0] for line in stream.getvalue().splitlines()) == sorted(
         f"stage {i}" for i in range(20)
     )
+
+
+def test_old_bars_make_room_on_a_terminal() -> None:
+    with Display(Console(file=io.StringIO(), force_terminal=True)) as display:
+        for number in range(SHOWN + 3):
+            display(Event(f"stage {number}", 5, 5))
+        display(Event("going on", 1, 5))
+        seen = [task.description for task in display.progress.tasks if task.visible]
+    assert seen == [*(f"stage {number}" for number in range(3, SHOWN + 3)), "going on"]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EVERY = 15.0
 """Seconds between two lines where there is no terminal."""
+SHOWN = 12
+"""Finished bars that stay on a terminal: a sweep has hundreds."""
 
 
 def facts_of(event: Event) -> str:
@@ -79,6 +81,9 @@ class Display:
                 event.task, total=event.total, facts="", size=event.size, what=what
             )
         self.progress.update(self.tasks[event.task], completed=event.done, total=event.total, facts=facts_of(event))
+        over = [task.id for task in self.progress.tasks if task.finished and task.visible]
+        for number in over[:-SHOWN]:
+            self.progress.update(number, visible=False)
 
     def _say(self, event: Event) -> None:
         now = time.monotonic()
