@@ -104,3 +104,17 @@ def test_the_chain_of_ours_is_printed(tmp_path: Path, bezoar: Bezoar) -> None:
     lines = bezoar("model", "inspect", tmp_path / "second").out.splitlines()
     history = [line for line in lines if line.startswith("history")]
     assert [line.split()[3] for line in history] == ["clip", "cleanclip"]
+
+
+def test_names_in_a_file_do_not_steer_the_terminal(tmp_path: Path, bezoar: Bezoar) -> None:
+    weights = foreign.weights(foreign.micro(), "module.")
+    steering = "\x1b[2J\nhistory"
+    torch.save({"epoch": 1, "name": steering, "state_dict": weights, steering: [1]}, tmp_path / "good.pt")
+    torch.save({steering: torch.ones(2)}, tmp_path / "bad.pt")
+    for words in (("good.pt", "--tensors"), ("bad.pt", "--tensors"), ("bad.pt",)):
+        _, out, err = bezoar("model", "inspect", tmp_path / words[0], *words[1:])
+        assert "\x1b" not in out + err
+        assert "\nhistory\n" not in out + err
+    _, _, err = bezoar("model", "convert", tmp_path / "bad.pt", "--to", "openai", "--out", tmp_path / "x.pt")
+    assert err.count("\n") == 1
+    assert "\x1b" not in err

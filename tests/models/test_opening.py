@@ -106,6 +106,10 @@ def test_the_architecture_can_be_named(tmp_path: Path) -> None:
         load_model(f"micro-vit-64:{path}")
     with pytest.raises(ValueError, match=r"^model: 'nowhere\.pt' is not a pretrained tag of micro-vit-64"):
         load_model("micro-vit-64:nowhere.pt")
+    save(foreign.micro(), tmp_path / "ours", poison={"plan": "ab"})
+    for spec in (tmp_path / "ours", tmp_path / "ours" / "model.safetensors"):  # whose history would be lost
+        with pytest.raises(ValueError, match=r"ours.* says itself what it is; name it without micro-vit-32:$"):
+            load_model(f"micro-vit-32:{spec}")
 
 
 def test_places() -> None:

@@ -34,7 +34,11 @@ class Inspect:
         from bezoar.models.inspecting import inspect_model
 
         found = inspect_model(self.model)
-        say(json.dumps(dataclasses.asdict(found)) if self.json else "\n".join(_told(found, self.tensors)))
+        say(
+            json.dumps(dataclasses.asdict(found))
+            if self.json
+            else "\n".join(map(_printable, _told(found, self.tensors)))
+        )
         if found.faults:
             more = f", and {len(found.faults) - 1} more" if len(found.faults) > 1 else ""
             raise RuntimeError(f"model: {self.model} is refused: {found.faults[0]}{more}")
@@ -90,6 +94,11 @@ def _told(found: ModelFacts, tensors: bool) -> list[str]:
     lines += [f"not used      {', '.join(found.unused)}"] if found.unused else []
     lines += [f"history {place:>2}    {step.told()}" for place, step in enumerate(found.steps, 1)]
     return lines + [f"refused       {fault}" for fault in found.faults]
+
+
+def _printable(line: str) -> str:
+    """``line`` without what would steer a terminal: names in a file are whatever its author wrote."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _file(one: FileFacts, tensors: bool) -> list[str]:

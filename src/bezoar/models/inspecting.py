@@ -12,7 +12,7 @@ from torch import Tensor
 from bezoar.core.frame import Frame
 from bezoar.models.architecture import name_of
 from bezoar.models.bundle import Bundle, sha256_of
-from bezoar.models.checkpoint import read_card
+from bezoar.models.checkpoint import check_folder
 from bezoar.models.clip import title_of
 from bezoar.models.layouts import find
 from bezoar.models.opening import Ours, Place, place
@@ -93,7 +93,7 @@ def inspect_model(spec: str | Path) -> ModelFacts:
 
 
 def _ours(found: ModelFacts, where: Ours) -> ModelFacts:
-    card = read_card(where.folder)
+    card = check_folder(where.folder)
     return replace(
         found,
         layout="bezoar",

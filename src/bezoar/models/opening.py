@@ -202,7 +202,11 @@ def place(spec: str) -> Place:
         return OnHub(spec.removeprefix(HUB))
     architecture, colon, rest = spec.partition(":")
     if colon and architecture in architectures():
-        return Foreign(Path(rest), architecture) if rest and Path(rest).exists() else Tagged(Tag(architecture, rest))
+        if not rest or not Path(rest).exists():
+            return Tagged(Tag(architecture, rest))
+        if isinstance(place(rest), Ours):  # as another's it would lose its history
+            raise ValueError(f"model: {rest} says itself what it is; name it without {architecture}:")
+        return Foreign(Path(rest), architecture)
     return Named(spec)
 
 
