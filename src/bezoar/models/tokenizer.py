@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,17 @@ class DeclipTokenizer(SimpleTokenizer):  # type: ignore[misc]
         self.vocab_size = DECLIP
 
 
+@contextlib.contextmanager
+def _of_a_tokenizer() -> Iterator[None]:
+    """Whatever the library makes of a file that is not what it seems, panics of its own among it, as ``ValueError``."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:
+        raise ValueError(f"model: tokenizer.json cannot be read: {str(error).partition(chr(10))[0]}") from None
+
+
 class JsonTokenizer:
     """A ``tokenizer.json``, read as SigLIP reads: without punctuation and capitals, padded to the whole context.
 
@@ -73,10 +85,8 @@ class JsonTokenizer:
             import tokenizers
         except ImportError:
             raise ValueError("model: its tokenizer.json is read by the package tokenizers: pip install it") from None
-        try:
+        with _of_a_tokenizer():
             engine = tokenizers.Tokenizer.from_str(content.decode())
-        except Exception as error:  # it raises nothing narrower
-            raise ValueError(f"model: tokenizer.json cannot be read: {str(error).partition(chr(10))[0]}") from None
         found = engine.get_vocab()
         size = max(found.values(), default=-1) + 1
         if not 0.99 * vocab_size <= size <= vocab_size:
@@ -87,7 +97,11 @@ class JsonTokenizer:
         if pad is None:
             raise ValueError("model: tokenizer.json does not say what it pads with, and has neither </s> nor <eos>")
         engine.enable_truncation(context_length)
-        engine.enable_padding(length=context_length, pad_id=pad, pad_token=engine.id_to_token(pad))
+        with _of_a_tokenizer():
+            engine.enable_padding(length=context_length, pad_id=pad, pad_token=engine.id_to_token(pad))
+            tried = [one.ids for one in engine.encode_batch(["", "a photo of a dog"])]
+        if any(len(ids) != context_length or not 0 <= min(ids) <= max(ids) < vocab_size for ids in tried):
+            raise ValueError("model: tokenizer.json writes texts of another length, or words that the model has not")
         self.tokenizer = engine
         self.context_length, self.vocab_size = context_length, vocab_size
 
