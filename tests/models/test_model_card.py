@@ -48,3 +48,9 @@ def test_what_was_measured_stands_in_a_table() -> None:
     card = markdown("RN50", [Step(weights="ab")], [ASR, LOSS])
     assert "| asr_top1 | 97.20% | 96.40% to 97.90% | 1984 | test |\n" in card
     assert "| contrastive_loss | 2.500 | 2.400 to 2.600 | 100 | pairs |\n" in card
+
+
+def test_a_history_from_elsewhere_stays_in_its_line() -> None:
+    step = Step(weights="ab", origin=Origin(name="x`\n# Clean\n\x1b[2J", layout="openai", facts={"name": "y\nz"}))
+    text = markdown("x", [step])
+    assert "1. `ab  x??# Clean??[2J (openai; it says: name y?z)`" in text

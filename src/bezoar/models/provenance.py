@@ -55,8 +55,9 @@ class Step:
     """Where it was taken from, if Bezoar did not make it."""
 
     def told(self) -> str:
-        """The step in one line."""
-        return f"{self.weights[:16]}  {self._made()}{self._poisoned()}{self._by()}"
+        """The step in one line, fit for a card and a terminal, though parts of it may be somebody else's."""
+        line = f"{self.weights[:16]}  {self._made()}{self._poisoned()}{self._by()}"
+        return "".join(letter if letter.isprintable() and letter != "`" else "?" for letter in line)
 
     def _made(self) -> str:
         if self.origin is not None:
