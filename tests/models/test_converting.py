@@ -204,6 +204,17 @@ def test_a_failed_write_leaves_nothing(victim: Path, tmp_path: Path, monkeypatch
     assert CARD == "model.json"
 
 
+def test_no_file_appears_without_its_history(victim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        assert not (tmp_path / "out.pt").exists()
+        raise OSError("disk")
+
+    monkeypatch.setattr("bezoar.models.converting.write_sidecar", broken)
+    with pytest.raises(OSError, match="disk"):
+        convert_model(victim, to="openai", out=tmp_path / "out.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_micro_model_goes_everywhere(tmp_path: Path) -> None:
     model: Clip = foreign.micro()
     save(model, tmp_path / "ours")

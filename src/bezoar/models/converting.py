@@ -116,14 +116,20 @@ def _written(
 ) -> None:
     use = _USE.format(layout=layout.name, about=layout.about, name=target.name)
 
-    def whole(path: Path) -> None:
+    def whole(path: Path, named: Path) -> None:
         write(path)
-        write_sidecar(path, Bundle.at(path).sha256(), clip.title, steps, use)
+        write_sidecar(named, Bundle.at(path).sha256(), clip.title, steps, use)
 
     if folder:
-        _as_folder(target, whole)
-    else:
-        whole(target)
+        _as_folder(target, lambda part: whole(part, part))
+        return
+    part = target.with_name(f".{target.name}.part")
+    try:
+        whole(part, target)
+        os.replace(part, target)  # last: weights that are there have their history beside them
+    finally:
+        part.unlink(missing_ok=True)
+    sync(target.parent)
 
 
 def _as_folder(target: Path, write: Callable[[Path], None]) -> None:
