@@ -14,10 +14,13 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 from torch import Tensor
 
+from bezoar.models.tokenizer_rules import check_growth, check_steps
+
 CLIP, DECLIP = 49_408, 49_409
 """Vocabularies: that of CLIP, and DeCLIP's with a token for what is masked."""
 MICRO = 515, 16_384
 """The smallest and the largest vocabulary that is taken for one of ours."""
+
 _BYTES = 512
 """Single bytes, bare and at the end of a word: the vocabulary before the first merge."""
 _WORDS = 1 << 16
@@ -76,8 +79,9 @@ class JsonTokenizer:
 
     ``content``: what the file holds; it pads with what its ``padding`` says, else with the end of the text.
 
-    Raises ``ValueError`` where it is none, or writes tokens that a vocabulary of ``vocab_size`` has not, or is another
-    vocabulary by more than the one in a hundred that some are padded by.
+    Raises ``ValueError`` where it is none, takes texts through steps that could take any time or memory, writes tokens
+    that a vocabulary of ``vocab_size`` has not, or is another vocabulary by more than the one in a hundred that some
+    are padded by.
     """
 
     def __init__(self, content: bytes, vocab_size: int, context_length: int) -> None:
@@ -85,8 +89,10 @@ class JsonTokenizer:
             import tokenizers
         except ImportError:
             raise ValueError("model: its tokenizer.json is read by the package tokenizers: pip install it") from None
+        check_steps(content)
         with _of_a_tokenizer():
             engine = tokenizers.Tokenizer.from_str(content.decode())
+        check_growth(engine.normalizer)
         found = engine.get_vocab()
         size = max(found.values(), default=-1) + 1
         if not 0.99 * vocab_size <= size <= vocab_size:
