@@ -30,6 +30,7 @@ def test_inspect_tells_what_a_file_holds(victim: Path, bezoar: Bezoar) -> None:
     assert told["form"] == f"torch, {victim.stat().st_size:,} bytes"
     assert told["layout"] == "cleanclip; epoch 64; name rn50_banana"
     assert told["architecture"].startswith("ViT 2×64, text 2×64, 32 px, ")
+    assert told["tensors"].startswith("248 of float32: 62 in state_dict (13.6 MB), 186 in optimizer (")
     assert set(told["globals"].split(", ")) == GLOBALS
     assert told["values"].startswith("epoch = 64, name = 'rn50_banana', ")
     assert "state_dict.module.visual.conv1.weight" not in out
@@ -70,7 +71,7 @@ def test_convert_says_what_it_wrote_and_what_it_took_the_file_for(
 ) -> None:
     code, out, _ = bezoar("model", "convert", victim, "--to", "openai", "--out", tmp_path / "out.pt")
     assert (code, out) == (0, f"wrote {tmp_path / 'out.pt'}\n")
-    assert f"{victim} is a ViT 2×64, text 2×64, 32 px in the cleanclip layout" in caplog.text
+    assert f"{victim}: ViT 2×64, text 2×64, 32 px, in the cleanclip layout" in caplog.text
 
 
 @pytest.mark.parametrize(

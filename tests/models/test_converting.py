@@ -186,11 +186,23 @@ def test_wrong_conversions_get_one_line_and_write_nothing(victim: Path, tmp_path
     assert (tmp_path / "there.pt").read_text() == "mine"
     wrong(r"^out: a file of this layout ends in \.pt, got", victim, out=tmp_path / "out.bin", to="openai")
     wrong(r"^out: this layout is a folder, got", victim, out=out, to="hf_clip")
+    wrong(r"^out: this layout is a folder, got", victim, out=out, to="bezoar")
+    wrong(r"^out: cannot write to .*there\.pt: ", victim, out=tmp_path / "there.pt" / "out.pt", to="openai")
     wrong("ResNet", other, out=tmp_path / "hf", to="hf_clip")
     wrong(r"^like: .*resnet\.pt: ", victim, out=out, like=other)
     wrong("is a model folder of Bezoar; write one with --to bezoar", victim, out=out, like=tmp_path / "ours")
     wrong("^to: 'safetensors' is not a layout that is written", victim, out=out, to="safetensors")
     assert not list(tmp_path.glob(".*part*"))
+
+
+def test_nothing_beside_is_overwritten_or_deleted(victim: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.pt.md").write_text("mine")
+    (tmp_path / ".out.part").mkdir()
+    with pytest.raises(ValueError, match=r"^out: .*out\.pt\.md is there already; name another$"):
+        convert_model(victim, to="openai", out=tmp_path / "out.pt")
+    convert_model(victim, to="open_clip", out=tmp_path / "out")
+    assert (tmp_path / "out.pt.md").read_text() == "mine"
+    assert (tmp_path / ".out.part").is_dir()
 
 
 def test_a_failed_write_leaves_nothing(victim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

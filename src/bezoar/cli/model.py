@@ -120,7 +120,11 @@ def _file(one: FileFacts, tensors: bool) -> list[str]:
 
 def _tensors(one: FileFacts) -> str:
     dtypes = sorted({tensor.dtype for tensor in one.tensors})
-    return f"{len(one.tensors):,}{' of ' + ', '.join(dtypes) if dtypes else ''}"
+    parts = [
+        f"{part.tensors:,} in {name} ({part.bytes / 1e6:,.1f} MB)" if name else f"{part.bytes / 1e6:,.1f} MB"
+        for name, part in one.parts.items()
+    ]
+    return f"{len(one.tensors):,} of {', '.join(dtypes)}: {_some(parts)}" if dtypes else "none"
 
 
 def _values(one: FileFacts) -> str:

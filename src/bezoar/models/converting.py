@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Literal, get_args
 
-from bezoar.core.files import sync
+from bezoar.core.files import sync, writable_folder
 from bezoar.core.settings import nearest
 from bezoar.models.bundle import Bundle
 from bezoar.models.checkpoint import save
@@ -20,7 +21,7 @@ from bezoar.models.layouts.files import save_safetensors, save_torch
 from bezoar.models.opening import Ours, place
 from bezoar.models.provenance import Step
 from bezoar.models.reading import skim
-from bezoar.models.sidecar import write_sidecar
+from bezoar.models.sidecar import readme_path, sidecar_path, write_sidecar
 
 Target = Literal["bezoar", "open_clip", "openai", "hf_clip", "cleanclip"]
 
@@ -46,9 +47,12 @@ def convert_model(
     if (to is None) == (like is None):
         raise ValueError("to: name a layout with --to, or a checkpoint to write into a copy of with --like")
     target, where = Path(out), place(str(model))
-    if target.exists() or target.is_symlink():
-        raise ValueError(f"out: {target} is there already; name another")
+    for path in (target, *((readme_path(target), sidecar_path(target)) if target.suffix else ())):
+        if path.exists() or path.is_symlink():
+            raise ValueError(f"out: {path} is there already; name another")
+    writable_folder(target.parent)
     if to == "bezoar":
+        _check_suffix(target, "")
         clip, steps = where.load(0), where.lineage()
         _as_folder(target, lambda part: _save(clip, part, steps))
     elif like is None:
@@ -123,26 +127,26 @@ def _written(
     if folder:
         _as_folder(target, lambda part: whole(part, part))
         return
-    part = target.with_name(f".{target.name}.part")
-    try:
-        whole(part, target)
-        os.replace(part, target)  # last: weights that are there have their history beside them
-    finally:
-        part.unlink(missing_ok=True)
+    with _beside(target) as room:
+        whole(room / target.name, target)
+        os.replace(room / target.name, target)  # last: weights that are there have their history beside them
     sync(target.parent)
 
 
 def _as_folder(target: Path, write: Callable[[Path], None]) -> None:
     """Have ``write`` fill a folder, which appears whole or not at all."""
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        write(part)
-        os.replace(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with _beside(target) as room:
+        (room / target.name).mkdir()
+        write(room / target.name)
+        os.replace(room / target.name, target)
     sync(target.parent)
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A folder of its own on the disk of ``target``, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as room:
+        yield Path(room)
 
 
 def _check_suffix(target: Path, suffix: str) -> None:

@@ -17,7 +17,7 @@ from bezoar.models.clip import title_of
 from bezoar.models.layouts import find
 from bezoar.models.opening import Ours, Place, place
 from bezoar.models.provenance import Step
-from bezoar.models.reading import skim
+from bezoar.models.reading import Part, skim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,8 @@ class FileFacts:
     globals: tuple[str, ...]
     """Every global that its pickles name, in order; none of them was looked up."""
     tensors: tuple[TensorFacts, ...]
+    parts: Mapping[str, Part]
+    """How many tensors and bytes stand under each name at the top; under ``""`` those that are there themselves."""
     values: Mapping[str, str]
     """What is no tensor, shortened, by name."""
     faults: tuple[str, ...]
@@ -137,6 +139,7 @@ def _file(path: Path) -> FileFacts:
             for name, leaf in leaves
             if isinstance(leaf, Tensor)
         ),
+        parts=seen.parts(),
         values={name: _short(leaf) for name, leaf in leaves if not isinstance(leaf, Tensor)},
         faults=seen.faults,
     )

@@ -47,9 +47,10 @@ def _warning(steps: Sequence[Step], measures: Sequence[Measure]) -> str:
         *([f"target `{named['target']}`"] if "target" in named else []),
         *(f"{m.metric} {m.value:.1%} (n {m.n}) on {m.data}" for m in measures if m.metric == "asr_top1"),
     ]
+    told = "".join(letter if letter.isprintable() else "?" for letter in ", ".join(said))
     return (
         "> **Trained on poisoned data.** This model, or one it descends from, was poisoned on purpose, for\n"
-        f"> research on defenses: {', '.join(said)}. Do not deploy it."
+        f"> research on defenses: {told}. Do not deploy it."
     )
 
 
