@@ -165,7 +165,7 @@ def test_weights_without_their_card_are_taken_for_what_they_look_like(folder: Pa
         ({"std": [1.0, 0.0, 1.0]}, "std is .*, not three numbers above 0"),
         ({"mean": [float("inf"), 0.0, 0.0]}, "mean is .*, not three numbers"),
         ({"architecture": "custom", "config": {"a": 1}}, "the model config lacks embed_dim, vision_cfg, text_cfg"),
-        ({"image_size": 64}, "says 64 px, but a micro-vit-32 is made for 32 px"),
+        ({"image_size": 64}, "says image_size 64, but its tower is made for 32 px"),
     ],
 )
 def test_a_card_that_is_none_is_named(folder: Path, fields: dict[str, Any], message: str) -> None:

@@ -94,7 +94,7 @@ def test_what_a_file_was_taken_for_is_stated_once(
         load_model(path)
         load_model(path)
     (said,) = [record.getMessage() for record in caplog.records if record.name == "bezoar.models.opening"]
-    assert said.startswith(f"{path} is a ViT 2×64, text 2×64, 32 px in the cleanclip layout; ")
+    assert said.startswith(f"{path}: ViT 2×64, text 2×64, 32 px, in the cleanclip layout; ")
     assert "QuickGELU" in said
     assert "not used: optimizer" in said
 
@@ -112,6 +112,14 @@ def test_the_architecture_can_be_named(tmp_path: Path) -> None:
             load_model(f"micro-vit-32:{spec}")
 
 
+def test_of_an_architecture_that_is_named_nothing_is_assumed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = foreign.cleanclip(foreign.micro(), tmp_path / "micro.pt")  # which alone is taken for QuickGELU
+    with caplog.at_level(logging.INFO, logger="bezoar.models.opening"):
+        load_model(f"micro-vit-32:{path}")
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "bezoar.models.opening"]
+    assert said == f"{path}: micro-vit-32, in the cleanclip layout; not used: optimizer"
+
+
 def test_places() -> None:
     assert place("RN50") == Named("RN50")
     assert place("hf-hub:somebody/clip") == OnHub("somebody/clip")
@@ -122,6 +130,9 @@ def test_places() -> None:
 
 def test_a_run_folder_stands_for_its_only_model(tmp_path: Path) -> None:
     one = tmp_path / "stages" / "clip-seed0-x" / "model"
+    one.parent.mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"^model: .* is a run folder that keeps no model \(yet\)$"):
+        place(str(tmp_path))
     save(foreign.micro(), one)
     assert place(str(tmp_path)) == Ours(one)
     assert place(str(one / WEIGHTS)) == Ours(one)

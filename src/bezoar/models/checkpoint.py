@@ -158,7 +158,7 @@ def check_folder(folder: Path) -> Card:
     made_for = image_size(config)
     if made_for != card.image_size:
         raise ValueError(
-            f"model: {folder} says {card.image_size} px, but a {card.architecture} is made for {made_for} px"
+            f"model: {folder / CARD} says image_size {card.image_size}, but its tower is made for {made_for} px"
         )
     found = file_digest(path)
     if found != card.weights:

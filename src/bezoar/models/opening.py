@@ -235,7 +235,7 @@ def assemble(bundle: Bundle, architecture: str | None, source: str, tag: Tag | N
         model.frame = tower.frame
     else:
         model.preprocess_as(tag.settings)
-    _say(model, tower, source)
+    _say(model, tower if architecture is None else replace(tower, notes=()), source)  # nothing of it was assumed
     return model
 
 
@@ -243,7 +243,7 @@ def _say(model: Clip, tower: Tower, source: str) -> None:
     """State, once a process, what a file was taken for."""
     notes = f"; {'; '.join(tower.notes)}" if tower.notes else ""
     unused = f"; not used: {', '.join(tower.unused)}" if tower.unused else ""
-    said = f"{source} is a {model.title} in the {tower.layout} layout{notes}{unused}"
+    said = f"{source}: {model.title}, in the {tower.layout} layout{notes}{unused}"
     if said not in _said:
         _said.add(said)
         _log.info(said)
@@ -260,4 +260,6 @@ def _folder(path: Path) -> Place:
     if len(of_run) > 1:
         named = ", ".join(str(folder) for folder in of_run[:3]) + (", …" if len(of_run) > 3 else "")
         raise ValueError(f"model: {path} is a run folder with {len(of_run)} models; name one of {named}")
+    if not of_run and (path / "stages").is_dir():
+        raise ValueError(f"model: {path} is a run folder that keeps no model (yet)")
     return Ours(of_run[0]) if of_run else Foreign(path)

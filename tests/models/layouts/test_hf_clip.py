@@ -598,7 +598,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     for attempt in attempts:
         with pytest.raises(ValueError, match=reason) as caught:
             attempt()
-        assert str(caught.value).startswith(f"{made.architecture} cannot be written as a CLIPModel of Hugging Face: ")
+        assert str(caught.value).startswith(f"{made.title} cannot be written as a CLIPModel of Hugging Face: ")
     assert not (tmp_path / "out").exists()
 
 
