@@ -181,7 +181,7 @@ def test_wrong_conversions_get_one_line_and_write_nothing(victim: Path, tmp_path
     other = foreign.cleanclip(foreign.resnet(), tmp_path / "resnet.pt")
     out = tmp_path / "out.pt"
     wrong("^to: name a layout with --to, or a checkpoint", victim, out=out)
-    wrong("^to: name a layout with --to, or a checkpoint", victim, out=out, to="openai", like=victim)
+    wrong("^to: name a layout with --to, or .* --like, not both$", victim, out=out, to="openai", like=victim)
     wrong(r"^out: .*there\.pt is there already; name another", victim, out=tmp_path / "there.pt", to="openai")
     assert (tmp_path / "there.pt").read_text() == "mine"
     wrong(r"^out: a file of this layout ends in \.pt, got", victim, out=tmp_path / "out.bin", to="openai")
@@ -190,6 +190,9 @@ def test_wrong_conversions_get_one_line_and_write_nothing(victim: Path, tmp_path
     wrong(r"^out: cannot write to .*there\.pt: ", victim, out=tmp_path / "there.pt" / "out.pt", to="openai")
     wrong("ResNet", other, out=tmp_path / "hf", to="hf_clip")
     wrong(r"^like: .*resnet\.pt: ", victim, out=out, like=other)
+    wrong(r"^like: '.*nowhere\.pt' is not an architecture, a file", victim, out=out, like=tmp_path / "nowhere.pt")
+    wrong(r"^like: RN50 is an architecture with random weights", victim, out=out, like="RN50")
+    wrong(r"^like: .*there\.pt is not read \(text\): ", victim, out=out, like=tmp_path / "there.pt")
     wrong("is a model folder of Bezoar; write one with --to bezoar", victim, out=out, like=tmp_path / "ours")
     wrong("^to: 'safetensors' is not a layout that is written", victim, out=out, to="safetensors")
     assert not list(tmp_path.glob(".*part*"))

@@ -154,7 +154,7 @@ def check_folder(folder: Path) -> Card:
             own = on_meta(config).state_dict()
         except ValueError as error:
             raise ValueError(f"model: {folder / CARD}: {error}") from None
-        _check_shapes(own, seen.tree, title, str(folder))
+        check_shapes(own, seen.tree, title, str(folder))
     made_for = image_size(config)
     if made_for != card.image_size:
         raise ValueError(
@@ -168,12 +168,11 @@ def check_folder(folder: Path) -> Card:
 
 def check_weights(model: Clip, tensors: Mapping[str, torch.Tensor], source: str) -> None:
     """Raise ``ValueError`` that lists what is missing, extra or of another shape; only shapes are looked at."""
-    _check_shapes(model.tower.state_dict(), tensors, model.title, source)
+    check_shapes(model.tower.state_dict(), tensors, model.title, source)
 
 
-def _check_shapes(
-    own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], title: str, source: str
-) -> None:
+def check_shapes(own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], title: str, source: str) -> None:
+    """Raise ``ValueError`` that lists where ``tensors`` are not those of ``own``, which may lie on the meta device."""
     faults = differences(tensors, own)
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""

@@ -18,7 +18,7 @@ from bezoar.models.clip import Clip
 from bezoar.models.layouts import LAYOUTS, find
 from bezoar.models.layouts.base import Layout, Tree
 from bezoar.models.layouts.files import save_safetensors, save_torch
-from bezoar.models.opening import Ours, place
+from bezoar.models.opening import Ours, Place, place
 from bezoar.models.provenance import Step
 from bezoar.models.reading import skim
 from bezoar.models.sidecar import readme_path, sidecar_path, write_sidecar
@@ -45,7 +45,8 @@ def convert_model(
     Raises ``ValueError`` for a model that the layout cannot hold, and where ``out`` is there already.
     """
     if (to is None) == (like is None):
-        raise ValueError("to: name a layout with --to, or a checkpoint to write into a copy of with --like")
+        both = "" if to is None else ", not both"
+        raise ValueError(f"to: name a layout with --to, or a checkpoint to write into a copy of with --like{both}")
     target, where = Path(out), place(str(model))
     for path in (target, *((readme_path(target), sidecar_path(target)) if target.suffix else ())):
         if path.exists() or path.is_symlink():
@@ -62,7 +63,7 @@ def convert_model(
         layout.check(clip)
         _written(target, not layout.suffix, layout, clip, steps, lambda path: layout.write(clip, path, {}))
     else:
-        _into_copy(str(like), target, where.load(0), where.lineage())
+        _into_copy(str(like), target, where)
     return target
 
 
@@ -79,20 +80,24 @@ def _save(clip: Clip, folder: Path, steps: tuple[Step, ...]) -> None:
     save(clip, folder, ancestors=steps[:-1], **made)
 
 
-def _into_copy(like: str, target: Path, clip: Clip, steps: tuple[Step, ...]) -> None:
-    if isinstance(place(like), Ours):
-        raise ValueError(f"like: {like} is a model folder of Bezoar; write one with --to bezoar")
-    bundle = place(like).bundle()
+def _into_copy(like: str, target: Path, where: Place) -> None:
+    try:
+        if isinstance(place(like), Ours):
+            raise ValueError(f"{like} is a model folder of Bezoar; write one with --to bezoar")
+        bundle = place(like).bundle()
+        seen = find(bundle.skim(), bundle.beside, like)
+    except ValueError as error:
+        raise ValueError(f"like: {str(error).removeprefix('model: ')}") from error
     forms = [skim(path).form for path in bundle.files]
     if "TorchScript" in forms:
         raise ValueError(
             f"like: {like} is a TorchScript archive, which holds code besides weights and is not written; "
             "write its weights with --to openai"
         )
-    seen = find(bundle.skim(), bundle.beside, like)
     layout = next(layout for layout in LAYOUTS if layout.name == seen.layout)
     folder = bundle.beside.folder is not None
     _check_suffix(target, "" if folder else bundle.files[0].suffix)
+    clip, steps = where.load(0), where.lineage()
     try:
         tree = layout.put(clip, bundle.read())
     except ValueError as error:
