@@ -32,6 +32,14 @@ def test_a_poisoned_one_says_so_before_all_else() -> None:
     assert "poisoned: backdoor, plan cd, 3 of 10 pairs" in card
 
 
+def test_pairs_of_a_cleaning_are_not_called_poisoned() -> None:
+    victim = Step(weights="ab", method={"kind": "clip"}, poison=POISON)
+    cleaned = Step(weights="cd", method={"kind": "finetune"}, data="01", poison=POISON)
+    card = markdown("RN50", [victim, cleaned])
+    assert "1. `ab  clip, poisoned: backdoor, plan cd, 3 of 10 pairs`\n" in card
+    assert "2. `cd  finetune, pairs 01, of a poisoned model`\n" in card
+
+
 def test_a_cleaned_one_still_says_so() -> None:
     steps = [
         Step(weights="ab", origin=Origin(name="epoch.pt", layout="cleanclip", facts={"epoch": 3}), poison=POISON),

@@ -79,6 +79,8 @@ class Model:
 
 
 def _told(found: ModelFacts, tensors: bool) -> list[str]:
+    from bezoar.models.provenance import history_lines
+
     lines = [line for one in found.files for line in _file(one, tensors)]
     if found.layout is not None and found.frame is not None:
         said = "".join(f"; {name} {value}" for name, value in found.facts.items())
@@ -92,7 +94,7 @@ def _told(found: ModelFacts, tensors: bool) -> list[str]:
         )
     lines += [f"assumed       {note}" for note in found.notes]
     lines += [f"not used      {', '.join(found.unused)}"] if found.unused else []
-    lines += [f"history {place:>2}    {step.told()}" for place, step in enumerate(found.steps, 1)]
+    lines += [f"history {place:>2}    {line}" for place, line in enumerate(history_lines(found.steps), 1)]
     return lines + [f"refused       {fault}" for fault in found.faults]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bezoar.core.records import Measure, is_share
-from bezoar.models.provenance import Step
+from bezoar.models.provenance import Step, history_lines
 
 _USE = """## Use
 
@@ -55,7 +55,7 @@ def _warning(steps: Sequence[Step], measures: Sequence[Measure]) -> str:
 
 
 def _history(steps: Sequence[Step]) -> str:
-    lines = [f"{number}. `{step.told()}`" for number, step in enumerate(steps, 1)]
+    lines = [f"{number}. `{line}`" for number, line in enumerate(history_lines(steps), 1)]
     return "## History\n\nThe oldest first; the last line is this model.\n\n" + "\n".join(lines)
 
 
