@@ -77,7 +77,7 @@ def test_convert_says_what_it_wrote_and_what_it_took_the_file_for(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("inspect", "nowhere.pt"), "'nowhere.pt' is not an architecture, a file, a folder or a hub name"),
+        (("inspect", "nowhere.pt"), "there is no file nowhere.pt"),
         (("inspect", "RN50"), "RN50 is an architecture with random weights: there is no file of it"),
         (("convert", "micro-vit-32", "--out", "x"), "to: name a layout with --to"),
         (

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tyro.conf import Positional, arg
@@ -52,9 +52,9 @@ class Convert:
     """A file, a folder, open_clip's name:tag, or hf-hub:owner/name."""
     out: Path
     """File or folder to write; it must not be there yet."""
-    to: Literal["bezoar", "open_clip", "openai", "hf_clip", "cleanclip"] | None = None
-    """Layout: a model folder of Bezoar, a folder of open_clip, an OpenAI state dict, a folder of Hugging Face's
-    CLIPModel with tokenizer and preprocessing, or a .pt of CleanCLIP."""
+    to: str | None = None
+    """Layout: bezoar (a model folder), open_clip (a folder), openai (a state dict), hf_clip (a folder of Hugging Face's
+    CLIPModel with tokenizer and preprocessing), cleanclip (a .pt)."""
     like: str | None = None
     """A checkpoint of the same architecture: in a copy of it the tower is replaced, all else stays."""
 

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal, get_args
 
 from bezoar.core.files import sync, writable_folder
 from bezoar.core.settings import nearest
@@ -23,7 +22,8 @@ from bezoar.models.provenance import Step
 from bezoar.models.reading import skim
 from bezoar.models.sidecar import readme_path, sidecar_path, write_sidecar
 
-Target = Literal["bezoar", "open_clip", "openai", "hf_clip", "cleanclip"]
+WRITTEN = ("bezoar", "open_clip", "openai", "hf_clip", "cleanclip")
+"""The layouts in which a model can be written afresh; in the others it can be put into a copy."""
 
 _USE = """## Use
 
@@ -31,9 +31,7 @@ This is the {layout} layout: {about}. `bezoar evaluate --model {name} --data …
 `bezoar model inspect {name}` tells its history."""
 
 
-def convert_model(
-    model: str | Path, *, out: str | Path, to: Target | None = None, like: str | Path | None = None
-) -> Path:
+def convert_model(model: str | Path, *, out: str | Path, to: str | None = None, like: str | Path | None = None) -> Path:
     """Write ``model`` to ``out`` in the layout ``to``, or into a copy of the checkpoint ``like``; returns ``out``.
 
     ``to``: ``bezoar`` (a model folder), ``open_clip`` (a folder for ``local-dir:``), ``openai`` (a state dict),
@@ -68,8 +66,10 @@ def convert_model(
 
 
 def _writer(name: str) -> Layout:
-    if name not in get_args(Target):
-        raise ValueError(f"to: '{name}' is not a layout that is written{nearest(name, get_args(Target))}")
+    if name not in WRITTEN:
+        known = any(layout.name == name for layout in LAYOUTS)
+        why = "is only put back into a copy, with --like" if known else "is not a layout that is written"
+        raise ValueError(f"to: '{name}' {why}{nearest(name, WRITTEN)}")
     return next(layout for layout in LAYOUTS if layout.name == name)
 
 

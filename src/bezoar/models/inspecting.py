@@ -16,7 +16,7 @@ from bezoar.models.checkpoint import check_folder, check_shapes
 from bezoar.models.clip import title_of
 from bezoar.models.compared import registered
 from bezoar.models.layouts import find
-from bezoar.models.opening import Foreign, Ours, Place, place
+from bezoar.models.opening import Foreign, Ours, Place, Tagged, place
 from bezoar.models.provenance import Step
 from bezoar.models.reading import Part, skim
 from bezoar.models.tokenizer import build as build_tokenizer
@@ -112,6 +112,8 @@ def _ours(found: ModelFacts, where: Ours) -> ModelFacts:
 
 def _foreign(found: ModelFacts, bundle: Bundle, where: Place) -> ModelFacts:
     tower = find(bundle.skim(), bundle.beside, found.model)
+    if isinstance(where, Tagged):
+        tower = where.tag.applied(tower)
     named = where.architecture if isinstance(where, Foreign) else None
     name = named or name_of(tower.config)
     if named is not None and not is_elsewhere(registered(named)):  # others are built by open_clip, which may fetch them
