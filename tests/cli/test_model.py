@@ -30,6 +30,7 @@ def test_inspect_tells_what_a_file_holds(victim: Path, bezoar: Bezoar) -> None:
     assert told["form"] == f"torch, {victim.stat().st_size:,} bytes"
     assert told["layout"] == "cleanclip; epoch 64; name rn50_banana"
     assert told["architecture"].startswith("ViT 2×64, text 2×64, 32 px, ")
+    assert told["tensors"].startswith("248 of float32: 62 in state_dict (13.6 MB), 186 in optimizer (")
     assert set(told["globals"].split(", ")) == GLOBALS
     assert told["values"].startswith("epoch = 64, name = 'rn50_banana', ")
     assert "state_dict.module.visual.conv1.weight" not in out
@@ -70,13 +71,13 @@ def test_convert_says_what_it_wrote_and_what_it_took_the_file_for(
 ) -> None:
     code, out, _ = bezoar("model", "convert", victim, "--to", "openai", "--out", tmp_path / "out.pt")
     assert (code, out) == (0, f"wrote {tmp_path / 'out.pt'}\n")
-    assert f"{victim} is a ViT 2×64, text 2×64, 32 px in the cleanclip layout" in caplog.text
+    assert f"{victim}: ViT 2×64, text 2×64, 32 px, in the cleanclip layout" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("inspect", "nowhere.pt"), "'nowhere.pt' is not an architecture, a file, a folder or a hub name"),
+        (("inspect", "nowhere.pt"), "there is no file nowhere.pt"),
         (("inspect", "RN50"), "RN50 is an architecture with random weights: there is no file of it"),
         (("convert", "micro-vit-32", "--out", "x"), "to: name a layout with --to"),
         (
@@ -104,3 +105,17 @@ def test_the_chain_of_ours_is_printed(tmp_path: Path, bezoar: Bezoar) -> None:
     lines = bezoar("model", "inspect", tmp_path / "second").out.splitlines()
     history = [line for line in lines if line.startswith("history")]
     assert [line.split()[3] for line in history] == ["clip", "cleanclip"]
+
+
+def test_names_in_a_file_do_not_steer_the_terminal(tmp_path: Path, bezoar: Bezoar) -> None:
+    weights = foreign.weights(foreign.micro(), "module.")
+    steering = "\x1b[2J\nhistory"
+    torch.save({"epoch": 1, "name": steering, "state_dict": weights, steering: [1]}, tmp_path / "good.pt")
+    torch.save({steering: torch.ones(2)}, tmp_path / "bad.pt")
+    for words in (("good.pt", "--tensors"), ("bad.pt", "--tensors"), ("bad.pt",)):
+        _, out, err = bezoar("model", "inspect", tmp_path / words[0], *words[1:])
+        assert "\x1b" not in out + err
+        assert "\nhistory\n" not in out + err
+    _, _, err = bezoar("model", "convert", tmp_path / "bad.pt", "--to", "openai", "--out", tmp_path / "x.pt")
+    assert err.count("\n") == 1
+    assert "\x1b" not in err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bezoar.core.frame import Frame
+from bezoar.core.frame import LARGEST, Frame
 
 SIGLIP = Frame(224, "squash")
 DECLIP = Frame(224, interpolation="bilinear", larger=256)
@@ -30,3 +30,17 @@ def test_the_side_is_the_size_unless_it_is_larger() -> None:
 def test_files_are_told_what_is_not_as_usual(frame: Frame, plain: dict[str, int | str]) -> None:
     assert frame.plain == plain
     assert Frame(**frame.plain) == frame  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("frame", "field"),
+    [
+        ((0,), "size"),
+        ((LARGEST + 1,), "size"),
+        ((224, "shortest", "bicubic", 10**9), "larger"),
+        ((224, "shortest", "bicubic", 0), "larger"),
+    ],
+)
+def test_sides_that_no_model_has_are_refused(frame: tuple[int, ...], field: str) -> None:
+    with pytest.raises(ValueError, match=rf"^frame\.{field}: must be between 1 and 8,192 px, got "):
+        Frame(*frame)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ import bezoar
 from bezoar.core.files import file_digest
 from bezoar.models.checkpoint import CARD, SCHEMA, WEIGHTS, Card, load_weights, read_card, save
 from bezoar.models.clip import Clip, create
+from bezoar.models.inspecting import inspect_model
 from bezoar.models.opening import load_model
 
 NAME = "micro-vit-32"
@@ -161,7 +162,10 @@ def test_weights_without_their_card_are_taken_for_what_they_look_like(folder: Pa
         ({"std": [1.0, 1.0]}, "std: .*at least 3 items"),
         ({"image_size": "big"}, "image_size: .*valid integer"),
         ({"architecture": 3}, "architecture: .*valid string"),
-        ({"image_size": 64}, "says 64 px, but a micro-vit-32 is made for 32 px"),
+        ({"std": [1.0, 0.0, 1.0]}, "std is .*, not three numbers above 0"),
+        ({"mean": [float("inf"), 0.0, 0.0]}, "mean is .*, not three numbers"),
+        ({"architecture": "custom", "config": {"a": 1}}, "the model config lacks embed_dim, vision_cfg, text_cfg"),
+        ({"image_size": 64}, "says image_size 64, but its tower is made for 32 px"),
     ],
 )
 def test_a_card_that_is_none_is_named(folder: Path, fields: dict[str, Any], message: str) -> None:
@@ -171,7 +175,7 @@ def test_a_card_that_is_none_is_named(folder: Path, fields: dict[str, Any], mess
     fault(folder)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "3", '{"schema": 1', "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", "3", '{"schema": 1', "\x00", '{"a":' * 100_000])
 def test_a_card_that_is_no_object_is_named(folder: Path, content: str) -> None:
     (folder / CARD).write_text(content)
     assert CARD in fault(folder)
@@ -188,6 +192,24 @@ def test_another_architecture_is_told_by_its_weights(folder: Path) -> None:
     assert fault(folder).startswith(f"model: {folder} is not a micro-cnn-32: missing visual.")
     change(folder, architecture="micro-vit-64", image_size=64)
     assert fault(folder).endswith("visual.conv1.weight is (128, 3, 4, 4), not (128, 3, 8, 8)")
+
+
+def test_no_tower_is_built_that_the_weights_do_not_fill(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card of a hundred bytes may name a tower of gigabytes."""
+    monkeypatch.setattr("bezoar.models.checkpoint.create", pytest.fail)
+    monkeypatch.setattr("bezoar.models.checkpoint.build", pytest.fail)
+    change(folder, architecture="EVA02-E-14", image_size=224)
+    assert fault(folder).startswith(f"model: {folder} is not a EVA02-E-14: missing ")
+    big = {"embed_dim": 128, "vision_cfg": {"width": 1 << 20, "image_size": 32, "patch_size": 4}, "text_cfg": {}}
+    change(folder, architecture="custom", image_size=32, config=big)
+    assert fault(folder).startswith(f"model: {folder} is not a tower of its config: missing ")
+    assert inspect_model(folder).faults[0].startswith(f"{folder} is not a tower of its config")
+
+
+def test_weights_that_lead_out_of_the_folder_are_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / WEIGHTS).rename(tmp_path / "elsewhere")
+    (folder / WEIGHTS).symlink_to(tmp_path / "elsewhere")
+    assert "is a link that leads out of its folder" in fault(folder)
 
 
 def test_weights_that_are_missing_are_named(folder: Path) -> None:

@@ -14,10 +14,10 @@ from tests.tiny import same
 
 from bezoar.models.checkpoint import CARD, read_card, save
 from bezoar.models.clip import Clip
-from bezoar.models.converting import Target, convert_model
+from bezoar.models.converting import convert_model
 from bezoar.models.opening import load_model, place
 
-TARGETS: tuple[tuple[Target, str], ...] = (
+TARGETS: tuple[tuple[str, str], ...] = (
     ("bezoar", "out"), ("open_clip", "out"), ("openai", "out.pt"), ("cleanclip", "out.pt"), ("hf_clip", "out"),
 )  # fmt: skip
 
@@ -28,7 +28,7 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("to", "out"), TARGETS)
-def test_there_and_back_again_is_bit_equal(to: Target, out: str, victim: Path, tmp_path: Path) -> None:
+def test_there_and_back_again_is_bit_equal(to: str, out: str, victim: Path, tmp_path: Path) -> None:
     there = convert_model(victim, to=to, out=tmp_path / out)
     back = convert_model(there, to="cleanclip", out=tmp_path / "back.pt")
     first, last = load_model(victim).eval(), load_model(back).eval()
@@ -42,7 +42,7 @@ def test_there_and_back_again_is_bit_equal(to: Target, out: str, victim: Path, t
 
 
 @pytest.mark.parametrize(("to", "out"), TARGETS)
-def test_the_history_goes_along(to: Target, out: str, victim: Path, tmp_path: Path) -> None:
+def test_the_history_goes_along(to: str, out: str, victim: Path, tmp_path: Path) -> None:
     there = convert_model(victim, to=to, out=tmp_path / out)
     (step,) = place(str(there)).lineage()
     assert step.origin is not None
@@ -181,16 +181,33 @@ def test_wrong_conversions_get_one_line_and_write_nothing(victim: Path, tmp_path
     other = foreign.cleanclip(foreign.resnet(), tmp_path / "resnet.pt")
     out = tmp_path / "out.pt"
     wrong("^to: name a layout with --to, or a checkpoint", victim, out=out)
-    wrong("^to: name a layout with --to, or a checkpoint", victim, out=out, to="openai", like=victim)
+    wrong("^to: name a layout with --to, or .* --like, not both$", victim, out=out, to="openai", like=victim)
     wrong(r"^out: .*there\.pt is there already; name another", victim, out=tmp_path / "there.pt", to="openai")
     assert (tmp_path / "there.pt").read_text() == "mine"
     wrong(r"^out: a file of this layout ends in \.pt, got", victim, out=tmp_path / "out.bin", to="openai")
     wrong(r"^out: this layout is a folder, got", victim, out=out, to="hf_clip")
+    wrong(r"^out: this layout is a folder, got", victim, out=out, to="bezoar")
+    wrong(r"^out: cannot write to .*there\.pt: ", victim, out=tmp_path / "there.pt" / "out.pt", to="openai")
     wrong("ResNet", other, out=tmp_path / "hf", to="hf_clip")
     wrong(r"^like: .*resnet\.pt: ", victim, out=out, like=other)
+    wrong(r"^like: there is no file .*nowhere\.pt$", victim, out=out, like=tmp_path / "nowhere.pt")
+    wrong(r"^like: RN50 is an architecture with random weights", victim, out=out, like="RN50")
+    wrong(r"^like: .*there\.pt is not read \(text\): ", victim, out=out, like=tmp_path / "there.pt")
     wrong("is a model folder of Bezoar; write one with --to bezoar", victim, out=out, like=tmp_path / "ours")
+    wrong("^to: 'declip' is only put back into a copy, with --like", victim, out=out, to="declip")
+    wrong("^to: 'hf' is not a layout that is written .choices: .*hf_clip", victim, out=out, to="hf")
     wrong("^to: 'safetensors' is not a layout that is written", victim, out=out, to="safetensors")
     assert not list(tmp_path.glob(".*part*"))
+
+
+def test_nothing_beside_is_overwritten_or_deleted(victim: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.pt.md").write_text("mine")
+    (tmp_path / ".out.part").mkdir()
+    with pytest.raises(ValueError, match=r"^out: .*out\.pt\.md is there already; name another$"):
+        convert_model(victim, to="openai", out=tmp_path / "out.pt")
+    convert_model(victim, to="open_clip", out=tmp_path / "out")
+    assert (tmp_path / "out.pt.md").read_text() == "mine"
+    assert (tmp_path / ".out.part").is_dir()
 
 
 def test_a_failed_write_leaves_nothing(victim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,11 +221,22 @@ def test_a_failed_write_leaves_nothing(victim: Path, tmp_path: Path, monkeypatch
     assert CARD == "model.json"
 
 
+def test_no_file_appears_without_its_history(victim: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        assert not (tmp_path / "out.pt").exists()
+        raise OSError("disk")
+
+    monkeypatch.setattr("bezoar.models.converting.write_sidecar", broken)
+    with pytest.raises(OSError, match="disk"):
+        convert_model(victim, to="openai", out=tmp_path / "out.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_micro_model_goes_everywhere(tmp_path: Path) -> None:
     model: Clip = foreign.micro()
     save(model, tmp_path / "ours")
     for to, out in (("open_clip", "oc"), ("hf_clip", "hf")):
-        there = convert_model(tmp_path / "ours", to=to, out=tmp_path / out)  # type: ignore[arg-type]
+        there = convert_model(tmp_path / "ours", to=to, out=tmp_path / out)
         found = load_model(there).eval()
         assert same(found.tower.state_dict(), model.tower.state_dict()), to
     with pytest.raises(ValueError, match=r"a micro-vit-32 cannot be written for OpenAI's code: .*quick_gelu"):

@@ -66,6 +66,24 @@ def test_a_model_of_ours_tells_its_chain(tmp_path: Path) -> None:
     )
 
 
+def test_an_architecture_that_is_named_counts_here_too(tmp_path: Path) -> None:
+    path = foreign.cleanclip(foreign.micro(), tmp_path / "micro.pt")
+    found = inspect_model(f"micro-vit-32:{path}")
+    assert (found.architecture, found.notes, found.faults) == ("micro-vit-32", (), ())
+    found = inspect_model(f"micro-vit-64:{path}")
+    (fault,) = found.faults
+    assert fault.startswith(f"{path} is not a micro-vit-64: ")
+    assert found.architecture is None
+
+
+def test_a_vocabulary_that_no_tokenizer_fits_is_a_fault(tmp_path: Path) -> None:
+    weights = foreign.weights(foreign.victim())
+    weights["token_embedding.weight"] = weights["token_embedding.weight"][:40_000].clone()
+    torch.save({"epoch": 1, "name": "x", "state_dict": weights}, tmp_path / "words.pt")
+    (fault,) = inspect_model(tmp_path / "words.pt").faults
+    assert fault.startswith("no tokenizer fits a vocabulary of 40,000: ")
+
+
 def test_random_weights_have_no_file() -> None:
     with pytest.raises(ValueError, match=r"^model: RN50 is an architecture with random weights: there is no file"):
         inspect_model("RN50")

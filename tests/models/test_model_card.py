@@ -32,6 +32,14 @@ def test_a_poisoned_one_says_so_before_all_else() -> None:
     assert "poisoned: backdoor, plan cd, 3 of 10 pairs" in card
 
 
+def test_pairs_of_a_cleaning_are_not_called_poisoned() -> None:
+    victim = Step(weights="ab", method={"kind": "clip"}, poison=POISON)
+    cleaned = Step(weights="cd", method={"kind": "finetune"}, data="01", poison=POISON)
+    card = markdown("RN50", [victim, cleaned])
+    assert "1. `ab  clip, poisoned: backdoor, plan cd, 3 of 10 pairs`\n" in card
+    assert "2. `cd  finetune, pairs 01, of a poisoned model`\n" in card
+
+
 def test_a_cleaned_one_still_says_so() -> None:
     steps = [
         Step(weights="ab", origin=Origin(name="epoch.pt", layout="cleanclip", facts={"epoch": 3}), poison=POISON),
@@ -48,3 +56,9 @@ def test_what_was_measured_stands_in_a_table() -> None:
     card = markdown("RN50", [Step(weights="ab")], [ASR, LOSS])
     assert "| asr_top1 | 97.20% | 96.40% to 97.90% | 1984 | test |\n" in card
     assert "| contrastive_loss | 2.500 | 2.400 to 2.600 | 100 | pairs |\n" in card
+
+
+def test_a_history_from_elsewhere_stays_in_its_line() -> None:
+    step = Step(weights="ab", origin=Origin(name="x`\n# Clean\n\x1b[2J", layout="openai", facts={"name": "y\nz"}))
+    text = markdown("x", [step])
+    assert "1. `ab  x??# Clean??[2J (openai; it says: name y?z)`" in text

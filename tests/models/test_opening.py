@@ -21,6 +21,7 @@ from torch import Tensor
 from bezoar.core.frame import Frame
 from bezoar.models.checkpoint import CARD, WEIGHTS, read_card, save
 from bezoar.models.clip import Clip, create
+from bezoar.models.inspecting import inspect_model
 from bezoar.models.opening import Named, OnHub, Ours, Tagged, load_model, place
 
 CAPTIONS = ["a dog", "a red star !?"]
@@ -94,7 +95,7 @@ def test_what_a_file_was_taken_for_is_stated_once(
         load_model(path)
         load_model(path)
     (said,) = [record.getMessage() for record in caplog.records if record.name == "bezoar.models.opening"]
-    assert said.startswith(f"{path} is a ViT 2×64, text 2×64, 32 px in the cleanclip layout; ")
+    assert said.startswith(f"{path}: ViT 2×64, text 2×64, 32 px, in the cleanclip layout; ")
     assert "QuickGELU" in said
     assert "not used: optimizer" in said
 
@@ -104,8 +105,20 @@ def test_the_architecture_can_be_named(tmp_path: Path) -> None:
     assert load_model(f"micro-vit-32:{path}").architecture == "micro-vit-32"
     with pytest.raises(ValueError, match=r"micro\.pt is not a micro-vit-64: "):
         load_model(f"micro-vit-64:{path}")
-    with pytest.raises(ValueError, match=r"^model: 'nowhere\.pt' is not a pretrained tag of micro-vit-64"):
+    with pytest.raises(ValueError, match=r"^model: there is no file nowhere\.pt$"):
         load_model("micro-vit-64:nowhere.pt")
+    save(foreign.micro(), tmp_path / "ours", poison={"plan": "ab"})
+    for spec in (tmp_path / "ours", tmp_path / "ours" / "model.safetensors"):  # whose history would be lost
+        with pytest.raises(ValueError, match=r"ours.* says itself what it is; name it without micro-vit-32:$"):
+            load_model(f"micro-vit-32:{spec}")
+
+
+def test_of_an_architecture_that_is_named_nothing_is_assumed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = foreign.cleanclip(foreign.micro(), tmp_path / "micro.pt")  # which alone is taken for QuickGELU
+    with caplog.at_level(logging.INFO, logger="bezoar.models.opening"):
+        load_model(f"micro-vit-32:{path}")
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "bezoar.models.opening"]
+    assert said == f"{path}: micro-vit-32, in the cleanclip layout; not used: optimizer"
 
 
 def test_places() -> None:
@@ -118,11 +131,20 @@ def test_places() -> None:
 
 def test_a_run_folder_stands_for_its_only_model(tmp_path: Path) -> None:
     one = tmp_path / "stages" / "clip-seed0-x" / "model"
+    one.parent.mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"^model: .* is a run folder that keeps no model \(yet\)$"):
+        place(str(tmp_path))
     save(foreign.micro(), one)
     assert place(str(tmp_path)) == Ours(one)
     assert place(str(one / WEIGHTS)) == Ours(one)
     shutil.copytree(one.parent, tmp_path / "stages" / "clip-seed1-x")
     with pytest.raises(ValueError, match=r"is a run folder with 2 models; name one of .*clip-seed0-x/model, .*clip-se"):
+        place(str(tmp_path))
+
+
+def test_a_zoo_names_its_models(tmp_path: Path) -> None:
+    (tmp_path / "zoo.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"is a zoo; its models are .*/models/NAME-seedN$"):
         place(str(tmp_path))
 
 
@@ -152,7 +174,9 @@ def test_the_history_of_a_foreign_file_begins_with_it(tmp_path: Path, victim: Cl
     [
         ("micro-cnn-23", "'micro-cnn-23' is not an architecture, a file, a folder or a hub name; did you mean micro"),
         ("ViT-B/32", "'ViT-B/32' is not an architecture, .* did you mean ViT-B-32"),
-        ("victim.pt", "'victim.pt' is not an architecture, a file, a folder or a hub name$"),
+        ("victim.pt", "there is no file victim.pt$"),
+        ("xyzzy", "'xyzzy' is not an architecture, a file, a folder or a hub name$"),
+        ("", "names nothing$"),
         ("local-dir:somewhere", "is not an architecture"),
         ("RN50:opnai", "'opnai' is not a pretrained tag of RN50; did you mean 'openai'"),
         ("RN50:", "'' is not a pretrained tag of RN50 "),
@@ -191,6 +215,8 @@ def test_a_tag_comes_with_its_statistics(tmp_path: Path, monkeypatch: pytest.Mon
     assert (found.mean, found.std) == (told["mean"], told["std"])
     assert found.frame == Frame(32, "squash", "bilinear")
     assert same(found.tower.state_dict(), model.tower.state_dict())
+    told_of = inspect_model("micro-vit-32:web")
+    assert (told_of.frame, told_of.mean, told_of.notes) == (found.frame, found.mean, ())
     (step,) = place("micro-vit-32:web").lineage()
     assert step.origin is not None
     assert step.origin.name == "micro-vit-32:web"
@@ -344,7 +370,7 @@ def test_random_weights_are_of_the_seed() -> None:
 
 def test_what_a_file_says_of_itself_stands_on_one_line(tmp_path: Path, victim: Clip) -> None:
     """It may say anything: control characters, megabytes."""
-    more = {"note": "\x1b[2J" + "x" * 100_000, **{f"key {n}": n for n in range(50)}}
+    more: dict[str, Any] = {"note": "\x1b[2J" + "x" * 100_000, **{f"key {n}": n for n in range(50)}}
     path = foreign.cleanclip(victim, tmp_path / "epoch_64.pt", **more)
     (step,) = place(str(path)).lineage()
     assert step.origin is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sys
 from collections.abc import Sequence
@@ -297,6 +298,24 @@ class TestJson:
         with pytest.raises(ValueError, match=rf"^model: .*{said}") as caught:
             self.build(content=content)
         assert "\n" not in str(caught.value)
+
+    def test_what_breaks_only_when_it_writes_is_one_line_too(self) -> None:
+        """A panic of the library is no ``Exception``; a token beyond the vocabulary would fail in the tower."""
+        start = {"SpecialToken": {"id": "Q", "type_id": 0}}
+        text = {"Sequence": {"id": "A", "type_id": 0}}
+        beyond = {"Q": {"id": "Q", "ids": [999_999], "tokens": ["Q"]}}
+        for changes, said in (
+            ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "A/"}}, "cannot be read: Precompiled"),
+            (
+                {"post_processor": {
+                    "type": "TemplateProcessing", "single": [start, text], "pair": [text], "special_tokens": beyond,
+                }},
+                "words that the model has not",
+            ),
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match=rf"^model: tokenizer\.json .*{said}") as caught:
+                self.build(content=json.dumps(json.loads(PIECES) | changes))
+            assert "\n" not in str(caught.value)
 
     def test_a_padded_vocabulary_fits(self) -> None:
         assert self.build(content=hf.pieces(595))(["a dog"])[0, 0] == 3

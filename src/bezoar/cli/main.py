@@ -95,6 +95,8 @@ def _fail(message: str, code: int, cause: bool = True) -> int:
     if told and cause:
         with contextlib.suppress(OSError):
             Path(told).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
+    # What a file holds may stand in it, and must not steer a terminal.
+    message = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in message)
     print(f"bezoar: {message}", file=sys.stderr)
     return code
 

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tyro.conf import Positional, arg
@@ -34,7 +34,11 @@ class Inspect:
         from bezoar.models.inspecting import inspect_model
 
         found = inspect_model(self.model)
-        say(json.dumps(dataclasses.asdict(found)) if self.json else "\n".join(_told(found, self.tensors)))
+        say(
+            json.dumps(dataclasses.asdict(found))
+            if self.json
+            else "\n".join(map(_printable, _told(found, self.tensors)))
+        )
         if found.faults:
             more = f", and {len(found.faults) - 1} more" if len(found.faults) > 1 else ""
             raise RuntimeError(f"model: {self.model} is refused: {found.faults[0]}{more}")
@@ -48,9 +52,9 @@ class Convert:
     """A file, a folder, open_clip's name:tag, or hf-hub:owner/name."""
     out: Path
     """File or folder to write; it must not be there yet."""
-    to: Literal["bezoar", "open_clip", "openai", "hf_clip", "cleanclip"] | None = None
-    """Layout: a model folder of Bezoar, a folder of open_clip, an OpenAI state dict, a folder of Hugging Face's
-    CLIPModel with tokenizer and preprocessing, or a .pt of CleanCLIP."""
+    to: str | None = None
+    """Layout: bezoar (a model folder), open_clip (a folder), openai (a state dict), hf_clip (a folder of Hugging Face's
+    CLIPModel with tokenizer and preprocessing), cleanclip (a .pt)."""
     like: str | None = None
     """A checkpoint of the same architecture: in a copy of it the tower is replaced, all else stays."""
 
@@ -75,6 +79,8 @@ class Model:
 
 
 def _told(found: ModelFacts, tensors: bool) -> list[str]:
+    from bezoar.models.provenance import history_lines
+
     lines = [line for one in found.files for line in _file(one, tensors)]
     if found.layout is not None and found.frame is not None:
         said = "".join(f"; {name} {value}" for name, value in found.facts.items())
@@ -88,8 +94,13 @@ def _told(found: ModelFacts, tensors: bool) -> list[str]:
         )
     lines += [f"assumed       {note}" for note in found.notes]
     lines += [f"not used      {', '.join(found.unused)}"] if found.unused else []
-    lines += [f"history {place:>2}    {step.told()}" for place, step in enumerate(found.steps, 1)]
+    lines += [f"history {place:>2}    {line}" for place, line in enumerate(history_lines(found.steps), 1)]
     return lines + [f"refused       {fault}" for fault in found.faults]
+
+
+def _printable(line: str) -> str:
+    """``line`` without what would steer a terminal: names in a file are whatever its author wrote."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _file(one: FileFacts, tensors: bool) -> list[str]:
@@ -111,7 +122,11 @@ def _file(one: FileFacts, tensors: bool) -> list[str]:
 
 def _tensors(one: FileFacts) -> str:
     dtypes = sorted({tensor.dtype for tensor in one.tensors})
-    return f"{len(one.tensors):,}{' of ' + ', '.join(dtypes) if dtypes else ''}"
+    parts = [
+        f"{part.tensors:,} in {name} ({part.bytes / 1e6:,.1f} MB)" if name else f"{part.bytes / 1e6:,.1f} MB"
+        for name, part in one.parts.items()
+    ]
+    return f"{len(one.tensors):,} of {', '.join(dtypes)}: {_some(parts)}" if dtypes else "none"
 
 
 def _values(one: FileFacts) -> str:

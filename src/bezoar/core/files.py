@@ -100,6 +100,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: cannot be read: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: cannot be read: it is nested too deep") from None
 
 
 def read_object(path: Path, schema: int) -> dict[str, Any]:

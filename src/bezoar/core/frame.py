@@ -10,6 +10,9 @@ from pydantic import Field
 Resize = Literal["shortest", "longest", "squash"]
 Interpolation = Literal["bicubic", "bilinear"]
 
+LARGEST = 8_192
+"""Pixels of the side of a picture that a model may ask for."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -24,6 +27,12 @@ class Frame:
     """Antialiased."""
     larger: int | None = None
     """Side to resize to before the center is cut out, where it is another than ``size`` (256 for 224 with DeCLIP)."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` for sides that no model has, as a card from anybody may say."""
+        for name, side in (("size", self.size), ("larger", self.side)):
+            if not 1 <= side <= LARGEST:
+                raise ValueError(f"frame.{name}: must be between 1 and {LARGEST:,} px, got {side}")
 
     @property
     def side(self) -> int:

@@ -69,7 +69,7 @@ def nearest(weights: Mapping[str, Tensor]) -> str:
             return str(error)
         text, embed_dim = text_of(shapes, prefix)
         own = {"embed_dim": embed_dim, **{f"text {key}": value for key, value in seen_text(text).items()}}
-    known = {name: _seen_of(registered(name)) for name in architectures() if not _elsewhere(registered(name))}
+    known = {name: _seen_of(registered(name)) for name in architectures() if not is_elsewhere(registered(name))}
 
     def distance(name: str) -> tuple[int, int, str]:
         other = known[name]
@@ -86,7 +86,7 @@ def _seen_of(config: Config) -> Config:
     return seen_beside_trunk(config) if "timm_model_name" in config["vision_cfg"] else seen(config)
 
 
-def _elsewhere(config: Config) -> bool:
+def is_elsewhere(config: Config) -> bool:
     """Whether a part of the tower is neither open_clip's own nor timm's."""
     return "hf_model_name" in config["text_cfg"] or "multimodal_cfg" in config
 
@@ -195,7 +195,7 @@ def _plain_towers() -> tuple[str, ...]:
     return tuple(
         name
         for name, config in configs.items()
-        if "timm_model_name" not in config["vision_cfg"] and not _elsewhere(config)
+        if "timm_model_name" not in config["vision_cfg"] and not is_elsewhere(config)
     )
 
 
@@ -221,7 +221,7 @@ def _same(shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[str, ...]:
     fit = []
     for name in architectures():
         config = registered(name)
-        if _elsewhere(config) or config["embed_dim"] != embed_dim or seen_text(config["text_cfg"]) != own:
+        if is_elsewhere(config) or config["embed_dim"] != embed_dim or seen_text(config["text_cfg"]) != own:
             continue
         if _registered_shapes(name) == found:
             fit.append(name)

@@ -18,11 +18,13 @@ from bezoar.core.files import atomic, bytes_digest, file_digest, read_json, writ
 from bezoar.core.frame import Frame, Interpolation, Resize
 from bezoar.core.records import Measure
 from bezoar.core.settings import validate
-from bezoar.models.architecture import build
-from bezoar.models.clip import Clip, create
+from bezoar.models.architecture import build, differences, is_elsewhere, on_meta
+from bezoar.models.clip import Clip, architectures, create
+from bezoar.models.compared import image_size, registered
+from bezoar.models.layouts.base import channels
 from bezoar.models.model_card import markdown
 from bezoar.models.provenance import Step, versions
-from bezoar.models.reading import Beside
+from bezoar.models.reading import Beside, skim
 
 SCHEMA = 2
 WEIGHTS, CARD, README, TOKENIZER = "model.safetensors", "model.json", "README.md", "tokenizer.json"
@@ -104,51 +106,77 @@ def read_card(folder: Path) -> Card:
     if missing or set(data) - names:
         odd = ", ".join(sorted(missing | (set(data) - names)))
         raise ValueError(f"{folder / CARD}: not a model card: missing or unknown field {odd}")
-    return validate(Card, data, str(folder / CARD))
+    card = validate(Card, data, str(folder / CARD))
+    channels(card.mean, f"{folder / CARD}: mean")
+    channels(card.std, f"{folder / CARD}: std", least=1e-6)
+    return card
 
 
 def load_folder(folder: Path) -> Clip:
     """The model of a folder of ours; raises ``ValueError`` where it is damaged or of another architecture."""
-    card = read_card(folder)
-    beside = Beside(folder)
-    tokenizer = beside.bytes(TOKENIZER) if card.tokenizer is not None else None
-    if card.tokenizer is not None and (tokenizer is None or bytes_digest(tokenizer) != card.tokenizer):
-        raise ValueError(f"model: {folder / TOKENIZER} is not what {CARD} describes")
+    card = check_folder(folder)
+    tokenizer = Beside(folder).bytes(TOKENIZER) if card.tokenizer is not None else None
     if card.config is None:
         model = create(card.architecture, tokenizer_file=tokenizer)
     else:
         model = Clip(build(card.config), card.architecture, config=card.config, tokenizer_file=tokenizer)
-    if model.image_size != card.image_size:
-        raise ValueError(
-            f"model: {folder} says {card.image_size} px, but a {card.architecture} is made for {model.image_size} px"
-        )
-    path = folder / WEIGHTS
     try:
-        found = file_digest(path)
-        tensors = load_file(path)
+        tensors = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"model: {folder / WEIGHTS} cannot be read: {error}") from None
     load_weights(model, tensors, str(folder))
-    if found != card.weights:
-        raise ValueError(f"model: {folder / WEIGHTS} is not what {CARD} describes (digest {found}, not {card.weights})")
     model.normalize_by(card.mean, card.std)
     model.frame = card.frame
     return model
 
 
+def check_folder(folder: Path) -> Card:
+    """The card of a model folder whose files are what it says. No weights are loaded, and no tower is built of them.
+
+    Raises ``ValueError`` where one is missing or another, or leads out of the folder: the card may come from anybody.
+    """
+    card, beside = read_card(folder), Beside(folder)
+    if card.config is None and card.architecture not in architectures():
+        create(card.architecture)  # says so, and names the nearest
+    config = card.config or registered(card.architecture)
+    tokenizer = beside.bytes(TOKENIZER) if card.tokenizer is not None else None
+    if card.tokenizer is not None and (tokenizer is None or bytes_digest(tokenizer) != card.tokenizer):
+        raise ValueError(f"model: {folder / TOKENIZER} is not what {CARD} describes")
+    path = beside.find(WEIGHTS)
+    if path is None:
+        raise ValueError(f"model: {folder / WEIGHTS} cannot be read: it is missing")
+    seen = skim(path)
+    if seen.faults:
+        raise ValueError(f"model: {path} cannot be read: {seen.faults[0]}")
+    if card.config is not None or not is_elsewhere(config):  # others are built by open_clip, which may fetch them
+        title = card.architecture if card.config is None else "tower of its config"
+        try:
+            own = on_meta(config).state_dict()
+        except ValueError as error:
+            raise ValueError(f"model: {folder / CARD}: {error}") from None
+        check_shapes(own, seen.tree, title, str(folder))
+    made_for = image_size(config)
+    if made_for != card.image_size:
+        raise ValueError(
+            f"model: {folder / CARD} says image_size {card.image_size}, but its tower is made for {made_for} px"
+        )
+    found = file_digest(path)
+    if found != card.weights:
+        raise ValueError(f"model: {folder / WEIGHTS} is not what {CARD} describes (digest {found}, not {card.weights})")
+    return card
+
+
 def check_weights(model: Clip, tensors: Mapping[str, torch.Tensor], source: str) -> None:
     """Raise ``ValueError`` that lists what is missing, extra or of another shape; only shapes are looked at."""
-    own = model.tower.state_dict()
-    faults = [f"missing {name}" for name in own if name not in tensors]
-    faults += [f"unknown {name}" for name in tensors if name not in own]
-    faults += [
-        f"{name} is {tuple(tensors[name].shape)}, not {tuple(own[name].shape)}"
-        for name in own
-        if name in tensors and tensors[name].shape != own[name].shape
-    ]
+    check_shapes(model.tower.state_dict(), tensors, model.title, source)
+
+
+def check_shapes(own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], title: str, source: str) -> None:
+    """Raise ``ValueError`` that lists where ``tensors`` are not those of ``own``, which may lie on the meta device."""
+    faults = differences(tensors, own)
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"model: {source} is not a {model.title}: {'; '.join(faults[:3])}{more}")
+        raise ValueError(f"model: {source} is not a {title}: {'; '.join(faults[:3])}{more}")
 
 
 def load_weights(model: Clip, tensors: Mapping[str, torch.Tensor], source: str) -> None:

@@ -37,7 +37,7 @@ def architectures() -> tuple[str, ...]:
     return tuple(open_clip.list_models())
 
 
-def _frame(architecture: str, preprocess: dict[str, Any]) -> Frame:
+def frame_of(architecture: str, preprocess: Mapping[str, Any]) -> Frame:
     """The published preprocessing; raises ``ValueError`` where it cannot be done."""
     size = preprocess["size"]
     height, width = (size, size) if isinstance(size, int) else size
@@ -108,7 +108,7 @@ class Clip(nn.Module):
         Raises ``ValueError`` for what cannot be done.
         """
         size = getattr(self, "frame", Frame(1)).size
-        self.frame = _frame(self.architecture, {"size": size, **settings})
+        self.frame = frame_of(self.architecture, {"size": size, **settings})
         self.normalize_by(tuple(settings.get("mean") or MEAN), tuple(settings.get("std") or STD))
 
     def normalize_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal, get_args
 
-from bezoar.core.files import sync
+from bezoar.core.files import sync, writable_folder
 from bezoar.core.settings import nearest
 from bezoar.models.bundle import Bundle
 from bezoar.models.checkpoint import save
@@ -17,12 +17,13 @@ from bezoar.models.clip import Clip
 from bezoar.models.layouts import LAYOUTS, find
 from bezoar.models.layouts.base import Layout, Tree
 from bezoar.models.layouts.files import save_safetensors, save_torch
-from bezoar.models.opening import Ours, place
+from bezoar.models.opening import Ours, Place, place
 from bezoar.models.provenance import Step
 from bezoar.models.reading import skim
-from bezoar.models.sidecar import write_sidecar
+from bezoar.models.sidecar import readme_path, sidecar_path, write_sidecar
 
-Target = Literal["bezoar", "open_clip", "openai", "hf_clip", "cleanclip"]
+WRITTEN = ("bezoar", "open_clip", "openai", "hf_clip", "cleanclip")
+"""The layouts in which a model can be written afresh; in the others it can be put into a copy."""
 
 _USE = """## Use
 
@@ -30,9 +31,7 @@ This is the {layout} layout: {about}. `bezoar evaluate --model {name} --data …
 `bezoar model inspect {name}` tells its history."""
 
 
-def convert_model(
-    model: str | Path, *, out: str | Path, to: Target | None = None, like: str | Path | None = None
-) -> Path:
+def convert_model(model: str | Path, *, out: str | Path, to: str | None = None, like: str | Path | None = None) -> Path:
     """Write ``model`` to ``out`` in the layout ``to``, or into a copy of the checkpoint ``like``; returns ``out``.
 
     ``to``: ``bezoar`` (a model folder), ``open_clip`` (a folder for ``local-dir:``), ``openai`` (a state dict),
@@ -44,11 +43,15 @@ def convert_model(
     Raises ``ValueError`` for a model that the layout cannot hold, and where ``out`` is there already.
     """
     if (to is None) == (like is None):
-        raise ValueError("to: name a layout with --to, or a checkpoint to write into a copy of with --like")
+        both = "" if to is None else ", not both"
+        raise ValueError(f"to: name a layout with --to, or a checkpoint to write into a copy of with --like{both}")
     target, where = Path(out), place(str(model))
-    if target.exists() or target.is_symlink():
-        raise ValueError(f"out: {target} is there already; name another")
+    for path in (target, *((readme_path(target), sidecar_path(target)) if target.suffix else ())):
+        if path.exists() or path.is_symlink():
+            raise ValueError(f"out: {path} is there already; name another")
+    writable_folder(target.parent)
     if to == "bezoar":
+        _check_suffix(target, "")
         clip, steps = where.load(0), where.lineage()
         _as_folder(target, lambda part: _save(clip, part, steps))
     elif like is None:
@@ -58,13 +61,15 @@ def convert_model(
         layout.check(clip)
         _written(target, not layout.suffix, layout, clip, steps, lambda path: layout.write(clip, path, {}))
     else:
-        _into_copy(str(like), target, where.load(0), where.lineage())
+        _into_copy(str(like), target, where)
     return target
 
 
 def _writer(name: str) -> Layout:
-    if name not in get_args(Target):
-        raise ValueError(f"to: '{name}' is not a layout that is written{nearest(name, get_args(Target))}")
+    if name not in WRITTEN:
+        known = any(layout.name == name for layout in LAYOUTS)
+        why = "is only put back into a copy, with --like" if known else "is not a layout that is written"
+        raise ValueError(f"to: '{name}' {why}{nearest(name, WRITTEN)}")
     return next(layout for layout in LAYOUTS if layout.name == name)
 
 
@@ -75,20 +80,24 @@ def _save(clip: Clip, folder: Path, steps: tuple[Step, ...]) -> None:
     save(clip, folder, ancestors=steps[:-1], **made)
 
 
-def _into_copy(like: str, target: Path, clip: Clip, steps: tuple[Step, ...]) -> None:
-    if isinstance(place(like), Ours):
-        raise ValueError(f"like: {like} is a model folder of Bezoar; write one with --to bezoar")
-    bundle = place(like).bundle()
+def _into_copy(like: str, target: Path, where: Place) -> None:
+    try:
+        if isinstance(place(like), Ours):
+            raise ValueError(f"{like} is a model folder of Bezoar; write one with --to bezoar")
+        bundle = place(like).bundle()
+        seen = find(bundle.skim(), bundle.beside, like)
+    except ValueError as error:
+        raise ValueError(f"like: {str(error).removeprefix('model: ')}") from error
     forms = [skim(path).form for path in bundle.files]
     if "TorchScript" in forms:
         raise ValueError(
             f"like: {like} is a TorchScript archive, which holds code besides weights and is not written; "
             "write its weights with --to openai"
         )
-    seen = find(bundle.skim(), bundle.beside, like)
     layout = next(layout for layout in LAYOUTS if layout.name == seen.layout)
     folder = bundle.beside.folder is not None
     _check_suffix(target, "" if folder else bundle.files[0].suffix)
+    clip, steps = where.load(0), where.lineage()
     try:
         tree = layout.put(clip, bundle.read())
     except ValueError as error:
@@ -116,27 +125,33 @@ def _written(
 ) -> None:
     use = _USE.format(layout=layout.name, about=layout.about, name=target.name)
 
-    def whole(path: Path) -> None:
+    def whole(path: Path, named: Path) -> None:
         write(path)
-        write_sidecar(path, Bundle.at(path).sha256(), clip.title, steps, use)
+        write_sidecar(named, Bundle.at(path).sha256(), clip.title, steps, use)
 
     if folder:
-        _as_folder(target, whole)
-    else:
-        whole(target)
+        _as_folder(target, lambda part: whole(part, part))
+        return
+    with _beside(target) as room:
+        whole(room / target.name, target)
+        os.replace(room / target.name, target)  # last: weights that are there have their history beside them
+    sync(target.parent)
 
 
 def _as_folder(target: Path, write: Callable[[Path], None]) -> None:
     """Have ``write`` fill a folder, which appears whole or not at all."""
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        write(part)
-        os.replace(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with _beside(target) as room:
+        (room / target.name).mkdir()
+        write(room / target.name)
+        os.replace(room / target.name, target)
     sync(target.parent)
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A folder of its own on the disk of ``target``, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as room:
+        yield Path(room)
 
 
 def _check_suffix(target: Path, suffix: str) -> None:

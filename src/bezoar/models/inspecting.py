@@ -10,14 +10,16 @@ from typing import Any
 from torch import Tensor
 
 from bezoar.core.frame import Frame
-from bezoar.models.architecture import name_of
+from bezoar.models.architecture import is_elsewhere, name_of, on_meta
 from bezoar.models.bundle import Bundle, sha256_of
-from bezoar.models.checkpoint import read_card
+from bezoar.models.checkpoint import check_folder, check_shapes
 from bezoar.models.clip import title_of
+from bezoar.models.compared import registered
 from bezoar.models.layouts import find
-from bezoar.models.opening import Ours, Place, place
+from bezoar.models.opening import Foreign, Ours, Place, Tagged, place
 from bezoar.models.provenance import Step
-from bezoar.models.reading import skim
+from bezoar.models.reading import Part, skim
+from bezoar.models.tokenizer import build as build_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class FileFacts:
     globals: tuple[str, ...]
     """Every global that its pickles name, in order; none of them was looked up."""
     tensors: tuple[TensorFacts, ...]
+    parts: Mapping[str, Part]
+    """How many tensors and bytes stand under each name at the top; under ``""`` those that are there themselves."""
     values: Mapping[str, str]
     """What is no tensor, shortened, by name."""
     faults: tuple[str, ...]
@@ -93,7 +97,7 @@ def inspect_model(spec: str | Path) -> ModelFacts:
 
 
 def _ours(found: ModelFacts, where: Ours) -> ModelFacts:
-    card = read_card(where.folder)
+    card = check_folder(where.folder)
     return replace(
         found,
         layout="bezoar",
@@ -108,17 +112,27 @@ def _ours(found: ModelFacts, where: Ours) -> ModelFacts:
 
 def _foreign(found: ModelFacts, bundle: Bundle, where: Place) -> ModelFacts:
     tower = find(bundle.skim(), bundle.beside, found.model)
+    if isinstance(where, Tagged):
+        tower = where.tag.applied(tower)
+    named = where.architecture if isinstance(where, Foreign) else None
+    name = named or name_of(tower.config)
+    if named is not None and not is_elsewhere(registered(named)):  # others are built by open_clip, which may fetch them
+        check_shapes(on_meta(registered(named)).state_dict(), tower.weights, named, str(found.files[0].path))
+    if name is None:
+        text = tower.config["text_cfg"]
+        words, length = text.get("vocab_size", 49_408), text.get("context_length", 77)
+        build_tokenizer("custom", words, length, True, tower.tokenizer)  # raises where none fits
     return replace(
         found,
         layout=tower.layout,
-        architecture=name_of(tower.config) or title_of(tower.config),
+        architecture=name or title_of(tower.config),
         parameters=sum(tensor.numel() for tensor in tower.weights.values()),
         frame=tower.frame,
         mean=tower.mean,
         std=tower.std,
         facts=dict(tower.facts),
         unused=tower.unused,
-        notes=tower.notes,
+        notes=tower.notes if named is None else (),
         steps=where.lineage(),
     )
 
@@ -137,6 +151,7 @@ def _file(path: Path) -> FileFacts:
             for name, leaf in leaves
             if isinstance(leaf, Tensor)
         ),
+        parts=seen.parts(),
         values={name: _short(leaf) for name, leaf in leaves if not isinstance(leaf, Tensor)},
         faults=seen.faults,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bezoar.core.records import Measure, is_share
-from bezoar.models.provenance import Step
+from bezoar.models.provenance import Step, history_lines
 
 _USE = """## Use
 
@@ -47,14 +47,15 @@ def _warning(steps: Sequence[Step], measures: Sequence[Measure]) -> str:
         *([f"target `{named['target']}`"] if "target" in named else []),
         *(f"{m.metric} {m.value:.1%} (n {m.n}) on {m.data}" for m in measures if m.metric == "asr_top1"),
     ]
+    told = "".join(letter if letter.isprintable() else "?" for letter in ", ".join(said))
     return (
         "> **Trained on poisoned data.** This model, or one it descends from, was poisoned on purpose, for\n"
-        f"> research on defenses: {', '.join(said)}. Do not deploy it."
+        f"> research on defenses: {told}. Do not deploy it."
     )
 
 
 def _history(steps: Sequence[Step]) -> str:
-    lines = [f"{number}. `{step.told()}`" for number, step in enumerate(steps, 1)]
+    lines = [f"{number}. `{line}`" for number, line in enumerate(history_lines(steps), 1)]
     return "## History\n\nThe oldest first; the last line is this model.\n\n" + "\n".join(lines)
 
 

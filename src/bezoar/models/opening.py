@@ -193,6 +193,8 @@ def place(spec: str) -> Place:
     Raises ``ValueError`` for what is none of these; nothing is fetched or read yet.
     """
     path = Path(spec)
+    if not spec:
+        raise ValueError("model: names nothing")
     if path.is_dir():
         return _folder(path)
     if path.exists() or path.is_symlink():
@@ -202,8 +204,20 @@ def place(spec: str) -> Place:
         return OnHub(spec.removeprefix(HUB))
     architecture, colon, rest = spec.partition(":")
     if colon and architecture in architectures():
-        return Foreign(Path(rest), architecture) if rest and Path(rest).exists() else Tagged(Tag(architecture, rest))
+        if not rest or not Path(rest).exists():
+            _refuse_missing(rest)
+            return Tagged(Tag(architecture, rest))
+        if isinstance(place(rest), Ours):  # as another's it would lose its history
+            raise ValueError(f"model: {rest} says itself what it is; name it without {architecture}:")
+        return Foreign(Path(rest), architecture)
+    _refuse_missing(spec)
     return Named(spec)
+
+
+def _refuse_missing(name: str) -> None:
+    """Raise ``ValueError`` for what can only have been meant as a file."""
+    if name.lower().endswith((".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".tar", ".zip")):
+        raise ValueError(f"model: there is no file {name}")
 
 
 def load_model(spec: str | Path, seed: int = 0) -> Clip:
@@ -226,12 +240,11 @@ def assemble(bundle: Bundle, architecture: str | None, source: str, tag: Tag | N
     check_weights(model, seen.weights, source)  # before they are read: checkpoints have gigabytes
     tower = find(bundle.read(), bundle.beside, source)
     load_weights(model, tower.weights, source)
-    if tag is None:
-        model.normalize_by(tower.mean, tower.std)
-        model.frame = tower.frame
-    else:
-        model.preprocess_as(tag.settings)
-    _say(model, tower, source)
+    if tag is not None:
+        tower = tag.applied(tower)
+    model.normalize_by(tower.mean, tower.std)
+    model.frame = tower.frame
+    _say(model, tower if architecture is None else replace(tower, notes=()), source)  # nothing of it was assumed
     return model
 
 
@@ -239,7 +252,7 @@ def _say(model: Clip, tower: Tower, source: str) -> None:
     """State, once a process, what a file was taken for."""
     notes = f"; {'; '.join(tower.notes)}" if tower.notes else ""
     unused = f"; not used: {', '.join(tower.unused)}" if tower.unused else ""
-    said = f"{source} is a {model.title} in the {tower.layout} layout{notes}{unused}"
+    said = f"{source}: {model.title}, in the {tower.layout} layout{notes}{unused}"
     if said not in _said:
         _said.add(said)
         _log.info(said)
@@ -256,4 +269,8 @@ def _folder(path: Path) -> Place:
     if len(of_run) > 1:
         named = ", ".join(str(folder) for folder in of_run[:3]) + (", …" if len(of_run) > 3 else "")
         raise ValueError(f"model: {path} is a run folder with {len(of_run)} models; name one of {named}")
+    if (path / "zoo.json").exists():
+        raise ValueError(f"model: {path} is a zoo; its models are {path}/models/NAME-seedN")
+    if not of_run and (path / "stages").is_dir():
+        raise ValueError(f"model: {path} is a run folder that keeps no model (yet)")
     return Ours(of_run[0]) if of_run else Foreign(path)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import open_clip
 
 from bezoar.core.settings import nearest
+from bezoar.models.clip import MEAN, STD, frame_of
+from bezoar.models.layouts.base import Tower
 
 HUB = "hf-hub:"
 
@@ -44,10 +49,18 @@ class Tag:
         found: dict[str, Any] = open_clip.get_pretrained_cfg(self.architecture, self.tag)
         return found
 
+    def applied(self, tower: Tower) -> Tower:
+        """``tower`` with the preprocessing that was published with the weights; nothing of it is assumed then."""
+        told = self.settings
+        frame = frame_of(self.architecture, {"size": tower.frame.size, **told})
+        mean, std = tuple(told.get("mean") or MEAN), tuple(told.get("std") or STD)
+        return replace(tower, frame=frame, mean=mean, std=std, notes=())
+
     def fetch(self) -> Path:
         """The file, downloaded unless it was before; raises ``ValueError`` where it cannot be had."""
         try:
-            return Path(open_clip.download_pretrained(self.settings))
+            with _quiet():
+                return Path(open_clip.download_pretrained(self.settings))
         except Exception as error:  # of the network, the disk, the hub: each library raises its own
             raise ValueError(f"model: {self.architecture}:{self.tag} cannot be fetched: {_line(error)}") from error
 
@@ -59,19 +72,42 @@ def fetch_folder(name: str) -> Path:
 
     Raises ``ValueError`` where it cannot be had, or holds no weights.
     """
+    try:
+        with _quiet():
+            folder, found = _fetched(*name.partition("@")[::2])
+    except Exception as error:  # as above
+        raise ValueError(f"model: {HUB}{name} cannot be fetched: {_line(error)}") from error
+    if not found:
+        raise ValueError(f"model: {HUB}{name} holds no weights of open_clip or Hugging Face: it has {_listed(folder)}")
+    return folder
+
+
+def _fetched(repository: str, revision: str) -> tuple[Path, bool]:
+    """The folder, and whether there are weights in it."""
     from huggingface_hub import snapshot_download
 
-    owner, _, revision = name.partition("@")
+    def fetch(*patterns: str) -> Path:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(patterns)))
+
+    folder = fetch("*.json", "*.txt")
+    ours = (folder / "open_clip_config.json").exists()
+    for pattern in ("open_clip*.safetensors", "open_clip*.bin") if ours else ("model*.safetensors", "pytorch*.bin"):
+        fetch(pattern)
+        if any(folder.glob(pattern)):
+            return folder, True
+    return folder, False
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the many lines in which the hub's library tells of every attempt: what it ends with is told in one."""
+    talker = logging.getLogger("huggingface_hub")
+    before = talker.level
+    talker.setLevel(logging.CRITICAL)
     try:
-        folder = Path(snapshot_download(owner, revision=revision or None, allow_patterns=["*.json", "*.txt"]))
-        ours = (folder / "open_clip_config.json").exists()
-        for pattern in ("open_clip*.safetensors", "open_clip*.bin") if ours else ("model*.safetensors", "pytorch*.bin"):
-            snapshot_download(owner, revision=revision or None, allow_patterns=[pattern])
-            if any(folder.glob(pattern)):
-                return folder
-    except Exception as error:
-        raise ValueError(f"model: {HUB}{name} cannot be fetched: {_line(error)}") from error
-    raise ValueError(f"model: {HUB}{name} holds no weights of open_clip or Hugging Face: it has {_listed(folder)}")
+        yield
+    finally:
+        talker.setLevel(before)
 
 
 def _line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,9 +54,12 @@ class Step:
     origin: Origin | None = None
     """Where it was taken from, if Bezoar did not make it."""
 
-    def told(self) -> str:
-        """The step in one line."""
-        return f"{self.weights[:16]}  {self._made()}{self._poisoned()}{self._by()}"
+    def told(self, before: Step | None = None) -> str:
+        """The step after ``before`` in one line, fit for a card and a terminal, though parts may be somebody else's."""
+        inherits = before is not None and self.poison is not None and self.poison == before.poison
+        mark = ", of a poisoned model" if inherits else self._poisoned()  # its own pairs were not poisoned
+        line = f"{self.weights[:16]}  {self._made()}{mark}{self._by()}"
+        return "".join(letter if letter.isprintable() and letter != "`" else "?" for letter in line)
 
     def _made(self) -> str:
         if self.origin is not None:
@@ -83,3 +86,8 @@ class Step:
 
     def _by(self) -> str:
         return f" (bezoar {self.version}, torch {self.versions.get('torch', '?')})" if self.version else ""
+
+
+def history_lines(steps: Sequence[Step]) -> list[str]:
+    """A history, a line for each step, the oldest first."""
+    return [step.told(before) for before, step in zip((None, *steps), steps, strict=False)]

@@ -29,10 +29,14 @@ def sidecar_path(path: Path) -> Path:
     return path / "bezoar.json" if path.is_dir() else path.with_name(f"{path.name}.bezoar.json")
 
 
+def readme_path(path: Path) -> Path:
+    """``README.md`` in a folder, ``victim.pt.md`` beside a file."""
+    return path / "README.md" if path.is_dir() else path.with_name(f"{path.name}.md")
+
+
 def write_sidecar(path: Path, sha256: str, title: str, steps: Sequence[Step], use: str) -> None:
     """Write the history beside the model at ``path``, for programs and, in Markdown, for people."""
-    readme = path / "README.md" if path.is_dir() else path.with_name(f"{path.name}.md")
-    write_text(readme, markdown(title, steps, use=use))
+    write_text(readme_path(path), markdown(title, steps, use=use))
     write_json(sidecar_path(path), asdict(Sidecar(sha256=sha256, steps=tuple(steps))))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
 from torch import Tensor
 
+from bezoar.models.tokenizer_rules import check_growth, check_steps
+
 CLIP, DECLIP = 49_408, 49_409
 """Vocabularies: that of CLIP, and DeCLIP's with a token for what is masked."""
 MICRO = 515, 16_384
 """The smallest and the largest vocabulary that is taken for one of ours."""
+
 _BYTES = 512
 """Single bytes, bare and at the end of a word: the vocabulary before the first merge."""
 _WORDS = 1 << 16
@@ -59,13 +63,25 @@ class DeclipTokenizer(SimpleTokenizer):  # type: ignore[misc]
         self.vocab_size = DECLIP
 
 
+@contextlib.contextmanager
+def _of_a_tokenizer() -> Iterator[None]:
+    """Whatever the library makes of a file that is not what it seems, panics of its own among it, as ``ValueError``."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:
+        raise ValueError(f"model: tokenizer.json cannot be read: {str(error).partition(chr(10))[0]}") from None
+
+
 class JsonTokenizer:
     """A ``tokenizer.json``, read as SigLIP reads: without punctuation and capitals, padded to the whole context.
 
     ``content``: what the file holds; it pads with what its ``padding`` says, else with the end of the text.
 
-    Raises ``ValueError`` where it is none, or writes tokens that a vocabulary of ``vocab_size`` has not, or is another
-    vocabulary by more than the one in a hundred that some are padded by.
+    Raises ``ValueError`` where it is none, takes texts through steps that could take any time or memory, writes tokens
+    that a vocabulary of ``vocab_size`` has not, or is another vocabulary by more than the one in a hundred that some
+    are padded by.
     """
 
     def __init__(self, content: bytes, vocab_size: int, context_length: int) -> None:
@@ -73,10 +89,10 @@ class JsonTokenizer:
             import tokenizers
         except ImportError:
             raise ValueError("model: its tokenizer.json is read by the package tokenizers: pip install it") from None
-        try:
+        check_steps(content)
+        with _of_a_tokenizer():
             engine = tokenizers.Tokenizer.from_str(content.decode())
-        except Exception as error:  # it raises nothing narrower
-            raise ValueError(f"model: tokenizer.json cannot be read: {str(error).partition(chr(10))[0]}") from None
+        check_growth(engine.normalizer)
         found = engine.get_vocab()
         size = max(found.values(), default=-1) + 1
         if not 0.99 * vocab_size <= size <= vocab_size:
@@ -87,7 +103,11 @@ class JsonTokenizer:
         if pad is None:
             raise ValueError("model: tokenizer.json does not say what it pads with, and has neither </s> nor <eos>")
         engine.enable_truncation(context_length)
-        engine.enable_padding(length=context_length, pad_id=pad, pad_token=engine.id_to_token(pad))
+        with _of_a_tokenizer():
+            engine.enable_padding(length=context_length, pad_id=pad, pad_token=engine.id_to_token(pad))
+            tried = [one.ids for one in engine.encode_batch(["", "a photo of a dog"])]
+        if any(len(ids) != context_length or not 0 <= min(ids) <= max(ids) < vocab_size for ids in tried):
+            raise ValueError("model: tokenizer.json writes texts of another length, or words that the model has not")
         self.tokenizer = engine
         self.context_length, self.vocab_size = context_length, vocab_size
 

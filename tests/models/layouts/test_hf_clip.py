@@ -363,7 +363,7 @@ def test_without_a_file_it_is_clips(folder: Path) -> None:
         ({"size": 16}, "24 px are cut out of pictures resized to 16 px"),
         ({"do_center_crop": False}, "the shorter side is resized and nothing cut out"),
         ({"do_pad": True}, "padded"),
-        ({"image_std": [1, 0, 1]}, "it must be above 0"),
+        ({"image_std": [1, 0, 1]}, "not three numbers above 0"),
         ({"image_mean": [1, 2]}, "image_mean is [1, 2], not three numbers"),
         ({"image_mean": ["a", 1, 2]}, "not three numbers"),
         ({"image_processor_type": "ChameleonImageProcessor"}, "prepared by a ChameleonImageProcessor"),
@@ -598,7 +598,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     for attempt in attempts:
         with pytest.raises(ValueError, match=reason) as caught:
             attempt()
-        assert str(caught.value).startswith(f"{made.architecture} cannot be written as a CLIPModel of Hugging Face: ")
+        assert str(caught.value).startswith(f"{made.title} cannot be written as a CLIPModel of Hugging Face: ")
     assert not (tmp_path / "out").exists()
 
 

@@ -141,7 +141,10 @@ def test_a_scale_of_one_dimension_becomes_a_scalar() -> None:
     [
         ({"model_cfg": {"embed_dim": 3}}, "no model_cfg with a vision_cfg and a text_cfg"),
         ({"preprocess_cfg": {"resize_mode": "fold"}}, r"resize_mode is 'fold' \(choices: shortest, longest, squash\)"),
-        ({"preprocess_cfg": {"mean": [1]}}, "three numbers each"),
+        ({"preprocess_cfg": {"mean": [1]}}, "not three numbers"),
+        ({"preprocess_cfg": {"std": [1, 0, 1]}}, "not three numbers above 0"),
+        ({"preprocess_cfg": [1]}, "preprocess_cfg is not an object"),
+        ({"bezoar": "x"}, "bezoar is not an object"),
         ({"bezoar": {"larger": 3}}, "larger is 3, and the model sees 32 px"),
         ({"model_cfg": registered("micro-vit-64")}, "its tower is no micro-vit-64: visual.conv1.weight is"),
     ],

@@ -39,8 +39,8 @@ def find(tree: Tree, beside: Beside, source: str) -> Tower:
         except ValueError as error:
             raise ValueError(f"model: {source} looks like {layout.about}: {error}") from None
         if tower is not None:
-            return replace(tower, facts=_printable(tower.facts))
-    held = ", ".join(list(tree)[:4]) or "nothing"
+            return replace(tower, facts=_printable(tower.facts), unused=tuple(map(shown, tower.unused)))
+    held = ", ".join(map(shown, list(tree)[:4])) or "nothing"
     choices = ", ".join(layout.name for layout in LAYOUTS)
     raise ValueError(f"model: {source} holds no image-text model in a known layout (it holds {held}; known: {choices})")
 

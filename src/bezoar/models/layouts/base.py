@@ -45,6 +45,15 @@ class Tower:
     """Content of a ``tokenizer.json`` where the tower does not read open_clip's vocabulary."""
 
 
+def channels(value: object, field: str, least: float = -1e6) -> tuple[float, float, float]:
+    """Three numbers as a file gives them, of the size that pictures are normalized by; raises ``ValueError``."""
+    fine = isinstance(value, (list, tuple)) and len(value) == 3
+    if not fine or not all(type(one) in (int, float) and least <= one <= 1e6 for one in value):  # type: ignore[attr-defined]
+        raise ValueError(f"{field} is {str(value)[:80]}, not three numbers{' above 0' if least > 0 else ''}")
+    red, green, blue = (float(one) for one in value)  # type: ignore[attr-defined]
+    return red, green, blue
+
+
 class Layout(Protocol):
     """One way to lay a tower out in a file or a folder. A value without state."""
 

@@ -19,7 +19,7 @@ def check(model: Clip) -> None:
     """Raise ``ValueError`` with the reason where a CLIPModel cannot hold ``model``."""
     reason = _reason(model)
     if reason:
-        raise ValueError(f"{model.architecture} cannot be written as a CLIPModel of Hugging Face: {reason}")
+        raise ValueError(f"{model.title} cannot be written as a CLIPModel of Hugging Face: {reason}")
 
 
 def _reason(model: Clip) -> str:

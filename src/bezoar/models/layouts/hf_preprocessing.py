@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bezoar.core.frame import Frame, Interpolation
+from bezoar.models.layouts.base import channels
 
 if TYPE_CHECKING:
     from bezoar.models.reading import Beside
@@ -72,7 +73,7 @@ def _check(settings: dict[str, Any], file: str) -> None:
         if not settings.get(key, True):
             raise ValueError(f"{file}: {key} is off, which cannot be done")
     factor = settings.get("rescale_factor", 1 / 255)
-    if not isinstance(factor, (int, float)) or not math.isclose(factor, 1 / 255, rel_tol=1e-4):
+    if type(factor) is not float or not math.isclose(factor, 1 / 255, rel_tol=1e-4):
         raise ValueError(f"{file}: rescale_factor is {factor}; only 1/255 can be done")
     if settings.get("do_pad"):
         raise ValueError(f"{file}: pictures are padded (do_pad), which cannot be done")
@@ -124,11 +125,5 @@ def _square(said: Any, key: str, file: str) -> int:
 def _normalization(settings: dict[str, Any], usual: Preprocessing, file: str) -> tuple[Channels, Channels]:
     if not settings.get("do_normalize", True):
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    mean, std = settings.get("image_mean", usual.mean), settings.get("image_std", usual.std)
-    for key, numbers in (("image_mean", mean), ("image_std", std)):
-        fine = isinstance(numbers, (list, tuple)) and len(numbers) == 3
-        if not fine or not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
-            raise ValueError(f"{file}: {key} is {numbers}, not three numbers")
-    if min(std) <= 0:
-        raise ValueError(f"{file}: image_std is {std}; it must be above 0")
-    return (float(mean[0]), float(mean[1]), float(mean[2])), (float(std[0]), float(std[1]), float(std[2]))
+    mean = channels(settings.get("image_mean", usual.mean), f"{file}: image_mean")
+    return mean, channels(settings.get("image_std", usual.std), f"{file}: image_std", 1e-6)

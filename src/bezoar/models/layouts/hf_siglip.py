@@ -77,7 +77,7 @@ class HfSiglip:
     def check(self, model: Clip) -> None:
         """Raise ``ValueError``: a model is put back into the folder it came from, or converted to another layout."""
         raise ValueError(
-            f"{model.architecture} cannot be written as a SiglipModel of Hugging Face; it can be put back into one"
+            f"{model.title} cannot be written as a SiglipModel of Hugging Face; it can be put back into one"
         )
 
     def write(self, model: Clip, out: Path, told: Mapping[str, Any]) -> None:

@@ -62,7 +62,7 @@ class Spot:
         own = like(model.tower.state_dict(), self.names)
         faults = differences(self.tensors(tree), own)
         if faults:
-            raise ValueError(f"the file holds another tower than the {model.architecture}: {'; '.join(faults[:3])}")
+            raise ValueError(f"the file holds another tower than the {model.title}: {'; '.join(faults[:3])}")
         wanted = {bare(key): own[name] for name, key in self.names.items()}
         for path in (self.path, *self.copies):
             state = at(tree, path)

@@ -15,7 +15,7 @@ from bezoar.core.frame import Frame, Interpolation, Resize
 from bezoar.models.architecture import check, config_of, differences, on_meta, published
 from bezoar.models.clip import architectures
 from bezoar.models.compared import image_size, registered
-from bezoar.models.layouts.base import OPENAI_MEAN, OPENAI_STD, Tower, Tree
+from bezoar.models.layouts.base import OPENAI_MEAN, OPENAI_STD, Tower, Tree, channels
 from bezoar.models.layouts.files import save_safetensors
 from bezoar.models.layouts.names import Spot, facts, first_spot, nested, others, tower_name
 
@@ -51,7 +51,7 @@ class OpenClip:
                 notes = (*notes, "pictures prepared as for its published weights")
         else:
             config, notes = _model_config(known), ()
-            settings, larger = known.get("preprocess_cfg") or {}, (known.get("bezoar") or {}).get("larger")
+            settings, larger = _part(known, "preprocess_cfg"), _part(known, "bezoar").get("larger")
             vocabulary = config["text_cfg"].get("vocab_size", CLIP_VOCABULARY)
             tokenizer = None if vocabulary == CLIP_VOCABULARY else beside.bytes(TOKENIZER)
         check(weights, config)
@@ -60,8 +60,8 @@ class OpenClip:
             weights=weights,
             config=config,
             frame=_frame(config, settings, larger),
-            mean=_channels(settings.get("mean"), OPENAI_MEAN),
-            std=_channels(settings.get("std"), OPENAI_STD),
+            mean=channels(settings.get("mean") or OPENAI_MEAN, f"{CONFIG}: mean"),
+            std=channels(settings.get("std") or OPENAI_STD, f"{CONFIG}: std", 1e-6),
             facts=facts(tree),
             unused=others(tree, found),
             notes=notes,
@@ -142,14 +142,8 @@ def _frame(config: Mapping[str, Any], settings: Mapping[str, Any], larger: Any) 
     return Frame(size, resize, interpolation, larger)  # type: ignore[arg-type]
 
 
-def _channels(value: Any, default: tuple[float, float, float]) -> tuple[float, float, float]:
-    if value is None:
-        return default
-    if (
-        not isinstance(value, (list, tuple))
-        or len(value) != 3
-        or not all(isinstance(one, (int, float)) for one in value)
-    ):
-        raise ValueError(f"{CONFIG}: mean and std are three numbers each, got {value}")
-    red, green, blue = (float(one) for one in value)
-    return red, green, blue
+def _part(known: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = known.get(name) or {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{CONFIG}: {name} is not an object")
+    return found

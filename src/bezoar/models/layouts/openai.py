@@ -97,7 +97,7 @@ def check_for_openai(model: Clip) -> None:
     config = model.config or registered(model.architecture)
     vision, text = config["vision_cfg"], config["text_cfg"]
     if vision.get("timm_model_name"):
-        raise ValueError(f"a {model.architecture} cannot be written so: OpenAI's code has no such image tower")
+        raise ValueError(f"a {model.title} cannot be written so: OpenAI's code has no such image tower")
     width = text.get("width", 512)
     theirs = {
         "embed_dim": config["embed_dim"],
@@ -112,7 +112,7 @@ def check_for_openai(model: Clip) -> None:
     if (tuple(model.mean), tuple(model.std)) != (OPENAI_MEAN, OPENAI_STD):
         faults.append("its pictures are normalized by other numbers")
     if faults:
-        raise ValueError(f"a {model.architecture} cannot be written for OpenAI's code: {'; '.join(faults[:3])}")
+        raise ValueError(f"a {model.title} cannot be written for OpenAI's code: {'; '.join(faults[:3])}")
 
 
 def _spot(tree: Tree) -> Spot | None:
