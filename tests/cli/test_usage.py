@@ -52,7 +52,7 @@ def test_a_mistake_is_one_line(plain: bool, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_refused_settings_value_is_explained_as_in_a_file() -> None:
-    assert fault(ClipPretraining, "--lr", "-1") == "lr: Input should be greater than 0, got -1.0"
+    assert fault(ClipPretraining, "--lr", "-1") == "lr: Input should be greater than or equal to 0, got -1.0"
 
 
 def test_help_and_other_ends_are_not_touched(capsys: pytest.CaptureFixture[str]) -> None:
