@@ -82,7 +82,8 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
     [
         (
             "",
-            "Expected one of {quickstart, recipes, run, data, poison, train, clean, evaluate, sweep, report, model, zoo}.",
+            "Expected one of {quickstart, recipes, run, data, poison, train, clean, evaluate, sweep, report, model, "
+            "zoo}.",
         ),
         ("frain", "Unrecognized options: frain; Available subcommands: quickstart, recipes, run, "),
         ("train clap --pairs scenes --model x --out x", "Unrecognized options: clap; Available subcommands: clip, "),
