@@ -47,6 +47,9 @@ def test_the_history_goes_along(to: str, out: str, victim: Path, tmp_path: Path)
     (step,) = place(str(there)).lineage()
     assert step.origin is not None
     assert (step.origin.name, step.origin.layout) == ("epoch_64.pt", "cleanclip")
+    if to in ("open_clip", "hf_clip"):
+        (weights,) = there.glob("*.safetensors")
+        assert b"epoch_64.pt (cleanclip; it says: epoch 64, name rn50_banana)" in weights.read_bytes()[:20_000]
     card = there / "README.md" if there.is_dir() else tmp_path / f"{out}.md"
     assert "epoch_64.pt (cleanclip; it says: epoch 64, name rn50_banana)" in card.read_text()
 

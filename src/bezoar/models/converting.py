@@ -59,7 +59,8 @@ def convert_model(model: str | Path, *, out: str | Path, to: str | None = None, 
         _check_suffix(target, layout.suffix)
         clip, steps = where.load(0), where.lineage()
         layout.check(clip)
-        _written(target, not layout.suffix, layout, clip, steps, lambda path: layout.write(clip, path, {}))
+        told = {"history": "\n".join(step.told() for step in steps)}
+        _written(target, not layout.suffix, layout, clip, steps, lambda path: layout.write(clip, path, told))
     else:
         _into_copy(str(like), target, where)
     return target

@@ -85,7 +85,8 @@ class Layout(Protocol):
         ...
 
     def write(self, model: Clip, out: Path, told: Mapping[str, Any]) -> None:
-        """Write ``model`` to ``out``: a file with ``suffix``, or a folder. ``told`` is its provenance, plain values."""
+        """Write ``model`` to ``out``: a file with ``suffix``, or a folder. ``told`` is its history, in
+        lines; it goes along inside a file that has room for such, and stands beside any."""
         ...
 
     def put(self, model: Clip, tree: Tree) -> Tree:
