@@ -245,36 +245,45 @@ def _measure(
         plan=data.plan,
         peers=peers,
     )
-    epoch, step, whole = (pause.epoch, pause.step, pause.whole) if pause is not None else (0, 0, True)
+    epoch, step, whole = _when(pause)
     called_so = f"epoch-{epoch:03d}" if whole else f"epoch-{epoch:03d}-step-{step:06d}"
-    measures, records = [], []
+    measures: list[Measure] = []
+    records: list[Record] = []
     for evaluator, called in zip(evaluators, names_of(evaluators), strict=True):
         found = evaluator.evaluate(model, context)
         for name, rows in found.scores.items() if peers.lead else ():
             with atomic(job.folder / "scores" / f"{called_so}.{called}.{name}.parquet") as stream:
                 pq.write_table(rows, stream)
-        for measure in found.measures:
-            measures.append(measure)
-            records.append(
-                Record(
-                    run=job.experiment.name,
-                    stage=job.stage.name,
-                    after=f"{kind_of(method)} (oracle)" if job.stage.oracle else kind_of(method),
-                    epoch=epoch,
-                    step=step,
-                    whole=whole,
-                    evaluator=called,
-                    data=measure.data,
-                    metric=measure.metric,
-                    value=measure.value,
-                    low=measure.low,
-                    high=measure.high,
-                    n=measure.n,
-                    seed=job.seed,
-                    git=revision(),
-                    at=now(),
-                )
-            )
+        measures += found.measures
+        records += [_record(job, pause, called, measure) for measure in found.measures]
     if peers.lead:
         write_records(job.folder / "records" / f"{called_so}.jsonl", records)
     return measures
+
+
+def _record(job: Job, pause: Pause | None, evaluator: str, measure: Measure) -> Record:
+    epoch, step, whole = _when(pause)
+    method = kind_of(job.stage.method)
+    return Record(
+        run=job.experiment.name,
+        stage=job.stage.name,
+        after=f"{method} (oracle)" if job.stage.oracle else method,
+        epoch=epoch,
+        step=step,
+        whole=whole,
+        evaluator=evaluator,
+        data=measure.data,
+        metric=measure.metric,
+        value=measure.value,
+        low=measure.low,
+        high=measure.high,
+        n=measure.n,
+        seed=job.seed,
+        git=revision(),
+        at=now(),
+    )
+
+
+def _when(pause: Pause | None) -> tuple[int, int, bool]:
+    """Epochs, steps, and whether an epoch was whole; all nought for the model that a stage starts from."""
+    return (pause.epoch, pause.step, pause.whole) if pause is not None else (0, 0, True)
