@@ -30,7 +30,7 @@ from bezoar.data.prepared import GEOMETRY
 from bezoar.evaluation import AttackSuccess, ZeroShot
 from bezoar.experiment.estimate import disk_bytes
 from bezoar.experiment.experiment import Experiment, override, parse
-from bezoar.experiment.layout import Layout
+from bezoar.experiment.layout import Layout, training_digest
 from bezoar.experiment.run import check, gather, run
 from bezoar.experiment.stages import Job
 from bezoar.experiment.verbs import evaluate
@@ -186,6 +186,22 @@ def test_the_mark_of_poison_is_handed_on(done: Done) -> None:
     assert cards["cleanclip"].method["kind"] == "cleanclip"
     assert cards["cleanclip"].training == {"seed": 0, "threads": 1, "stage": "cleanclip"}
     assert load_model(str(done.job("cleanclip").folder / "model")).architecture == "micro-cnn-32"
+
+
+def test_a_cleaned_model_carries_its_whole_history(done: Done) -> None:
+    victim, cleaned = (read_card(done.job(name).folder / "model") for name in ("victim", "cleanclip"))
+    assert [step.weights for step in cleaned.steps] == [victim.weights, cleaned.weights]
+    for card, name in ((victim, "victim"), (cleaned, "cleanclip")):
+        job = done.job(name)
+        assert card.settings == training_digest(done.experiment, job.stage, 0)
+        assert card.data == done.experiment.pairs[job.stage.pairs].open().fingerprint
+        assert {"torch", "open_clip_torch"} <= set(card.versions)
+    page = (done.job("cleanclip").folder / "model" / "README.md").read_text()
+    assert "**Trained on poisoned data.**" in page
+    last = done.job("cleanclip").records()[-1].epoch
+    told = [r for r in done.job("cleanclip").records() if r.epoch == last and r.metric == "asr_top1"]
+    assert told
+    assert all(f"| asr_top1 | {record.value:.2%} " in page for record in told)
 
 
 def test_events_of_every_part(done: Done) -> None:
