@@ -9,6 +9,7 @@ from bezoar.evaluation.base import Context, Evaluation, Evaluator, looks_of, nam
 from bezoar.evaluation.caption_success import CaptionSuccess
 from bezoar.evaluation.contrastive_loss import ContrastiveLoss
 from bezoar.evaluation.pictures import HeldOut, LabeledImages, Look
+from bezoar.evaluation.removed_poison import RemovedPoison
 from bezoar.evaluation.retrieval import Retrieval
 from bezoar.evaluation.targeted_success import TargetedSuccess
 from bezoar.evaluation.trigger_survival import TriggerSurvival
@@ -18,8 +19,8 @@ EVALUATORS = Family(
     "evaluator",
     Evaluator,
     (
-        ZeroShot, AttackSuccess, AttackSuccessByClass, TargetedSuccess, CaptionSuccess, TriggerSurvival, Retrieval,
-        ContrastiveLoss,
+        ZeroShot, AttackSuccess, AttackSuccessByClass, TargetedSuccess, CaptionSuccess, TriggerSurvival, RemovedPoison,
+        Retrieval, ContrastiveLoss,
     ),
 )  # fmt: skip
 AnyEvaluator = Annotated[Evaluator, EVALUATORS]
@@ -37,6 +38,7 @@ __all__ = [
     "HeldOut",
     "LabeledImages",
     "Look",
+    "RemovedPoison",
     "Retrieval",
     "TargetedSuccess",
     "TriggerSurvival",
