@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.album import Album
 
 from bezoar.attacks import Aim, Backdoor, LabelConsistent, Labels, Threat
-from bezoar.attacks.labels import PoisonedLabels, as_pairs
+from bezoar.attacks.labels import PoisonedLabels
 from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
 from bezoar.core.frame import Frame
 from bezoar.core.settings import digest, settings
-from bezoar.data.captioned import CaptionedLabels
+from bezoar.data.captioned import CaptionedLabels, LabelPairs
 from bezoar.data.images import fit, to_tensor
 from bezoar.data.pairs import LabeledSet, LabeledSource, Pairs
 from bezoar.data.prepared import Prepared
@@ -48,7 +48,7 @@ class Held(LabeledSource):
 
 
 def pairs() -> Pairs:
-    return as_pairs(Held()).open()
+    return LabelPairs(of=Held()).open()
 
 
 @relaxed(max_examples=50, deadline=None)

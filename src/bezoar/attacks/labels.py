@@ -9,7 +9,7 @@ from bezoar.attacks.choosing import Rate, without
 from bezoar.attacks.plan import PoisonPlan, PoisonRow
 from bezoar.attacks.triggered import Triggered
 from bezoar.core.settings import digest, settings
-from bezoar.data.captioned import Captioned, CaptionedLabels
+from bezoar.data.captioned import WORDING, Captioned, CaptionedLabels
 from bezoar.data.class_names import twins
 from bezoar.data.pairs import class_index
 
@@ -18,24 +18,18 @@ if TYPE_CHECKING:
 
     from bezoar.attacks.choosing import Numbers
     from bezoar.core.frame import Frame
-    from bezoar.data.pairs import LabeledSet, LabeledSource, Pairs
+    from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.data.prepared import Pictures
 
-_WORDING = ("{c}",)
 _CLASSES = 30_000
 """No labeled set has as many classes: the largest ImageNet has 21,841."""
-
-
-def as_pairs(source: LabeledSource) -> Captioned:
-    """A labeled set as pairs whose captions are the names of the classes: what ``Labels`` is planned on."""
-    return Captioned(of=source, templates=_WORDING)
 
 
 @settings
 class Labels(Triggered):
     """``count`` pictures of other classes, or a share ``rate`` of all, get a trigger and the label ``target``.
 
-    The pairs must be a labeled set whose captions are the class names, ``as_pairs(source)``.
+    The pairs must be a labeled set whose captions are the class names, ``LabelPairs``.
     """
 
     kind: ClassVar[str] = "labels"
@@ -70,7 +64,7 @@ def _labels(pairs: Pairs) -> tuple[Numbers, tuple[str, ...]]:
         if len(numbers) > _CLASSES:
             raise ValueError(
                 f"attack: 'labels' poisons labeled sets, and these pairs have more than {_CLASSES:,} different "
-                "captions: make them {kind: captioned, of: …, templates: ['{c}']}"
+                "captions: make them of one with {kind: labels, of: …}"
             )
     return found, tuple(numbers)
 
@@ -88,7 +82,7 @@ class PoisonedLabels:
         if plan.appended or plan.size is not None:
             raise ValueError("poison: a labeled set keeps its pictures: this plan adds some or leaves some out")
         self._labeled = labeled
-        self._applied = Applied(CaptionedLabels(labeled, _WORDING, Captioned.seed), plan)
+        self._applied = Applied(CaptionedLabels(labeled, WORDING, Captioned.seed), plan)
         self.classes, self.templates = labeled.classes, labeled.templates
         self.fingerprint = digest("poisoned labels", 1, labeled.fingerprint, plan.digest)
         double = set(twins(self.classes))

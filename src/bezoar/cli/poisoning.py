@@ -81,7 +81,8 @@ class Poison:
         say(json.dumps(facts.plain(plan, out, copy)) if self.json else "\n".join(facts.lines(plan, out, copy)))
 
     def _source(self) -> PairsSource:
-        from bezoar.attacks.labels import Labels, as_pairs
+        from bezoar.attacks.labels import Labels
+        from bezoar.data import LabelPairs
 
         if self.image_size < 1:
             raise ValueError(f"image-size: must be at least 1, got {self.image_size}")
@@ -91,6 +92,6 @@ class Poison:
         if self.labeled is not None:
             if not isinstance(self.attack, Labels):
                 raise ValueError(f"labeled: attack '{self.attack.kind}' poisons pairs; labels are poisoned by 'labels'")
-            return as_pairs(self.keys.of(self.labeled))
+            return LabelPairs(of=self.keys.of(self.labeled))
         assert self.pairs is not None
         return self.keys.of(self.pairs)

@@ -1,6 +1,6 @@
 """Pairs, labeled sets, views and prompts: everything that is read before a model sees it."""
 
-from bezoar.data.captioned import Captioned
+from bezoar.data.captioned import Captioned, LabelPairs
 from bezoar.data.families import LABELED_SOURCES, PAIRS_SOURCES, AnyLabeledSource, AnyPairsSource
 from bezoar.data.files import ImageFolder, LabeledFolder, LabeledTable, Table
 from bezoar.data.mined import Mined
@@ -18,7 +18,7 @@ from bezoar.data.pairs import (
 from bezoar.data.part import LabeledPart, PairsPart
 from bezoar.data.scenes import SceneClasses, Scenes
 
-PAIRS_SOURCES.add(Scenes, Table, ImageFolder, Captioned, PairsPart)
+PAIRS_SOURCES.add(Scenes, Table, ImageFolder, Captioned, LabelPairs, PairsPart)
 LABELED_SOURCES.add(SceneClasses, LabeledTable, LabeledFolder, Mined, LabeledPart)
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Checked",
     "ImageFolder",
     "Images",
+    "LabelPairs",
     "LabeledFolder",
     "LabeledPart",
     "LabeledSet",

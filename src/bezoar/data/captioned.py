@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import BeforeValidator
 
 from bezoar.core.progress import Listener, silent
 from bezoar.core.seeds import python_random
 from bezoar.core.settings import digest, settings
 from bezoar.data.class_names import wordings_of
-from bezoar.data.families import AnyLabeledSource
-from bezoar.data.pairs import Checked, PairsSource, Skips
+from bezoar.data.families import LABELED_SOURCES, AnyLabeledSource
+from bezoar.data.pairs import Checked, LabeledSource, PairsSource, Skips
 from bezoar.data.prompts import fill
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ NOTE = (
     "The captions are templates filled with class names: closed-set supervision by labels, far easier than captions "
     "that people wrote."
 )
+WORDING = ("{c}",)
+"""The template of captions that are class names."""
 
 
 @settings
@@ -42,6 +46,30 @@ class Captioned(PairsSource):
         if not wordings:
             raise ValueError("templates: need at least one template, or a name")
         return CaptionedLabels(self.of.open(), wordings, self.seed)
+
+
+def _typed(given: object) -> object:
+    """A word as on the command line, where a path may stand for the kind of source it is."""
+    return LABELED_SOURCES.parse_text(given) if isinstance(given, str) else given
+
+
+@settings
+class LabelPairs(PairsSource):
+    """A labeled set as pairs whose captions are the names of the classes, for what learns or poisons labels."""
+
+    kind: ClassVar[str] = "labels"
+    shorthand: ClassVar[str] = "of"
+    of: Annotated[LabeledSource, LABELED_SOURCES, BeforeValidator(_typed)]
+    """A labeled set; a path alone will do."""
+
+    def ingest(self, listen: Listener = silent) -> None:
+        self.of.ingest(listen)
+
+    def notes(self) -> tuple[str, ...]:
+        return self.of.notes()
+
+    def open(self) -> CaptionedLabels:
+        return CaptionedLabels(self.of.open(), WORDING, Captioned.seed)
 
 
 class CaptionedLabels:

@@ -59,7 +59,7 @@ class Peers:
 
     def rows(self, own: Sequence[Tensor]) -> list[Rows]:
         """Matrices ``[n, …]`` of this process beside those of all, with gradients; ``n`` is the same everywhere."""
-        if self.world == 1:
+        if self.world == 1 or not own:
             return [Rows(part, part) for part in own]
         # One message for all: what is told apart by width is put side by side.
         wide = torch.cat([part.flatten(1) for part in own], dim=1)

@@ -84,11 +84,14 @@ class Scenes(PairsSource):
 
 @settings
 class SceneClasses(LabeledSource):
-    """Labeled scenes for zero-shot classification by main object; ``validation`` and ``test`` are disjoint."""
+    """Labeled scenes for classification by main object. No two splits share a picture.
+
+    ``train`` and ``clean`` are the pictures of the pairs of these names, for what learns labels.
+    """
 
     kind: ClassVar[str] = "scenes"
     shorthand: ClassVar[str] = "split"
-    split: Literal["validation", "test"] = "validation"
+    split: Literal["validation", "test", "train", "clean"] = "validation"
     count: Annotated[int, Field(ge=1)] = 2_048
     seed: int = 0
     width: _Side = 64
