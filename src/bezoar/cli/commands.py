@@ -47,19 +47,24 @@ class Quickstart:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipes:
-    """List the recipes, or show one."""
+    """List the recipes and the sweeps over them, or show one."""
 
     name: Positional[str | None] = None
-    """The recipe to show."""
+    """The recipe or the sweep to show."""
 
     def __call__(self) -> None:
         from bezoar import recipes
 
-        if self.name is not None:
+        if self.name in recipes.sweeps():
+            say(recipes.sweep_text(self.name).rstrip())
+        elif self.name is not None:
             say(recipes.text(self.name).rstrip())
-            return
-        for name in recipes.names():
-            say(f"{name:<24} {recipes.read(name).get('about', '')}")
+        else:
+            for name in recipes.names():
+                say(f"{name:<28} {recipes.read(name).get('about', '')}")
+            say("\nsweeps (bezoar sweep NAME)")
+            for name in recipes.sweeps():
+                say(f"{name:<28} {recipes.read_sweep(name).get('about', '')}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,8 +223,12 @@ def named(name: str) -> Any:
     from bezoar import recipes
     from bezoar.core import yaml
 
-    is_file = name.endswith((".yaml", ".yml")) or "/" in name
-    return yaml.read(Path(name)) if is_file else recipes.read(name)
+    return yaml.read(Path(name)) if is_file(name) else recipes.read(name)
+
+
+def is_file(name: str) -> bool:
+    """Whether ``name`` is that of a YAML file, not of what comes with Bezoar."""
+    return name.endswith((".yaml", ".yml")) or "/" in name
 
 
 def change(data: Any, changes: Sequence[str]) -> None:

@@ -24,8 +24,8 @@ Where = Literal["here", "slurm", "local", "ray"]
 class Sweep:
     """Run an experiment at many settings, each training once, and show what of them a defender would choose."""
 
-    file: Annotated[Positional[Path], arg(metavar="FILE")]
-    """A YAML file with an experiment and axes."""
+    file: Annotated[Positional[str], arg(metavar="SWEEP|FILE")]
+    """Name of a sweep that comes with Bezoar (bezoar recipes), or a YAML file with an experiment and axes."""
     changes: Positional[tuple[str, ...]] = ()
     """path.to.key=value of the experiment, as for run."""
     out: Path | None = None
@@ -78,20 +78,22 @@ class Sweep:
             say(told(job, self.on, self.cluster))
 
 
-def read_sweep(file: Path, changes: Sequence[str], seeds: tuple[int, ...] | None) -> Grids:
-    """A sweep file, with settings of its experiment changed by their path, and other seeds where given."""
-    from bezoar.cli.commands import change, named
+def read_sweep(file: str, changes: Sequence[str], seeds: tuple[int, ...] | None) -> Grids:
+    """A named sweep or a file, with settings of its experiment changed by their path, and other seeds where given."""
+    from bezoar import recipes
+    from bezoar.cli.commands import change, is_file, named
     from bezoar.core import yaml
     from bezoar.experiment.sweep import parse_sweep, with_seeds
 
     def load(given: Any) -> Any:
         if isinstance(given, str):
-            beside = file.parent / given
+            beside = Path(file).parent / given
             given = named(str(beside) if beside.is_file() else given)
         change(given, changes)
         return given
 
-    sweep = parse_sweep(yaml.read(file), load, str(file))
+    plain = yaml.read(Path(file)) if is_file(file) else recipes.read_sweep(file)
+    sweep = parse_sweep(plain, load, file)
     return with_seeds(sweep, seeds) if seeds is not None else sweep
 
 
