@@ -13,18 +13,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from bezoar.attacks import Backdoor
+from bezoar.attacks import Backdoor, Labels
 from bezoar.attacks.plan import PoisonPlan
 from bezoar.attacks.triggers import Patch
+from bezoar.cleaning import Supervised
 from bezoar.core.frame import Frame
 from bezoar.core.progress import Event
-from bezoar.data import Scenes
+from bezoar.data import LabelPairs, SceneClasses, Scenes
+from bezoar.data.captions import Eda
 from bezoar.data.pairs import Pairs
 from bezoar.data.prepared import Prepared
 from bezoar.models.clip import Clip, create
 from bezoar.training import loop, steplog
 from bezoar.training.loader import TrainingPairs
 from bezoar.training.method import Method
+from bezoar.training.oracle import Oracle
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = "BEZOAR_UPDATE_GOLDEN"
@@ -65,9 +68,28 @@ def data(count: int = 48, plan: PoisonPlan | None = None) -> TrainingPairs:
     return TrainingPairs(pairs, kept, plan)
 
 
+def labeled(count: int = 48, attack: Labels | None = None) -> TrainingPairs:
+    """The same pictures with the names of their classes as captions."""
+    pairs, kept = LabelPairs(of=SceneClasses(split="train", count=count)).open(), _scenes(count)[1]
+    return TrainingPairs(pairs, Kept(pairs, kept.pictures), attack.plan(pairs, 0) if attack else None)
+
+
+def fitting(method: Method, count: int) -> TrainingPairs:
+    """What ``method`` can be trained on: pairs, poisoned ones for an oracle, labels for what learns them."""
+    if isinstance(method, Supervised):
+        return labeled(count)
+    return data(count, plan(count) if isinstance(method, Oracle) else None)
+
+
 def plan(count: int = 48) -> PoisonPlan:
     """Twelve of the scenes poisoned."""
     return ATTACK.plan(_scenes(count)[0], 0)
+
+
+def method(kind: type[Method], **changes: Any) -> Method:
+    """A method for few scenes on any machine: without word lists, with few clusters."""
+    few: dict[str, Any] = {"caption_view": Eda(wordnet="none"), "centroids": 5}
+    return kind(**{name: value for name, value in few.items() if hasattr(kind, name)}, **changes)
 
 
 def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     )
     from bezoar.attacks.caption_triggers import Phrase
     from bezoar.attacks.triggers import Blended, Patch, Pool, Sinusoidal, Warp
-    from bezoar.cleaning import CleanCLIP, Finetune, InModalCleaning, Progressive, Unlearn
+    from bezoar.cleaning import CleanCLIP, DeepClustering, Finetune, InModalCleaning, Progressive, Supervised, Unlearn
     from bezoar.data import (
         Captioned,
         ImageFolder,
         LabeledFolder,
         LabeledPart,
         LabeledTable,
+        LabelPairs,
         Mined,
         PairsPart,
         SceneClasses,
@@ -72,9 +73,11 @@ _HOMES = {
     ),
     "bezoar.attacks.caption_triggers": ("Phrase",),
     "bezoar.attacks.triggers": ("Blended", "Patch", "Pool", "Sinusoidal", "Warp"),
-    "bezoar.cleaning": ("CleanCLIP", "Finetune", "InModalCleaning", "Progressive", "Unlearn"),
+    "bezoar.cleaning": (
+        "CleanCLIP", "DeepClustering", "Finetune", "InModalCleaning", "Progressive", "Supervised", "Unlearn",
+    ),
     "bezoar.data": (
-        "Captioned", "ImageFolder", "LabeledFolder", "LabeledPart", "LabeledTable", "Mined", "PairsPart",
+        "Captioned", "ImageFolder", "LabelPairs", "LabeledFolder", "LabeledPart", "LabeledTable", "Mined", "PairsPart",
         "SceneClasses", "Scenes", "Table",
     ),
     "bezoar.data.captions": ("Eda",),
@@ -111,6 +114,7 @@ __all__ = [
     "ClipSSL",
     "ContrastiveLoss",
     "CyCLIP",
+    "DeepClustering",
     "DualKey",
     "Eda",
     "Experiment",
@@ -118,6 +122,7 @@ __all__ = [
     "ImageFolder",
     "InModalCleaning",
     "LabelConsistent",
+    "LabelPairs",
     "LabeledFolder",
     "LabeledPart",
     "LabeledTable",
@@ -144,6 +149,7 @@ __all__ = [
     "SimClr",
     "Sinusoidal",
     "Stage",
+    "Supervised",
     "Table",
     "Targeted",
     "TargetedSuccess",

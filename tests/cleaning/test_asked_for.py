@@ -11,25 +11,22 @@ from tests import tiny
 
 from bezoar.cleaning import METHODS
 from bezoar.core.records import read_lines
-from bezoar.data.captions import Eda
 from bezoar.models.checkpoint import save
 from bezoar.models.opening import load_model
 from bezoar.pretraining import ClipPretraining
 from bezoar.training.loop import train
 from bezoar.training.method import Method
 from bezoar.training.optimizer import adamw
-from bezoar.training.oracle import Oracle
 
 BRIEF: dict[str, Any] = {"epochs": 2, "batch_size": 8, "warmup_steps": 3, "precision": "fp32"}
 
 
 def asked(kind: type[Method], **changes: Any) -> Method:
-    words: dict[str, Any] = {"caption_view": Eda(wordnet="none")} if hasattr(kind, "caption_view") else {}
-    return kind(**BRIEF, **words, **changes)
+    return tiny.method(kind, **BRIEF, **changes)
 
 
 def data(method: Method) -> Any:
-    return tiny.data(32, tiny.plan(32)) if isinstance(method, Oracle) else tiny.data(32)
+    return tiny.fitting(method, 32)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +70,7 @@ def test_the_decay_shrinks_the_weights_by_what_it_says(kind: type[Method], check
     for decay in (0.0, 1500.0):
         model, method = load_model(str(checkpoint)), asked(kind, weight_decay=decay, lr=1e-4, schedule="constant")
         train(method, model, data(method), seed=0)
-        norms.append(model.tower.get_parameter("text_projection").detach().norm().item())
+        norms.append(model.tower.get_parameter("visual.trunk.fc.weight").detach().norm().item())
     assert norms[1] / norms[0] == pytest.approx(0.95 * 0.9 * 0.85**6, rel=0.1)
 
 

@@ -39,11 +39,8 @@ CPU = torch.device("cpu")
 
 def methods() -> dict[str, Method]:
     """Every method, and what of the loop could make a difference between ranks."""
-    found: dict[str, Method] = {}
     kinds: tuple[type[Method], ...] = (*METHODS, *CLEANING)
-    for kind in kinds:
-        words: dict[str, Any] = {"caption_view": Eda(wordnet="none")} if hasattr(kind, "caption_view") else {}
-        found[str(kind.kind)] = kind(**BRIEF, **words)
+    found = {str(kind.kind): tiny.method(kind, **BRIEF) for kind in kinds}
     eda = Eda(wordnet="none")
     found["symmetric"] = CleanCLIP(**BRIEF, caption_view=eda, in_modal="symmetric")
     found["chunks"] = CleanCLIP(**BRIEF, caption_view=eda, chunk_size=2)
@@ -56,7 +53,7 @@ def step(method: Method, peers: Peers, dtype: torch.dtype) -> dict[str, Tensor]:
     """Terms and gradients of the first step, as this rank has them."""
     model = tiny.clip(TOWER).to(dtype)
     torch.set_default_dtype(dtype)  # for what a method adds to the model
-    data = tiny.data(2 * BATCH, tiny.plan(2 * BATCH)) if isinstance(method, Oracle) else tiny.data(2 * BATCH)
+    data = tiny.fitting(method, 2 * BATCH)
     if method.lock:
         for weights in model.tower.visual.parameters():  # type: ignore[union-attr]
             weights.requires_grad_(False)

@@ -22,7 +22,6 @@ from bezoar.pretraining import METHODS
 from bezoar.training import loop, steplog
 from bezoar.training.loop import Pause, train
 from bezoar.training.method import Method
-from bezoar.training.oracle import Oracle
 from bezoar.training.stepping import Stepper
 
 Found = tuple[dict[str, Tensor], dict[str, Tensor], list[dict[str, Any]]]
@@ -42,8 +41,7 @@ def _each_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(method: Method, folder: Path, count: int = 32, **changes: Any) -> Found:
     """What a training leaves: the state, the model that is kept, and the log without times."""
-    data = tiny.data(count, tiny.plan(count)) if isinstance(method, Oracle) else tiny.data(count)
-    end = train(method, tiny.clip(), data, seed=0, folder=folder, **changes)
+    end = train(method, tiny.clip(), tiny.fitting(method, count), seed=0, folder=folder, **changes)
     log = list(read_lines(folder / "steps.jsonl"))
     assert all(line.pop("pairs_per_second") > 0 for line in log)
     return dict(end.state.state_dict()), dict(end.model.state_dict()), log
@@ -74,12 +72,8 @@ EDA = Eda(wordnet="none")
 
 
 def _methods() -> list[Method]:
-    found: list[Method] = []
     kinds: tuple[type[Method], ...] = (*METHODS, *CLEANING)
-    for kind in kinds:
-        words: dict[str, Any] = {"caption_view": EDA} if hasattr(kind, "caption_view") else {}
-        found.append(kind(**BRIEF, **words))
-    return found
+    return [tiny.method(kind, **BRIEF) for kind in kinds]
 
 
 @pytest.mark.parametrize("method", _methods(), ids=lambda method: method.kind)

@@ -1,12 +1,25 @@
 """Cleaning methods, one file each."""
 
 from bezoar.cleaning.cleanclip import CleanCLIP
+from bezoar.cleaning.deep_clustering import DeepClustering
 from bezoar.cleaning.finetune import Finetune
 from bezoar.cleaning.in_modal import InModalCleaning
 from bezoar.cleaning.progressive import Progressive
+from bezoar.cleaning.supervised import Supervised
 from bezoar.cleaning.unlearn import Unlearn
 from bezoar.training.method import Method
 
-METHODS: tuple[type[Method], ...] = (Finetune, InModalCleaning, CleanCLIP, Unlearn, Progressive)
+METHODS: tuple[type[Method], ...] = (
+    Finetune, InModalCleaning, CleanCLIP, Supervised, Unlearn, Progressive, DeepClustering,
+)  # fmt: skip
 
-__all__ = ["METHODS", "CleanCLIP", "Finetune", "InModalCleaning", "Progressive", "Unlearn"]
+__all__ = [
+    "METHODS",
+    "CleanCLIP",
+    "DeepClustering",
+    "Finetune",
+    "InModalCleaning",
+    "Progressive",
+    "Supervised",
+    "Unlearn",
+]

@@ -174,13 +174,23 @@ class Experiment(Settings):
         return self.threatening(start) if start is not None else self.attack
 
     def pinned(self) -> Experiment:
-        """The same experiment with what its attacks and evaluators read from files named by content."""
+        """The same experiment with what its attacks, methods and evaluators read from files named by content."""
         return dataclasses.replace(
             self,
+            stages=tuple(point for stage in self.stages for point in _pinned(stage)),
             attack=self.attack.pinned() if self.attack else None,
             attacks={name: attack.pinned() for name, attack in self.attacks.items()},
             evaluators=tuple(evaluator.pinned() for evaluator in self.evaluators),
         )
+
+
+def _pinned(stage: Stage) -> Iterator[Stage]:
+    """The stage with its method pinned; where that is another then, its grid spelt out: a file may be an axis of it."""
+    if stage.method.pinned() == stage.method:
+        yield stage
+        return
+    for point in stage.expand():
+        yield dataclasses.replace(point, method=point.method.pinned())
 
 
 def _check_oracle(stage: Stage, where: str) -> None:

@@ -64,6 +64,7 @@ def check(experiment: Experiment, listen: Listener = silent) -> Frame:
     from bezoar.models.opening import load_model
     from bezoar.training.compiling import compile_towers
     from bezoar.training.loop import check as check_training
+    from bezoar.training.loop import check_pairs
 
     for name, count in (("threads", experiment.threads), ("workers", experiment.workers)):
         if count > _PER_CORE * cores():
@@ -75,10 +76,12 @@ def check(experiment: Experiment, listen: Listener = silent) -> Frame:
     pairs = {name: experiment.pairs[name].open() for name in dict.fromkeys(s.pairs for s in experiment.stages)}
     model = load_model(experiment.model, experiment.seeds[0]).to(pick_device(experiment.device))
     for stage in experiment.expanded():
+        where = f"stages.{stage.name}.method"
         check_training(
             stage.method, model, len(pairs[stage.pairs]), workers=experiment.workers, world=rank_and_world()[1],
-            where=f"stages.{stage.name}.method",
+            where=where,
         )  # fmt: skip
+        check_pairs(stage.method, pairs[stage.pairs], where)
         _say_warmup(stage, len(pairs[stage.pairs]))
         if stage.keep == "best":
             check_metric(

@@ -6,11 +6,13 @@ middle of an epoch too, with the same bits (on the CPU, with the same number of 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from timm.layers.norm_act import convert_sync_batchnorm
@@ -33,6 +35,9 @@ from bezoar.training.scorer import Scorer
 from bezoar.training.state import State
 from bezoar.training.steplog import StepLog
 from bezoar.training.stepping import Stepper, running
+
+if TYPE_CHECKING:
+    from bezoar.data.pairs import Pairs
 
 SAVE_SECONDS = 60.0
 """At least this long lies between two states written within an epoch."""
@@ -107,7 +112,8 @@ def _stepper(method: Method, model: Clip, data: TrainingPairs, seed: int, locks:
     torch.manual_seed(_seed_of(seed))
     if method.shrink_perturb is not None:  # where a training goes on, its state then takes the place of this
         method.shrink_perturb.apply(model, seed)
-    state = method.build(model, AsLeft(data), seed)
+    with _named("method"):
+        state = method.build(model, AsLeft(data), seed)
     if isinstance(method, Oracle):
         method.reveal(state, data.poisoned())
     state.to(model.device)
@@ -140,10 +146,23 @@ def check(method: Method, model: Clip, pairs: int, *, workers: int = 0, world: i
         raise ValueError(f"{where}: {model.architecture} has no logit scale, which {method.kind} trains")
     if method.batch_norm == "synchronized" and world > 1 and model.device.type != "cuda":
         raise ValueError(f"{where}.batch_norm: 'synchronized' needs GPUs (choices here: local)")
-    try:
+    with _named(where):
         resolve(method.precision, model.device)
         lock(model, method.lock).release()
         method.check(model)
+
+
+def check_pairs(method: Method, pairs: Pairs, where: str = "method") -> None:
+    """Raise ``ValueError`` for a method that cannot train on these pairs, whatever their number."""
+    with _named(where):
+        method.check_pairs(pairs)
+
+
+@contextlib.contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Put ``where`` before a field that is refused."""
+    try:
+        yield
     except ValueError as error:
         raise ValueError(f"{where}.{error}") from None
 

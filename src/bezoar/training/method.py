@@ -21,6 +21,8 @@ from bezoar.training.schedule import Schedule
 from bezoar.training.shrink_perturb import ShrinkPerturb
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from torch import Tensor, nn
 
     from bezoar.data.pairs import Pairs
@@ -105,8 +107,18 @@ class Method(Settings):
     shrink_perturb: ShrinkPerturb | None = None
     """Makes the model a little random before the first step; not at all by default."""
 
+    def pinned(self) -> Self:
+        """The same method with what it reads from files named by its content, so that the content is its setting."""
+        return self
+
     def check(self, model: Clip) -> None:
         """Raise ``ValueError`` for a model that this method cannot train; called before the long work starts."""
+
+    def check_pairs(self, pairs: Pairs) -> None:
+        """Raise ``ValueError`` for pairs that this method cannot train on; called before the long work starts.
+
+        ``pairs`` are as their source has them; ``build`` is given them as the attacker left them.
+        """
 
     def build(self, model: Clip, pairs: Pairs, seed: int) -> State:
         """The state of a run: the model and whatever else changes while training."""

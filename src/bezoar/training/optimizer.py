@@ -1,4 +1,4 @@
-"""AdamW with the systems' groups: norms, biases and the logit scale without decay, everything else with."""
+"""AdamW with the systems' groups: norms, biases, heads and the logit scale without decay, everything else with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Protocol
 
 import torch
 from torch import nn
+
+from bezoar.training.head import Head
 
 _NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 _EMBEDDINGS = ("positional_embedding", "class_embedding", "cls_emb", "pos_embed", "cls_token")
@@ -48,7 +50,7 @@ def groups(module: nn.Module, *, decay_embeddings: bool = True) -> dict[str, lis
 def _group(module: nn.Module, path: str, decay_embeddings: bool) -> str:
     above, _, name = path.rpartition(".")
     owner = module.get_submodule(above)
-    if isinstance(owner, _NORMS) or name.endswith("bias") or name in ("logit_scale", "logit_bias"):
+    if isinstance(owner, (*_NORMS, Head)) or name.endswith("bias") or name in ("logit_scale", "logit_bias"):
         return "plain"
     embedding = isinstance(owner, nn.Embedding) or name in _EMBEDDINGS
     return "embeddings" if embedding and not decay_embeddings else "decayed"

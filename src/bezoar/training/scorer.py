@@ -26,27 +26,38 @@ class Scorer:
     ) -> None:
         self.model, self._data, self.autocast, self.peers = model, data, autocast, peers
 
-    @torch.no_grad()
     def features(self) -> tuple[Tensor, Tensor]:
         """L2-normalized image and text features of all pairs in order, ``[n, d]`` each, on the CPU.
 
         Each process looks at its share of the pairs, and all get all.
         """
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        images, texts = [], []
-        share = self.peers.share(len(self._data))
-        for start in range(share.start, share.stop, _BATCH):
-            span = range(start, min(start + _BATCH, share.stop))
-            with self.autocast():
-                images.append(self.model.encode_image(torch.stack([self._data.image(i) for i in span])))
-                texts.append(self.model.encode_captions([self._data.caption(i) for i in span]))
-        for module, was_training in modes:  # one by one: locked layers stay at rest
-            module.training = was_training
-        count = len(self._data)
-        return self.peers.collect(torch.cat(images), count).cpu(), self.peers.collect(torch.cat(texts), count).cpu()
+        return self.images(), self.texts()
+
+    def images(self) -> Tensor:
+        """The image features alone."""
+        image, encode = self._data.image, self.model.encode_image
+        return self._of_all(lambda span: encode(torch.stack([image(index) for index in span])))
+
+    def texts(self) -> Tensor:
+        """The text features alone."""
+        caption, encode = self._data.caption, self.model.encode_captions
+        return self._of_all(lambda span: encode([caption(index) for index in span]))
 
     def cosines(self) -> Tensor:
         """Cosine of image and caption of every pair, ``[n]``."""
         images, texts = self.features()
         return (images * texts).sum(1)
+
+    @torch.no_grad()
+    def _of_all(self, encode: Callable[[range], Tensor]) -> Tensor:
+        """What ``encode`` makes of all pairs, a batch of them at a time."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        share = self.peers.share(len(self._data))
+        found = []
+        for start in range(share.start, share.stop, _BATCH):
+            with self.autocast():
+                found.append(encode(range(start, min(start + _BATCH, share.stop))))
+        for module, was_training in modes:  # one by one: locked layers stay at rest
+            module.training = was_training
+        return self.peers.collect(torch.cat(found), len(self._data)).cpu()
