@@ -20,8 +20,9 @@ from bezoar.core.files import atomic, exclusive, read_json, write_json
 from bezoar.core.records import Measure, Record, read_records, write_records
 from bezoar.experiment.experiment import Experiment, parse
 from bezoar.experiment.run import run
+from bezoar.experiment.success import works
 from bezoar.experiment.zoo import zoo
-from bezoar.experiment.zoo_models import ZooModel, works, zoo_models
+from bezoar.experiment.zoo_models import ZooModel, zoo_models
 from bezoar.experiment.zoo_page import table
 from bezoar.models.checkpoint import read_card
 

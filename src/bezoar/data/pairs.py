@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -70,6 +70,25 @@ class Shrinkable(Protocol):
 
     def shrunk(self, index: int, least: int) -> Pixels:
         """The picture, perhaps already smaller; its shorter side is at least ``least``, or what it always was."""
+        ...
+
+
+@runtime_checkable
+class Findable(Protocol):
+    """Images that find ids without looking at each."""
+
+    def find(self, ids: Collection[str]) -> dict[str, int]:
+        """Where each of ``ids`` stands, of those that are here."""
+        ...
+
+
+@runtime_checkable
+class PartOf(Protocol):
+    """Some images of others, under their ids."""
+
+    @property
+    def whole(self) -> Images:
+        """Those others."""
         ...
 
 
@@ -148,6 +167,14 @@ class LabeledSource(Source):
     def open(self) -> LabeledSet:
         """The labeled set; raises ``ValueError`` when the source is missing or malformed."""
         raise NotImplementedError
+
+
+def places_of(images: Images, ids: Collection[str]) -> dict[str, int]:
+    """Where each of ``ids`` stands among ``images``, of those that are there; no picture is read."""
+    if isinstance(images, Findable):
+        return images.find(ids)
+    wanted = set(ids)
+    return {found: index for index in range(len(images)) if (found := images.id(index)) in wanted}
 
 
 def check_caption(caption: object, source: str, pair_id: str) -> str:

@@ -10,9 +10,11 @@ from bezoar.core.progress import Listener, silent
 from bezoar.core.seeds import torch_generator
 from bezoar.core.settings import digest, settings
 from bezoar.data.families import AnyLabeledSource, AnyPairsSource
-from bezoar.data.pairs import Checked, LabeledSource, PairsSource, SharesPictures, Shrinkable, Skips, Source
+from bezoar.data.pairs import Checked, LabeledSource, PairsSource, SharesPictures, Shrinkable, Skips, Source, places_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -94,6 +96,23 @@ class _Part:
 
     def id(self, index: int) -> str:
         return self._images.id(self._of(index))
+
+    def find(self, ids: Collection[str]) -> dict[str, int]:
+        """Where each of ``ids`` stands, of those that are here."""
+        import numpy as np
+
+        found = places_of(self._images, ids)
+        places = np.searchsorted(self._indices, np.fromiter(found.values(), np.int64, len(found))).tolist()
+        return {
+            name: place
+            for (name, inner), place in zip(found.items(), places, strict=True)
+            if place < len(self) and self._of(place) == inner
+        }
+
+    @property
+    def whole(self) -> Images:
+        """What it is a part of."""
+        return self._images
 
     def image(self, index: int) -> Pixels:
         return self._images.image(self._of(index))

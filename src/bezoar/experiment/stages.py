@@ -116,6 +116,7 @@ def run_stage(job: Job, listen: Listener = silent, peers: Peers | None = None) -
 
 
 def _run(job: Job, listen: Listener, peers: Peers) -> None:
+    from bezoar.experiment.cautions import cautions
     from bezoar.training.loop import train
 
     began, stage = time.time(), job.stage
@@ -131,14 +132,17 @@ def _run(job: Job, listen: Listener, peers: Peers) -> None:
         if keeper is not None:
             keeper.after(pause, measures)
 
-    if job.starts_trained and not peers.from_lead((job.folder / STATE).exists()):
+    given = job.starts_trained
+    if given and not peers.from_lead((job.folder / STATE).exists()):
         _measure(job, model.eval(), {}, sets, held_out, data, None, peers)
+    told = cautions(job, data) if peers.lead else []
     end = train(
         stage.method, model, data, seed=job.seed, folder=job.folder, workers=job.experiment.workers,
         on_pause=on_pause, pause_steps=stage.evaluate_steps, listen=listen, task=job.label, peers=peers,
     )  # fmt: skip
     if keeper is not None:
-        _finish(job, data, keeper.finish(end), end, time.time() - began, peers)
+        facts = {"given": given, "cautions": told}
+        _finish(job, data, keeper.finish(end), end, time.time() - began, peers, facts)
 
 
 def _is_measured(stage: Stage, pause: Pause) -> bool:
@@ -150,8 +154,16 @@ def _is_measured(stage: Stage, pause: Pause) -> bool:
     return pause.epoch % stage.evaluate_every == 0
 
 
-def _finish(job: Job, data: TrainingPairs, weights: str | None, end: Pause, seconds: float, peers: Peers) -> None:
-    """Write down that the stage is done, and what it took."""
+def _finish(
+    job: Job,
+    data: TrainingPairs,
+    weights: str | None,
+    end: Pause,
+    seconds: float,
+    peers: Peers,
+    facts: Mapping[str, object],
+) -> None:
+    """Write down that the stage is done, what it took, and the ``facts`` that were known before it."""
     import torch
 
     stage = job.stage
@@ -162,7 +174,7 @@ def _finish(job: Job, data: TrainingPairs, weights: str | None, end: Pause, seco
             "digest": stage_digest(job.experiment, stage, job.seed),
             "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": stage.pairs,
             "count": len(data), "plan": data.plan.digest if data.plan else None,
-            "oracle": stage.oracle,
+            "oracle": stage.oracle, **facts,
             "frame": data.prepared.frame.plain,
             "threads": torch.get_num_threads(), "ranks": peers.world,
             "computing": computing(job.experiment, stage), "resources": resources(stage),

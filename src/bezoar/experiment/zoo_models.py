@@ -102,19 +102,6 @@ class ZooModel:
         return load_folder(self.folder)
 
 
-def works(
-    accuracy: Measure | None, success: Measure | None, without: Measure | None, classes: int | None
-) -> bool | None:
-    """Whether an attack works, by ``RULE``, among ``classes``; ``None`` where that cannot be said."""
-    from bezoar.metrics import Interval, destroyed, takes
-
-    if accuracy is None or success is None or classes is None:
-        return None
-    if destroyed(Interval(accuracy.value, accuracy.low, accuracy.high, accuracy.n), classes):
-        return None
-    return takes(success.low, classes, without.high if without else 0.0)
-
-
 def zoo_models(folder: str | Path) -> tuple[ZooModel, ...]:
     """The models of the zoo in ``folder``, in the order of its experiment, seed by seed; no weights are read.
 

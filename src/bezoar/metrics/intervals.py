@@ -1,4 +1,4 @@
-"""Confidence intervals: Wilson's for a share of images, Student's t for a mean over seeds."""
+"""Confidence intervals: Wilson's for a share, Newcombe's for a difference of two, Student's t for a mean over seeds."""
 
 from __future__ import annotations
 
@@ -32,6 +32,29 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     low = 0.0 if successes == 0 else max(center - half, 0.0)
     high = 1.0 if successes == n else min(center + half, 1.0)
     return Interval(share, low, high, n)
+
+
+def paired_difference(both: int, lost: int, gained: int, neither: int, level: float = 0.95) -> Interval:
+    """The change of a share from a first to a second look at the same samples, (``gained`` - ``lost``) / n.
+
+    ``both`` and ``neither`` were right, or wrong, both times; ``lost`` only the first, ``gained`` only the second. The
+    interval is that of Newcombe (1998b, method 10): Wilson's ends of both shares, with their correlation φ.
+    """
+    n = both + lost + gained + neither
+    before, after = wilson(both + lost, n, level), wilson(both + gained, n, level)
+    product = both * neither - lost * gained
+    if product > 0:
+        product = max(product - n / 2, 0)
+    margins = (both + lost) * (gained + neither) * (both + gained) * (lost + neither)
+    phi = product / math.sqrt(margins) if margins else 0.0
+
+    def reach(one: float, other: float) -> float:
+        return math.sqrt(max(one * one - 2 * phi * one * other + other * other, 0.0))
+
+    change = (gained - lost) / n
+    low = change - reach(after.value - after.low, before.high - before.value)
+    high = change + reach(after.high - after.value, before.value - before.low)
+    return Interval(change, max(low, -1.0), min(high, 1.0), n)
 
 
 def student_t(values: Sequence[float], level: float = 0.95) -> Interval:

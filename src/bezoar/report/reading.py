@@ -12,6 +12,7 @@ from bezoar.core.records import read_lines, read_records
 from bezoar.core.yaml import read as read_yaml
 from bezoar.metrics import Interval, pooled, wilson
 from bezoar.report.groups import Point, group_of
+from bezoar.report.paired import changes
 from bezoar.report.plans import by_age, mapping, read_plans
 from bezoar.report.runs import DataSet, Run
 
@@ -37,7 +38,8 @@ def read_run(folder: Path) -> Run:
         classes=_classes([at for at, _ in heads.values()], str(experiment.get("report_on", "test"))),
         data=tuple(_data(folder / "data.json")),
     )
-    return replace(run, untouched=dict(_untouched(run, heads)))
+    folders = {key: at for key, (at, _) in heads.items()}
+    return replace(run, untouched=dict(_untouched(run, heads)), changes=dict(changes(run, folders)))
 
 
 def _experiment(path: Path) -> Mapping[str, Any]:

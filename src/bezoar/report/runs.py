@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bezoar.core.records import Record
+    from bezoar.report.paired import Changes
+
+
+TRAINED_ON = "pairs"
+"""Where measures stand that are of the pairs of a training, and of no set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,8 @@ class Run:
     """Classes of the set that is reported on, as far as the run has written it down."""
     untouched: Mapping[tuple[str, int], Interval] = field(default_factory=dict)
     """By stage and seed: how often the model it leaves takes untouched pictures of other classes for the target."""
+    changes: Mapping[tuple[str, int], Changes] = field(default_factory=dict)
+    """By stage and seed: what has changed since the model was given, where that was measured, sample by sample."""
     data: tuple[DataSet, ...] = ()
     """What the sources held, as far as the run has written it down."""
     folders: tuple[Path, ...] = ()
@@ -159,6 +166,21 @@ class Run:
         """Whether several evaluators wrote measures of one name: the first has it, the others add their own name."""
         return any(name.endswith(")") for found in self._index.values() for name in found)
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What its stages had to say before they trained, each once."""
+        told = (line for head in self.stages.values() for line in head.get("cautions") or ())
+        return tuple(dict.fromkeys(map(str, told)))
+
+    def given(self, stage: str, seed: int) -> Mapping[str, Interval]:
+        """What was measured of the model that a stage began with, where it is none of this run's: by metric."""
+        return self.reported(Point(stage, seed, 0))
+
+    def began_trained(self, group: Group) -> bool:
+        """Whether a stage began with weights from elsewhere, as far as its end has been written down."""
+        heads = (head for (stage, _), head in self.stages.items() if stage in group.points)
+        return group.start is None and any(head.get("given") for head in heads)
+
     def measures(self, point: Point, data: str) -> Mapping[str, Interval]:
         """What was measured of one model on set ``data``, by metric."""
         return self._index.get((point, data), {})
@@ -176,7 +198,7 @@ class Run:
     def reported(self, point: Point) -> Mapping[str, Interval]:
         """What is told of one model by metric; one that several sets have carries the name of all but the first."""
         found: dict[str, Interval] = {}
-        for name in self.told_on:
+        for name in dict.fromkeys((*self.told_on, TRAINED_ON)):
             for metric, interval in self.measures(point, name).items():
                 found[f"{metric} on {name}" if metric in found else metric] = interval
         return found

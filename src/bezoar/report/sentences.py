@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bezoar.report.attacks import MANY, several
+from bezoar.report.given import before_and_after, not_known, unmeasured
 from bezoar.report.poisoning import poisoning, together
 from bezoar.report.selection import GOAL, MARGIN
 from bezoar.report.tables import ALONE, DESTROYED, NONE_WITHIN, Row
@@ -31,9 +32,11 @@ def story(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
     cleaned = [row for row in leading if row.role == "cleaned"]
     many = several(run) if len(victims) > MANY else ()
     found = [*_unfinished(run, rows), *poisoning(run), *together(many)]
-    told = [row for row in leading if row.role != "victim"] if many else leading
+    told = [row for row in leading if not (many and row.role == "victim") and row.role != "before"]
     first = next((row for row in told if row.asr and not (many and row.role == "cleaned")), None)
-    found += [_model(run, row, row is first) for row in told]
+    for row in told:
+        compared = before_and_after(run, row)
+        found += [*compared[:-1], compared[-1] + _remark(run, row)] if compared else [_model(run, row, row is first)]
     if victims and not many and not any(row.role == "control" for row in leading):
         found.append("Without a control it is not known how many pictures a model takes for the target by itself.")
     for victim in victims:
@@ -42,7 +45,7 @@ def story(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
     weak = [quoted(victim.group) for victim in victims if many and [*_took_hold(run, rows, victim)]]
     if weak:
         found.append(f"The attack success of {listing(weak)} does not stand out from that of a control.")
-    return tuple(found)
+    return (*found, *run.cautions, *not_known(run))
 
 
 def rules(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
@@ -53,7 +56,9 @@ def rules(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
 def _unfinished(run: Run, rows: Sequence[Row]) -> Iterator[str]:
     if run.missing:
         yield f"The run is not finished: {progress(run)}, and only they are reported."
-    if not rows:
+    if not rows and (told := unmeasured(run)):
+        yield told
+    elif not rows:
         yield f"No clean accuracy has been measured on {quoted(run.measured_on)}."
 
 
@@ -213,6 +218,8 @@ def _rules(run: Run, leading: Sequence[Row]) -> Iterator[str]:
         yield "Means are over seeds with 95\u00a0% t-intervals; those of single seeds are Wilson's, over pictures."
     elif leading:
         yield "Intervals are 95\u00a0%, over pictures (Wilson); how much another seed would change is not in them."
+    if run.changes:
+        yield "Differences are over the same samples; their intervals are Newcombe's for pairs, of losses Student's t."
     if run.ambiguous:
         yield "Several evaluators wrote measures of one name: the first one's are told, the others' only listed."
     yield from _data(run)

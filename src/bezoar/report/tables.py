@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bezoar.core.records import is_share
 from bezoar.metrics import Interval, destroyed, student_t
+from bezoar.report.groups import Point
 from bezoar.report.selection import Choice, choose
 from bezoar.report.text import metric
 
 if TYPE_CHECKING:
-    from bezoar.report.groups import Group, Point
+    from bezoar.report.groups import Group
     from bezoar.report.runs import Run
 
-Role = Literal["victim", "control", "cleaned", "trained"]
-"""``control``: what no stage of a run with victims has poisoned; ``trained``: any stage of a run without victims."""
+Role = Literal["victim", "control", "cleaned", "before", "trained"]
+"""``control``: what no stage of a run with victims has poisoned; ``trained``: any stage of a run without victims;
+``before``: the model from elsewhere that such a stage began with."""
 
 DESTROYED = "destroyed"
 NONE_WITHIN = "none within 3 points"
@@ -50,7 +52,7 @@ class Row:
     asr: Interval | None
     """Never there without the clean accuracy."""
     change: float | None
-    """Clean accuracy against the victim of the same seed, in points."""
+    """Clean accuracy against the victim of the same seed, or the model that was given, in points."""
     step: int | None = None
     """Steps taken, as far as the records say; of a mean, where all seeds took as many."""
     whole: bool = True
@@ -98,6 +100,7 @@ def table(run: Run) -> tuple[Row, ...]:
     for role in ("victim", "control", "cleaned", "trained"):
         for group in run.groups.values():
             if role_of(run, group) == role:
+                rows += _before(run, group) if role == "trained" else []
                 rows += _cleaned(run, group) if role == "cleaned" else _ends(run, group)
     return tuple(rows)
 
@@ -143,6 +146,13 @@ def _ends(run: Run, group: Group, *notes: str) -> list[Row]:
     return rows
 
 
+def _before(run: Run, group: Group) -> list[Row]:
+    """The model from elsewhere that a stage began with; one model, whatever the seeds."""
+    points = (Point(stage, seed, 0) for stage in group.points for seed in run.seeds)
+    found = next((_rows(run, group, [point]) for point in points if group.start is None and run.reported(point)), [])
+    return [replace(row, role="before", settings={}, change=None) for row in found]
+
+
 def _cleaned(run: Run, group: Group) -> list[Row]:
     """A cleaning at the point chosen for each seed; what each point leaves where no choice can be made."""
     choices = {seed: choice for seed in run.seeds if (choice := choose(run, group, seed))}
@@ -177,6 +187,8 @@ def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterab
         if point is None or not (accuracy or any("recall_top" in name or not is_share(name) for name in found)):
             continue
         before = _kept_accuracy(run, victim, point.seed) if victim and victim is not group else None
+        if role_of(run, group) == "trained" and group.start is None:
+            before = run.given(point.stage, point.seed).get("accuracy_top1")
         other = run.threat_of(group) if victim and run.threat_of(group) != run.threat_of(victim) else None
         best = group.best_by if group.best_by and point == run.kept(point.stage, point.seed) else None
         broken = run.classes and accuracy and destroyed(accuracy, run.classes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bezoar.core.files import atomic, read_json
 from bezoar.core.settings import digest
@@ -55,6 +57,14 @@ class Rows:
     def __call__(self, column: str, row: int) -> Any:
         return self._chunks[column][row // self._size][row % self._size].as_py()
 
+    def find(self, column: str, values: Collection[str]) -> dict[str, int]:
+        """In which row each of ``values`` stands, of those that do; the column is read through once."""
+        cells = pa.chunked_array(self._chunks[column], pa.string())
+        wanted = list(values)
+        which = pc.index_in(cells, pa.array(wanted, pa.string())).combine_chunks()
+        rows = np.flatnonzero(np.asarray(which.is_valid()))
+        return {wanted[number]: row for row, number in zip(rows.tolist(), which.drop_null().to_pylist(), strict=True)}
+
     def __reduce__(self) -> tuple[type[Rows], tuple[Path]]:
         # Pickled, the map would carry the whole file to another process.
         return Rows, (self.path,)
@@ -77,6 +87,10 @@ class Stored:
 
     def id(self, index: int) -> str:
         return str(self._pictures("id", index))
+
+    def find(self, ids: Collection[str]) -> dict[str, int]:
+        """Where each of ``ids`` stands, of those that are here."""
+        return self._pictures.find("id", ids)
 
     def image(self, index: int) -> Pixels:
         from bezoar.data.decode import decode
@@ -124,6 +138,9 @@ class StoredPairs(Stored):
 
     def id(self, index: int) -> str:
         return str(self._pairs("id", index))
+
+    def find(self, ids: Collection[str]) -> dict[str, int]:
+        return self._pairs.find("id", ids)
 
     def caption(self, index: int) -> str:
         return str(self._pairs("caption", index))
