@@ -13,7 +13,8 @@ from tests.report.sweeping import LR, VICTIM, cleaning, index, made, records
 from bezoar.core.files import write_json
 from bezoar.core.records import write_records
 from bezoar.report.sweep_choice import across, before, within
-from bezoar.report.sweep_tables import COLUMNS, document, remarks, summary, values, write_tables
+from bezoar.report.sweep_remarks import remarks
+from bezoar.report.sweep_tables import COLUMNS, document, shown, summary, values, write_tables
 from bezoar.report.sweeps import Swept, read_sweep
 
 LOW, HIGH = cleaning(**{LR: 1e-4, "left": 0}), cleaning(**{LR: 1e-3, "left": 0})
@@ -38,7 +39,10 @@ def test_a_line_a_rule_after_what_it_began_with() -> None:
         ("victim", "c", "cleanclip", "left\u00a00", "best accuracy at ASR ≤ 5 %", "lr\u00a00.001, epoch\u00a02"),
         ("victim", "c", "cleanclip", "left\u00a00", "best accuracy at ASR ≤ 10 %", "lr\u00a00.001, epoch\u00a02"),
     ]
-    assert found.lines[1][8:11] == ("49.0\u00a0% (49.0–49.0, 2 seeds)", "5.0\u00a0% (5.0–5.0, 2 seeds)", "2")
+    assert found.lines[1][8:13] == (
+        "49.0\u00a0% (49.0–49.0, 2 seeds)", "5.0\u00a0% (5.0–5.0, 2 seeds)", "93.0 (93.0 to 93.0, 2 seeds)",
+        "−12.0 (−12.0 to −12.0, 2 seeds)", "2",
+    )  # fmt: skip
     assert found.lines[3][8] == "57.5\u00a0% (51.1–63.9, 2 seeds)"
 
 
@@ -53,6 +57,8 @@ def test_every_number_is_a_line_of_the_csv() -> None:
         ("", "validation", "asr_top1", "0.04", "2", "seeds"),
         ("", "test", "accuracy_top1", "0.49", "2", "seeds"),
         ("", "test", "asr_top1", "0.05", "2", "seeds"),
+        ("", "test", "accuracy_change", "-0.12", "2", "seeds"),
+        ("", "test", "asr_drop", "0.9299999999999999", "2", "seeds"),
         *((seed, "test", *rest) for seed in "01" for rest in (
             ("accuracy_top1", "0.49", "1000", "samples"), ("asr_top1", "0.05", "1000", "samples"),
         )),
@@ -79,26 +85,27 @@ def test_what_failed_is_named() -> None:
 def test_files_are_written_and_shown(tmp_path: Path) -> None:
     write_json(tmp_path / "sweep.json", index(VICTIM, LOW, HIGH, seeds=[0, 1], notes=["closed-set supervision"]))
     write_records(tmp_path / "records.jsonl", [record for part in PARTS for record in part])
-    shown, files = write_tables(tmp_path)
-    assert [path.name for path in files] == ["summary.md", "summary.csv", "front.csv"]
+    found = read_sweep(tmp_path)
+    write_tables(tmp_path, found, across)
     text = (tmp_path / "summary.md").read_text()
     assert text == document(read_sweep(tmp_path), across)
     assert text.count("Note: closed-set supervision") == 2
     assert "## Pareto fronts" in text
-    assert "Accuracy, test" in shown
-    assert "Accuracy, validation" not in shown
-    assert "- Every measured epoch" in shown
+    assert "Accuracy, test" in shown(found, across)
+    assert "Accuracy, validation" not in shown(found, across)
+    assert "- Every measured epoch" in shown(found, across)
     assert {line["rule"] for line in csv.DictReader(io.StringIO((tmp_path / "front.csv").read_text()))} == {
         "Pareto front"
     }
-    assert write_tables(tmp_path, each_seed=True)[0] != shown
+    assert shown(found, within) != shown(found, across)
 
 
 def test_a_sweep_of_no_records_says_so(tmp_path: Path) -> None:
     write_json(tmp_path / "sweep.json", index())
-    shown, _ = write_tables(tmp_path)
+    found = read_sweep(tmp_path)
+    write_tables(tmp_path, found, across)
     assert "Nothing has been measured yet." in (tmp_path / "summary.md").read_text()
-    assert "Nothing has been measured yet." in shown
+    assert "Nothing has been measured yet." in shown(found, across)
 
 
 def test_what_is_no_sweep(tmp_path: Path) -> None:

@@ -184,28 +184,42 @@ class Clean:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Write the page and the tables of a run folder, or of several beside each other."""
+    """Write the page and the tables of a run folder, of several beside each other, or of a sweep."""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN")]
-    """Run folders; those that hold other seeds of one experiment are pooled."""
+    """Run folders; those that hold other seeds of one experiment are pooled. Or the folder of one sweep."""
     out: Path | None = None
-    """HTML file; report.html in the run folder by default, for several runs in the current folder."""
+    """HTML file; report.html in the folder by default, for several runs in the current folder."""
     by: tuple[str, ...] = ()
-    """Settings to split the plane by: seed, run, method, lr, or any path of experiment.yaml."""
+    """Settings to split the plane by: seed, run, method, lr, or any path of experiment.yaml; axes of a sweep."""
     export: Path | None = None
     """Folder for every table and plot as files of their own."""
     formats: tuple[Literal["md", "csv", "tex", "svg", "png"], ...] = ("md", "csv", "tex", "svg", "png")
     """Which files to export."""
+    each_seed: bool = False
+    """Of a sweep: choose settings for each seed by itself, instead of by the mean over seeds."""
 
     def __call__(self) -> None:
         from bezoar.report import export, write
+        from bezoar.report.sweep_export import export_sweep
+        from bezoar.report.sweep_page import only_sweep, write_page
 
         if self.export is None and self.formats != Report.formats:
             raise ValueError("formats: are those of an export: name its folder with --export")
-        say(f"wrote {write(*self.runs, out=self.out, by=self.by)}")
-        if self.export is not None:
+        sweep = only_sweep(self.runs)
+        if self.each_seed and sweep is None:
+            raise ValueError("each-seed: is for the folder of a sweep")
+        if sweep is not None:
+            say(f"wrote {write_page(sweep, self.out, self.by, self.each_seed)}")
+        else:
+            say(f"wrote {write(*self.runs, out=self.out, by=self.by)}")
+        if self.export is None:
+            return
+        if sweep is not None:
+            files = export_sweep(sweep, self.export, self.formats, self.by, self.each_seed)
+        else:
             files = export(*self.runs, to=self.export, formats=self.formats, by=self.by)
-            say(f"wrote {len(files)} files to {self.export}")
+        say(f"wrote {len(files)} files to {self.export}")
 
 
 def changed(name: str, changes: Sequence[str], seeds: tuple[int, ...] | None) -> Experiment:

@@ -113,15 +113,19 @@ def execute(sweep: Grids, out: Path, jobs: int | None, on_ray: bool) -> None:
 
 
 def finish(out: Path, each_seed: bool) -> None:
-    """Print the table, write it, and say where everything is."""
-    from bezoar.report.sweep_tables import write_tables
+    """Print the table, write it and the page, and say where everything is."""
+    from bezoar.report.sweep_choice import across, within
+    from bezoar.report.sweep_page import write_page
+    from bezoar.report.sweep_tables import TABLES, shown
+    from bezoar.report.sweeps import read_sweep as read_swept
 
     if not leads():
         return
-    shown, files = write_tables(out, each_seed)
-    say(shown)
+    page = write_page(out, each_seed=each_seed)
+    say(shown(read_swept(out), within if each_seed else across))
     say(f"sweep   {out}")
-    say(f"tables  {', '.join(map(str, files))}")
+    say(f"tables  {', '.join(str(out / name) for name in TABLES)}")
+    say(f"report  {page}")
 
 
 def show_cost(sweep: Grids, out: Path, jobs: int | None) -> None:

@@ -33,9 +33,7 @@ def export(*folders: Path, to: Path, formats: Sequence[Format] = FORMATS, by: Se
     several, as ``md``, ``csv`` and ``tex``; plots are ``plane``, ``plane-by-FIELD`` for each of ``by``, ``dose-FIELD``
     and ``losses-STAGE``, as ``svg`` and ``png``. Raises ``ValueError`` as ``write`` does, and for another format.
     """
-    odd = next((each for each in formats if each not in FORMATS), None)
-    if odd is not None:
-        raise ValueError(f"formats: '{odd}' is none of {', '.join(FORMATS)}")
+    check_formats(formats)
     runs = read_runs(folders)
     check(by, [of_row(run, row) for run in runs for row in every_epoch(run)])
     writable_folder(to, "export")
@@ -48,6 +46,13 @@ def export(*folders: Path, to: Path, formats: Sequence[Format] = FORMATS, by: Se
         with atomic(to / name) as stream:
             stream.write(content())
     return tuple(to / name for name in files)
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raise ``ValueError`` for a format that there is not."""
+    odd = next((each for each in formats if each not in FORMATS), None)
+    if odd is not None:
+        raise ValueError(f"formats: '{odd}' is none of {', '.join(FORMATS)}")
 
 
 def _tables(runs: Sequence[Run], formats: Sequence[Format]) -> Iterator[tuple[str, Callable[[], bytes]]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 COLORS = ("#2f86c6", "#e08f00", "#12a07a", "#d55e00", "#c774a6", "#7d8b2f", "#56b4e9")
 """After Okabe and Ito: told apart by color-blind eyes, and seen on white and on black."""
-_MARKS = "osD^vPX<>p"
+MARKS = "osD^vPX<>p"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def looks(runs: Sequence[Run]) -> dict[tuple[str, str], Look]:
         own = colors(run)
         for group in run.groups.values():
             role = role_of(run, group)
-            mark = _MARKS[stages.index(group.name) % len(_MARKS)] if role in PATHS else ENDS[role]
+            mark = MARKS[stages.index(group.name) % len(MARKS)] if role in PATHS else ENDS[role]
             if len(runs) == 1:
                 color = own.get(group.name, INK)
                 names: tuple[tuple[str, str, str], ...] = ((group.name, color, mark),)

@@ -42,8 +42,7 @@ def write(*folders: Path, out: Path | None = None, by: Sequence[str] = ()) -> Pa
     or ``run``, ``stage``, ``method``, ``seed``. Raises ``ValueError`` when a folder is no run folder, ``out`` is no
     HTML file, or no run has such a setting.
     """
-    if out is not None and (out.suffix not in (".html", ".htm") or out.is_dir()):
-        raise ValueError(f"out: must be an .html file, got {out}")
+    html_file(out)
     runs = read_runs(folders)
     page = html(runs, by)
     home = folders[0] if len({folder.resolve() for folder in folders}) == 1 else None
@@ -51,6 +50,12 @@ def write(*folders: Path, out: Path | None = None, by: Sequence[str] = ()) -> Pa
     write_text(at, page)
     write_text(home / "table.md" if home and not out else at.with_suffix(".md"), document(runs))
     return at
+
+
+def html_file(out: Path | None) -> None:
+    """Raise ``ValueError`` where ``out`` cannot be a page."""
+    if out is not None and (out.suffix not in (".html", ".htm") or out.is_dir()):
+        raise ValueError(f"out: must be an .html file, got {out}")
 
 
 def summary(folder: Path) -> str:
@@ -136,12 +141,12 @@ def _rendered(runs: Sequence[Run], by: Sequence[str], thin: Thin) -> str:
     from bezoar.report.plots import plane
     from bezoar.report.views import multiples, view
 
-    environment = _environment()
-    script = environment.loader.get_source(environment, "report.js")[0] if environment.loader else ""
+    templates = environment()
+    script = templates.loader.get_source(templates, "report.js")[0] if templates.loader else ""
     several = len(runs) > 1
     shared = tuple(dict.fromkeys((*by, "run"))) if several else tuple(by)
     rows = {run.title: table(run) for run in runs}
-    return environment.get_template("report.html.j2").render(
+    return templates.get_template("report.html.j2").render(
         title=heading(runs),
         views=[view(run, f"r{n}-" if several else "", () if several else by, thin) for n, run in enumerate(runs)],
         several=several,
@@ -159,10 +164,11 @@ def _rendered(runs: Sequence[Run], by: Sequence[str], thin: Thin) -> str:
 
 
 @functools.cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of all pages."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    found = Environment(
         loader=PackageLoader("bezoar.report"),
         autoescape=True,  # captions are strangers' text
         undefined=StrictUndefined,
@@ -170,7 +176,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.do"],
     )
-    environment.filters |= {
+    found.filters |= {
         "amount": text.amount,
         "percent": text.percent,
         "bounds": text.bounds,
@@ -181,6 +187,6 @@ def _environment() -> Environment:
         "duration": text.duration,
         "metric": text.metric,
     }
-    environment.globals["setting"] = text.setting
-    environment.tests["share"] = is_share
-    return environment
+    found.globals["setting"] = text.setting
+    found.tests["share"] = is_share
+    return found

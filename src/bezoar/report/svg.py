@@ -106,6 +106,31 @@ def standalone(plot: Plot) -> str:
     )
 
 
+def icon(mark: str, color: str) -> str:
+    """A mark of a plot as a small ``<svg>`` for a line of a page; besides matplotlib's also what a legend explains.
+
+    Those are ``line``, ``ring``, ``square`` and ``region``.
+    """
+    from matplotlib.markers import MarkerStyle
+
+    color = color.replace(INK, "currentColor")
+    shapes = {
+        "line": '<path d="M0 6H12" fill="none" stroke-width="1.8"/>',
+        "ring": '<circle cx="6" cy="6" r="5" fill="none" stroke-width="1.3"/>',
+        "square": '<path d="M1 1H11V11H1Z" fill="none" stroke-width="1.3"/>',
+        "region": '<path d="M.7 2.5H11.3V9.5H.7Z" fill-opacity=".15" stroke-width="1.3"/>',
+    }
+    shape = shapes.get(mark)
+    if shape is None:
+        found = MarkerStyle(mark)
+        outline = found.get_path().transformed(found.get_transform())
+        rings = [[(float(x), float(y)) for x, y in ring] for ring in outline.to_polygons()]
+        scale = 5 / max(abs(end) for ring in rings for point in ring for end in point)
+        path = "".join(f"M{' '.join(f'{6 + scale * x:.1f},{6 - scale * y:.1f}' for x, y in ring)}Z" for ring in rings)
+        shape = f'<path d="{path}" stroke="none"/>'
+    return f'<svg class="icon" viewBox="0 0 12 12" aria-hidden="true" fill="{color}" stroke="{color}">{shape}</svg>'
+
+
 def png(plot: Plot, dpi: int = 200) -> bytes:
     """``plot`` as a PNG file on white."""
     stream = io.BytesIO()
@@ -118,7 +143,10 @@ def _drawn(plot: Plot) -> tuple[str, str]:
     """The root element's start and the rest of matplotlib's SVG, without what would hold for a whole page."""
     stream = io.StringIO()
     with style():
-        plot.figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        # Points that are many are drawn as a picture, of this resolution.
+        plot.figure.savefig(
+            stream, format="svg", dpi=200, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
     text = stream.getvalue()
     text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text)  # no XML may hold them, and a name may
     text = re.sub(r"<style[^>]*>.*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)

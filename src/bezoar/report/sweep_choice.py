@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from bezoar.metrics import Interval, destroyed, student_t
+from bezoar.metrics import destroyed, student_t
 from bezoar.report.fronts import CRITERIA, Pair, front
-from bezoar.report.sweeps import At, Swept, Training
+from bezoar.report.sweeps import At, Numbers, Swept, Training
 
-METRICS = ("accuracy_top1", "asr_top1")
 BEFORE, FRONT = "before cleaning", "Pareto front"
 
 
@@ -39,13 +38,10 @@ class Arm:
     facets: Mapping[str, Any]
     """The axes that are conditions, not choices."""
     trainings: tuple[Training, ...]
-
-
-class Numbers(NamedTuple):
-    """Clean accuracy and attack success: Student's interval over seeds, of one seed Wilson's over images."""
-
-    accuracy: Interval
-    asr: Interval
+    seeds: tuple[int, ...]
+    """Of which anything was measured."""
+    points: tuple[Candidate, ...]
+    """What is chosen from: models of which both numbers are known on both splits, for all ``seeds``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,89 +60,92 @@ class Pick:
     notes: tuple[str, ...] = ()
 
 
-def arms(sweep: Swept) -> tuple[Arm, ...]:
-    """Every arm, in the order of the trainings."""
+def arms(sweep: Swept, *apart: str) -> tuple[Arm, ...]:
+    """Every arm, in the order of the trainings; ``apart`` are settings that are taken for conditions too."""
     found: dict[str, list[Training]] = {}
     for training in sweep.trainings:
         victim = sweep.victim_of(training)
         given = training.starts_trained and not training.poisoned
         if (victim is not None and victim is not training) or (victim is None and given):
-            key = repr((victim and victim.number, training.group, sorted(_facets(sweep, training).items())))
-            found.setdefault(key, []).append(training)
-    return tuple(
-        Arm(
-            victim=sweep.victim_of(of[0]), group=of[0].group, kind=of[0].kind, facets=_facets(sweep, of[0]),
-            trainings=tuple(of),
-        )
-        for of in found.values()
+            facets = sorted(_facets(sweep, training, apart).items())
+            found.setdefault(repr((victim and victim.number, training.group, facets)), []).append(training)
+    return tuple(_arm(sweep, of, apart) for of in found.values())
+
+
+def _arm(sweep: Swept, of: Sequence[Training], apart: Sequence[str]) -> Arm:
+    seeds = tuple(seed for seed in sweep.seeds if any(sweep.models(t.number, seed) for t in of))
+    return Arm(
+        victim=sweep.victim_of(of[0]), group=of[0].group, kind=of[0].kind, facets=_facets(sweep, of[0], apart),
+        trainings=tuple(of), seeds=seeds, points=_known(sweep, of, seeds),
     )  # fmt: skip
 
 
-def _facets(sweep: Swept, training: Training) -> dict[str, Any]:
-    return {name: value for name, value in training.axes.items() if name not in sweep.choose}
-
-
-def seeds_of(sweep: Swept, arm: Arm) -> tuple[int, ...]:
-    """The seeds of which anything was measured in an arm."""
-    return tuple(seed for seed in sweep.seeds if any(sweep.models(t.number, seed) for t in arm.trainings))
+def _facets(sweep: Swept, training: Training, apart: Sequence[str]) -> dict[str, Any]:
+    own = training.settings
+    return {
+        key: value for key, value in own.items() if key in apart or (key in training.axes and key not in sweep.choose)
+    }
 
 
 def candidates(sweep: Swept, arm: Arm, seeds: Sequence[int]) -> tuple[Candidate, ...]:
     """The models of an arm of which clean accuracy and attack success are known on both splits, for all ``seeds``."""
+    return arm.points if tuple(seeds) == arm.seeds else _known(sweep, arm.trainings, seeds)
+
+
+def _known(sweep: Swept, trainings: Sequence[Training], seeds: Sequence[int]) -> tuple[Candidate, ...]:
     return tuple(
         candidate
-        for training in arm.trainings
+        for training in trainings
         for candidate in dict.fromkeys(
             Candidate(at[0], *at[2:]) for seed in seeds for at in sweep.models(training.number, seed)
         )
-        if all(_of(sweep, candidate.of(seed), on) for seed in seeds for on in (sweep.select_on, sweep.report_on))
+        if all(sweep.numbers(candidate.of(seed), on) for seed in seeds for on in (sweep.select_on, sweep.report_on))
     )
 
 
 def across(sweep: Swept, arm: Arm) -> tuple[Pick, ...]:
     """Each rule's choice by the mean over seeds of accuracy and ASR on ``select_on``: one point for all seeds."""
-    seeds = seeds_of(sweep, arm)
-    points = candidates(sweep, arm, seeds)
-    pairs = [_mean(sweep, point, seeds) for point in points]
+    pairs = [_mean(sweep, point, arm.seeds) for point in arm.points]
     picks = []
     for criterion in CRITERIA:
         place = criterion.pick(pairs)
-        chosen = dict.fromkeys(seeds, points[place]) if place is not None else {}
+        chosen = dict.fromkeys(arm.seeds, arm.points[place]) if place is not None else {}
         picks.append(_pick(sweep, criterion.name, chosen, _nothing(pairs) if place is None else ()))
     return tuple(picks)
 
 
 def within(sweep: Swept, arm: Arm) -> tuple[Pick, ...]:
     """Each rule's choice for each seed by itself: as many points as seeds, of whose numbers the mean is told."""
-    seeds = seeds_of(sweep, arm)
+    points = {seed: candidates(sweep, arm, [seed]) for seed in arm.seeds}
+    pairs = {seed: [_mean(sweep, point, [seed]) for point in found] for seed, found in points.items()}
     picks = []
     for criterion in CRITERIA:
         chosen: dict[int, Candidate] = {}
         missing = []
-        for seed in seeds:
-            points = candidates(sweep, arm, [seed])
-            pairs = [_mean(sweep, point, [seed]) for point in points]
-            place = criterion.pick(pairs)
+        for seed in arm.seeds:
+            place = criterion.pick(pairs[seed])
             if place is not None:
-                chosen[seed] = points[place]
+                chosen[seed] = points[seed][place]
             else:
-                missing += [f"seed {seed}: {note}" for note in _nothing(pairs)]
-        part = (f"{len(chosen)} of {len(seeds)} seeds qualify",) if missing and chosen else ()
+                missing += [f"seed {seed}: {note}" for note in _nothing(pairs[seed])]
+        part = (f"{len(chosen)} of {len(arm.seeds)} seeds qualify",) if missing and chosen else ()
         picks.append(_pick(sweep, criterion.name, chosen, (*part, *missing)))
     return tuple(picks)
 
 
-def pareto(sweep: Swept, arm: Arm) -> tuple[Pick, ...]:
-    """The Pareto front of an arm by the mean over seeds on ``select_on``, from its most accurate point down."""
-    seeds = seeds_of(sweep, arm)
-    points = candidates(sweep, arm, seeds)
-    best = front([_mean(sweep, point, seeds) for point in points])
-    return tuple(_pick(sweep, FRONT, dict.fromkeys(seeds, points[place])) for place in best)
+def pareto(sweep: Swept, *of: Arm) -> tuple[Pick, ...]:
+    """The Pareto front of an arm, or of several together, by the mean over seeds on ``select_on``.
+
+    From its most accurate point down.
+    """
+    points = [(arm, point) for arm in of for point in arm.points]
+    best = front([_mean(sweep, point, arm.seeds) for arm, point in points])
+    return tuple(_pick(sweep, FRONT, dict.fromkeys(points[place][0].seeds, points[place][1])) for place in best)
 
 
 def before(sweep: Swept, arm: Arm) -> Pick:
     """The model that an arm cleans: what its victim leaves, or the one that was given."""
-    chosen = {seed: found for seed in seeds_of(sweep, arm) if (found := _uncleaned(sweep, arm, seed))}
+    chosen = {seed: found for seed in arm.seeds if (found := _uncleaned(sweep, arm, seed))}
     return _pick(sweep, BEFORE, chosen)
 
 
@@ -156,23 +155,17 @@ def _uncleaned(sweep: Swept, arm: Arm, seed: int) -> Candidate | None:
     if arm.victim is None:
         number = arm.trainings[0].number
         at = At(number, seed, 0, 0, True)
-        return Candidate(number, 0, 0, True) if _of(sweep, at, sweep.report_on) else None
+        return Candidate(number, 0, 0, True) if sweep.numbers(at, sweep.report_on) else None
     by = arm.victim.best_by
-    models = [at for at in sweep.models(arm.victim.number, seed) if _of(sweep, at, sweep.report_on)]
+    models = [at for at in sweep.models(arm.victim.number, seed) if sweep.numbers(at, sweep.report_on)]
     if by is not None:
         values = {at: found[by].value for at in models if by in (found := sweep.measures[at].get(sweep.select_on, {}))}
         models = [(max if better(by) == "higher" else min)(values, key=values.__getitem__)] if values else []
     return Candidate(models[-1][0], *models[-1][2:]) if models else None
 
 
-def _of(sweep: Swept, at: At, on: str) -> Numbers | None:
-    """Both numbers of one model on a set; none without the other."""
-    found = sweep.measures.get(at, {}).get(on, {})
-    return Numbers(*(found[name] for name in METRICS)) if all(name in found for name in METRICS) else None
-
-
 def _mean(sweep: Swept, point: Candidate, seeds: Sequence[int]) -> Pair:
-    found = [_of(sweep, point.of(seed), sweep.select_on) for seed in seeds]
+    found = [sweep.numbers(point.of(seed), sweep.select_on) for seed in seeds]
     known = [numbers for numbers in found if numbers is not None]
     assert len(known) == len(seeds) > 0, "a candidate is measured for all seeds"
     return fmean(n.accuracy.value for n in known), fmean(n.asr.value for n in known)
@@ -201,7 +194,7 @@ def _pick(sweep: Swept, rule: str, chosen: Mapping[int, Candidate], notes: Seque
 
 def _each(sweep: Swept, chosen: Mapping[int, Candidate], on: str) -> Iterator[tuple[int, Numbers]]:
     for seed, candidate in chosen.items():
-        found = _of(sweep, candidate.of(seed), on)
+        found = sweep.numbers(candidate.of(seed), on)
         if found is not None:
             yield seed, found
 

@@ -14,8 +14,17 @@ from bezoar.core.files import read_object
 from bezoar.core.records import Record, read_records
 from bezoar.metrics import Interval
 
+INDEX = "sweep.json"
 SCHEMA = 1
 """Of ``sweep.json``."""
+METRICS = ("accuracy_top1", "asr_top1")
+
+
+class Numbers(NamedTuple):
+    """Clean accuracy and attack success: Student's interval over seeds, of one seed Wilson's over images."""
+
+    accuracy: Interval
+    asr: Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +68,7 @@ class Swept:
     """Everything in the folder of a sweep that tables need."""
 
     name: str
+    about: str
     select_on: str
     report_on: str
     seeds: tuple[int, ...]
@@ -76,6 +86,19 @@ class Swept:
     def models(self, training: int, seed: int) -> tuple[At, ...]:
         """The measured models of a training in their order, without the one that it started from."""
         return self._models.get((training, seed), ())
+
+    def numbers(self, at: At, on: str) -> Numbers | None:
+        """Both numbers of one model on a set; none without the other."""
+        return self._numbers.get(on, {}).get(at)
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, dict[At, Numbers]]:
+        found: dict[str, dict[At, Numbers]] = {}
+        for at, sets in self.measures.items():
+            for on, told in sets.items():
+                if all(name in told for name in METRICS):
+                    found.setdefault(on, {})[at] = Numbers(*(told[name] for name in METRICS))
+        return found
 
     @functools.cached_property
     def _models(self) -> dict[tuple[int, int], tuple[At, ...]]:
@@ -100,7 +123,8 @@ def swept(index: Mapping[str, Any], records: Iterable[Record]) -> Swept:
         found = measures.setdefault(At(place, r.seed, r.epoch, r.step, r.whole), {}).setdefault(r.data, {})
         found.setdefault(r.metric, Interval(r.value, r.low, r.high, r.n))
     return Swept(
-        name=str(index["name"]), select_on=str(index["select_on"]), report_on=str(index["report_on"]),
+        name=str(index["name"]), about=str(index["about"]),
+        select_on=str(index["select_on"]), report_on=str(index["report_on"]),
         seeds=tuple(index["seeds"]), choose=tuple(index["choose"]), classes=dict(index["classes"]),
         axes={name: tuple(values) for name, values in index["axes"].items()}, notes=tuple(index["notes"]),
         trainings=trainings, measures=measures,
@@ -122,10 +146,10 @@ def _key(stage: str, axes: Mapping[str, Any]) -> str:
 
 def read_sweep(folder: Path) -> Swept:
     """The sweep in ``folder``, finished or half finished; raises ``ValueError`` where there is none."""
-    if not (folder / "sweep.json").is_file():
+    if not (folder / INDEX).is_file():
         raise ValueError(f"sweep: {folder} is not the folder of a sweep: it has no sweep.json")
-    index = read_object(folder / "sweep.json", SCHEMA)
+    index = read_object(folder / INDEX, SCHEMA)
     try:
         return swept(index, read_records(folder / "records.jsonl"))
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"sweep: {folder / 'sweep.json'} is not what a sweep was: {error!r}") from None
+        raise ValueError(f"sweep: {folder / INDEX} is not what a sweep was: {error!r}") from None
