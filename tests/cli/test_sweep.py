@@ -11,6 +11,7 @@ from tests import tiny
 from tests.cli.conftest import Bezoar
 from tests.cli.test_cluster import program
 
+from bezoar import recipes
 from bezoar.cli.sweep import read_sweep
 from bezoar.core import yaml
 from bezoar.core.records import read_records
@@ -67,11 +68,25 @@ def test_a_recipe_may_be_swept(bezoar: Bezoar, tmp_path: Path) -> None:
     )
 
 
+def test_sweeps_that_come_with_bezoar_go_by_their_name(bezoar: Bezoar) -> None:
+    words = ("pairs.train.count=256", "pairs.clean.count=128", "--seeds", 1, "--dry-run", "--jobs", 1)
+    found = bezoar("sweep", "cleaning-scenes", *words)
+    assert found.code == 0, found.err
+    assert "3 points, 20 distinct stages, with 1 seeds 20 trainings" in found.out
+    unknown = bezoar("sweep", "cleaning-scene", "--dry-run")
+    assert unknown.code == 2
+    assert unknown.err.startswith(
+        "bezoar: sweep: 'cleaning-scene' is neither a sweep nor a file; did you mean 'cleaning-scenes'?"
+    )
+    assert "cleaning-scenes  " in bezoar("recipes").out
+    assert bezoar("recipes", "cleaning-scenes").out == recipes.sweep_text("cleaning-scenes")
+
+
 def test_the_example_of_the_page_is_a_sweep(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text("utf-8")
     path = tmp_path / "sweep.yaml"
     path.write_text(page.partition("```yaml\n")[2].partition("```")[0])
-    sweep = read_sweep(path, (), None)
+    sweep = read_sweep(str(path), (), None)
     assert (len(sweep.points()), sweep.base.seeds, sweep.choose) == (15, (10, 11, 12), ("lr",))
 
 
