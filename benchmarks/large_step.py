@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bezoar.training.two_views import TwoViews
 
 METHODS = ("clip_ssl", "cleanclip")
+CLEANING = (100_000, 10)
+"""Pairs and epochs of the published cleaning."""
 
 
 def method_of(kind: str, batch_size: int) -> TwoViews:
@@ -121,6 +123,11 @@ def main() -> None:
         for name, one in took.items():
             bases = {"released": took["released"]} if name == "ours" else {}
             turns.show(f"{given.method}, {architecture}", name, one, given.batch, bases, given.peak_tflops)
+        if given.method == "cleanclip":
+            pairs, epochs = CLEANING
+            steps = epochs * (pairs // given.batch)
+            days = ", ".join(f"{name} {one.wall * steps / 86_400:.2f} days" for name, one in took.items())
+            print(f"  at this speed {pairs:,} pairs for {epochs} epochs, {steps:,} steps: {days}", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import torch
     from sides import Work
 
+_WARM = 5
+"""Steps at most before those that count."""
+
 _complaints: dict[int, IO[str]] = {}
 """What the processes have written to stderr, by their ids: told only of one that dies."""
 
@@ -63,13 +66,13 @@ def ranks(arguments: Sequence[str], world: int) -> Side:
 
 
 def compare(sides: Mapping[str, Side], given: argparse.Namespace) -> dict[str, Took]:
-    """Let every side take ``given.turns`` turns of ``given.steps`` steps, after one turn that does not count."""
+    """Let every side take ``given.turns`` turns of ``given.steps`` steps, after a few steps that do not count."""
     turns, steps = given.turns, given.steps
     made = {name: [_start(side.arguments, more) for more in side.environments] for name, side in sides.items()}
     answers: dict[str, list[list[dict[str, Any]]]] = {name: [] for name in sides}
     for turn in range(turns + 1):
         for name, processes in made.items():
-            answers[name].append(_ask(processes, str(steps)))
+            answers[name].append(_ask(processes, str(steps if turn else min(steps, _WARM))))
             seconds = max(one["wall"] for one in answers[name][-1])
             print(f"turn {turn} of {turns}, {name}: {seconds:.3g} s", file=sys.stderr, flush=True)
     found = {}
