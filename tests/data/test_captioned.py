@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from tests.pictures import encoded, parquet
 
-from bezoar.data import Captioned, LabeledTable, Pairs, SceneClasses
+from bezoar.data import (
+    PAIRS_SOURCES,
+    Captioned,
+    LabeledFolder,
+    LabeledTable,
+    LabelPairs,
+    Pairs,
+    SceneClasses,
+    Scenes,
+)
 from bezoar.data.captioned import NOTE
 
 
@@ -56,3 +65,35 @@ def test_skips_are_those_of_the_labeled_set(tmp_path: Path) -> None:
 def test_no_template_is_refused(templates: str | tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="templates: need at least one template"):
         Captioned(of=labeled(tmp_path), templates=templates).open()
+
+
+class TestLabelPairs:
+    def test_captions_are_the_names_of_the_classes(self, tmp_path: Path) -> None:
+        source = LabelPairs(of=labeled(tmp_path))
+        pairs = source.open()
+        assert isinstance(pairs, Pairs)
+        assert [pairs.caption(index) for index in range(60)] == ["cat", "dog {c}"] * 30
+        assert source.notes() == ()
+
+    def test_a_plan_made_for_one_spelling_fits_the_other(self, tmp_path: Path) -> None:
+        spelled = Captioned(of=labeled(tmp_path), templates=("{c}",))
+        assert LabelPairs(of=labeled(tmp_path)).open().fingerprint == spelled.open().fingerprint
+
+    def test_a_word_is_what_it_is_on_the_command_line(self, tmp_path: Path) -> None:
+        (tmp_path / "classes" / "cat").mkdir(parents=True)
+        folder, table = str(tmp_path / "classes"), labeled(tmp_path).path
+        assert PAIRS_SOURCES.parse_text(f"labels:{folder}") == LabelPairs(of=LabeledFolder(path=folder))
+        assert PAIRS_SOURCES.parse_text(f"labels:{table}") == LabelPairs(of=LabeledTable(path=table))
+        assert PAIRS_SOURCES.parse_text("labels:scenes:clean") == LabelPairs(of=SceneClasses(split="clean"))
+        assert PAIRS_SOURCES.parse({"kind": "labels", "of": table}) == LabelPairs(of=LabeledTable(path=table))
+        with pytest.raises(ValueError, match="of: kind: 'nothing' is not a labeled set"):
+            PAIRS_SOURCES.parse_text("labels:nothing")
+
+    def test_scenes_are_those_of_the_pairs_of_one_name(self) -> None:
+        pairs, labels = (
+            Scenes(split="clean", count=3).open(),
+            LabelPairs(of=SceneClasses(split="clean", count=3)).open(),
+        )
+        assert all((pairs.image(k) == labels.image(k)).all() for k in range(3))
+        assert all(pairs.id(k) == labels.id(k) for k in range(3))
+        assert all(labels.caption(k) in pairs.caption(k) for k in range(3))

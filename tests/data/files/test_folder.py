@@ -62,6 +62,11 @@ class TestCaptions:
         assert pairs.skips.reasons == {"no caption": 3, "caption is not UTF-8": 1, "not an image: truncated": 1}
         assert pairs.skips.rows == 6
 
+    def test_pictures_without_any_caption_may_have_classes(self, tmp_path: Path) -> None:
+        write(tmp_path, {"cat/a.png": None, "dog/b.png": None})
+        with pytest.raises(ValueError, match=rf"no captions, which stand in a \.txt .* by labels:{tmp_path}"):
+            ImageFolder(path=str(tmp_path)).open()
+
     def test_a_changed_caption_is_read_again(self, tmp_path: Path) -> None:
         write(tmp_path, {"a.png": "one"})
         source = ImageFolder(path=str(tmp_path))

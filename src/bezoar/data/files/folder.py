@@ -66,6 +66,11 @@ class ImageFolder(PairsSource):
         beside = {_stem(file.name): file.name for file in found if file.name.lower().endswith(".txt")}
         names = [file.name for file in found if not file.name.lower().endswith(".txt")]
         _refuse_none(root, names)
+        if not beside:
+            raise ValueError(
+                f"path: {root} has pictures and no captions, which stand in a .txt of the same name beside each; where "
+                f"its folders are classes, their names are learned by labels:{self.path}"
+            )
         lines = [_lines(root, beside.get(_stem(name)), self.captions) for name in names]
         shown = [k for k, texts in enumerate(lines) if isinstance(texts, list)]
         ids, captions, pictures = [], [], []

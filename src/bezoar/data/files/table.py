@@ -29,8 +29,8 @@ NAMES = ("label_name", "class_name")
 
 Cell = str | int | bool
 _LABELED = (
-    "; it has labels, in '{}': to read it as a labeled set, say --labeled to data inspect; to make captions of its "
-    "classes, say {{kind: captioned, of: …}}"
+    "; it has labels, in '{}': to read it as a labeled set, say --labeled to data inspect; to learn its labels, "
+    "labels:PATH; to make captions of its classes, {{kind: captioned, of: …}}"
 )
 _PAIRS = "; it has captions, in '{}': to find classes in them, say {{kind: mined, of: …, classes: […]}}"
 Share = Annotated[float, Field(ge=0, le=1)]
