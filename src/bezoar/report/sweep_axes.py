@@ -1,16 +1,16 @@
-"""What an axis does: over its numbers, the best accuracy at a low attack success, and the lowest one near the best."""
+"""What an axis does: over its values, the best accuracy at a low attack success, and the lowest one near the best."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bezoar.report.fronts import CRITERIA, AtMost, Near
 from bezoar.report.looks import COLORS, MARKS
 from bezoar.report.svg import Plot, Spot, style
 from bezoar.report.sweep_choice import Arm, Pick, across, arms
-from bezoar.report.sweep_panels import cleaning, styles
+from bezoar.report.sweep_panels import Style, cleaning, styles
 from bezoar.report.sweep_remarks import Choose, called, chosen_setting, short
 from bezoar.report.text import DASH, measured
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from bezoar.metrics import Interval
     from bezoar.report.sweeps import Swept
 
-_LEAST = 3
-"""Values that make a line worth drawing."""
+_LEAST = 2
+"""Values that are worth a plot."""
 _WIDE = 10
 """Ratio of the largest number to the smallest above zero from which the axis is logarithmic."""
 _LINES = 6
@@ -45,6 +45,8 @@ class Curves:
 
     axis: str
     victim: str
+    labels: tuple[str, ...]
+    """What the places 0, 1, … of an axis are called that are not all numbers; else none."""
     lines: tuple[Line, ...]
 
     @property
@@ -54,28 +56,44 @@ class Curves:
 
 
 def curves(sweep: Swept, choose: Choose = across) -> tuple[Curves, ...]:
-    """By axis and victim, whatever has at least three numbers of the axis and nothing else that differs."""
+    """By axis and victim, whatever has several values of the axis and nothing else that differs.
+
+    An axis that is chosen by has a plot where its conditions are few.
+    """
     looks, found = styles(sweep), []
-    numeric = [name for name, values in sweep.axes.items() if sum(map(_is_number, values)) >= _LEAST]
-    for axis in numeric:
+    axes = sorted(sweep.axes, key=lambda name: name in sweep.choose)  # what nobody chooses is what was asked
+    for axis in axes:
         alike: dict[str, dict[str, list[Arm]]] = {}
         for arm in arms(sweep, axis):
-            if arm.points and _is_number(arm.facets.get(axis)):
+            if arm.points and axis in arm.facets:
                 alike.setdefault(called(arm.victim, axis), {}).setdefault(_rest(sweep, arm, axis), []).append(arm)
         for victim, by_rest in alike.items():
-            whole = {rest: of for rest, of in by_rest.items() if len({arm.facets[axis] for arm in of}) >= _LEAST}
+            whole = {rest: of for rest, of in by_rest.items() if len(of) >= _LEAST}
+            places = _places(sweep, axis, [arm for of in whole.values() for arm in of])
             lines: list[Line] = []
             for rest, of in whole.items():
-                look = looks[cleaning(of[0])]
                 alone = sum(cleaning(other[0]) == cleaning(of[0]) for other in whole.values()) == 1
                 number = len(lines)
-                color, mark = look if alone else (COLORS[number % len(COLORS)], MARKS[number % len(MARKS)])
-                points = sorted(((float(arm.facets[axis]), arm) for arm in of), key=lambda point: point[0])
+                own = Style(COLORS[number % len(COLORS)], MARKS[number % len(MARKS)])
+                look = looks[cleaning(of[0])] if alone else own
+                points = sorted(((places[arm.facets[axis]], arm) for arm in of), key=lambda point: point[0])
                 told = tuple((x, arm, choose(sweep, arm)) for x, arm in points)
-                lines.append(Line(name=rest, color=color, mark=mark, points=told))
+                lines.append(Line(name=rest, color=look.color, mark=look.mark, points=told))
+            labels = () if all(map(_is_number, places)) else tuple(map(str, places))
+            if axis in sweep.choose and len(lines) > _LINES:
+                continue
             parts = [tuple(lines[i : i + _LINES]) for i in range(0, len(lines), _LINES)]
-            found += [Curves(axis=axis, victim=victim, lines=part) for part in parts]
+            found += [Curves(axis=axis, victim=victim, labels=labels, lines=part) for part in parts]
     return tuple(found)
+
+
+def _places(sweep: Swept, axis: str, of: Sequence[Arm]) -> dict[Any, float]:
+    """Where the values of an axis stand: numbers where they are, words one beside the other."""
+    present = [arm.facets[axis] for arm in of]
+    values = [value for value in sweep.axes[axis] if value in present]
+    if all(map(_is_number, values)):
+        return {value: float(value) for value in values}
+    return {value: float(place) for place, value in enumerate(values)}
 
 
 def _is_number(value: object) -> bool:
@@ -99,16 +117,16 @@ def draw(sweep: Swept, of: Curves, name: str) -> Plot:
         left, right = figure.subplots(1, 2)
         for axes, kind in ((left, AtMost), (right, Near)):
             rules = [rule.name for rule in CRITERIA if isinstance(rule, kind)]
-            for number, line in enumerate(of.lines):
-                for rule, dash, filled in zip(rules, ("-", "--"), (True, False), strict=True):
-                    _line(axes, sweep, of, line, rule, dash, filled, spots)
-                _lost(axes, line, rules[-1], number)
+            for line in of.lines:
+                for rule, full in zip(rules, (True, False), strict=True):
+                    _line(axes, sweep, of, line, rule, full, spots)
+                _lost(axes, of, line, rules[-1])
             _across(axes, of, short(sweep, of.axis))
         left.set_ylabel(f"clean accuracy on {sweep.report_on}, %")
         right.set_ylabel(f"attack success on {sweep.report_on}, %")
         right.set_ylim(-3, 103)
-        left.set_title("best accuracy at ASR ≤ 5 % (line), ≤ 10 % (dashes)", fontsize=10)
-        right.set_title("lowest ASR within 1 point (line), 3 points (dashes)", fontsize=10)
+        left.set_title("best accuracy at ASR ≤ 5 % (full), ≤ 10 % (open)", fontsize=10)
+        right.set_title("lowest ASR within 1 point (full), 3 points (open)", fontsize=10)
         handles = [Line2D([], [], color=i.color, marker=i.mark, lw=1.5, ms=5, label=f" {i.name}") for i in of.lines]
         if _lacking(of):
             handles.append(Line2D([], [], color="#888888", marker="x", ls="", ms=6, label="none at so low an ASR"))
@@ -123,11 +141,11 @@ def _picks(line: Line, rule: str) -> list[tuple[float, Arm, Pick]]:
     return [(x, arm, pick) for x, arm, picks in line.points for pick in picks if pick.rule == rule]
 
 
-def _lost(axes: Axes, line: Line, rule: str, number: int) -> None:
+def _lost(axes: Axes, of: Curves, line: Line, rule: str) -> None:
     """Crosses at the bottom where not even the wider rule finds anything; a row a line."""
-    xs = [x for x, _, pick in _picks(line, rule) if not pick.reported]
-    ground = axes.get_xaxis_transform()
-    axes.plot(xs, [0.03 + 0.05 * number] * len(xs), "x", color=line.color, ms=6, transform=ground, zorder=4)
+    xs = [x + _aside(of, line) for x, _, pick in _picks(line, rule) if not pick.reported]
+    height, ground = 0.03 + 0.05 * of.lines.index(line), axes.get_xaxis_transform()
+    axes.plot(xs, [height] * len(xs), "x", color=line.color, ms=6, transform=ground, zorder=4)
 
 
 def _lacking(of: Curves) -> bool:
@@ -135,13 +153,16 @@ def _lacking(of: Curves) -> bool:
     return any(not pick.reported for line in of.lines for _, _, pick in _picks(line, last))
 
 
-def _line(
-    axes: Axes, sweep: Swept, of: Curves, line: Line, rule: str, dash: str, filled: bool, spots: list[Spot]
-) -> None:
-    """What one rule gives, with intervals."""
+def _aside(of: Curves, line: Line) -> float:
+    """How far a line stands beside its place where places are words."""
+    return 0.1 * (of.lines.index(line) - (len(of.lines) - 1) / 2) if of.labels else 0.0
+
+
+def _line(axes: Axes, sweep: Swept, of: Curves, line: Line, rule: str, full: bool, spots: list[Spot]) -> None:
+    """What one rule gives, with intervals; values that are words are not joined by lines, but stand side by side."""
     limited = not rule.startswith("lowest")
     found: list[tuple[float, Interval, Arm, Pick]] = [
-        (x, pick.reported.accuracy if limited else pick.reported.asr, arm, pick)
+        (x + _aside(of, line), pick.reported.accuracy if limited else pick.reported.asr, arm, pick)
         for x, arm, pick in _picks(line, rule)
         if pick.reported
     ]
@@ -151,14 +172,14 @@ def _line(
     below = [100 * max(0.0, share.value - max(share.low, 0.0)) for _, share, _, _ in found]
     above = [100 * max(0.0, min(share.high, 1.0) - share.value) for _, share, _, _ in found]
     axes.errorbar(
-        [x for x, *_ in found], ys, yerr=[below, above], fmt=line.mark, ls=dash, color=line.color, ms=5, lw=1.5,
-        mfc=line.color if filled else "none", elinewidth=1, capsize=2,
+        [x for x, *_ in found], ys, yerr=[below, above], fmt=line.mark, ls="" if of.labels else "-" if full else "--",
+        color=line.color, ms=5, lw=1.5, mfc=line.color if full else "none", elinewidth=1, capsize=2,
     )  # fmt: skip
     path = spots[-1].path + 1 if spots else 0
     for x, share, arm, pick in found:
         assert pick.reported is not None
         several, at = len(pick.by_seed) > 1, chosen_setting(sweep, arm, pick)
-        said = [line.name, f"{short(sweep, of.axis)} {x:g}", rule, *([at] if at != DASH else []),
+        said = [line.name, f"{short(sweep, of.axis)} {arm.facets[of.axis]}", rule, *([at] if at != DASH else []),
                 f"clean accuracy {measured(pick.reported.accuracy, several)}",
                 f"attack success {measured(pick.reported.asr, several)}"]  # fmt: skip
         spots.append(Spot(axes, x, 100 * share.value, path, "\n".join(said)))
@@ -168,12 +189,17 @@ def _across(axes: Axes, of: Curves, label: str) -> None:
     """The axis of the values: logarithmic where they are far apart, also with a zero among them."""
     values = of.values
     positive = [x for x in values if x > 0]
-    if positive and values[-1] >= _WIDE * positive[0]:
+    if not of.labels and positive and values[-1] >= _WIDE * positive[0]:
         if values[0] > 0:
             axes.set_xscale("log")
         elif values[0] == 0:
             axes.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
-    if len(values) <= 10:
+    if of.labels:
+        turned = max(map(len, of.labels)) * len(of.labels) > 36
+        axes.set_xticks(range(len(of.labels)), of.labels)
+        axes.tick_params("x", labelrotation=30 if turned else 0)
+        axes.set_xlim(-0.5, len(of.labels) - 0.5)
+    elif len(values) <= 10:
         axes.set_xticks(values, [f"{x:g}" for x in values], minor=False)
         axes.set_xticks([], minor=True)
     axes.set_xlabel(label)

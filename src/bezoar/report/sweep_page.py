@@ -19,6 +19,7 @@ from bezoar.report.sweep_panels import MARGIN, axis_of, panels
 from bezoar.report.sweep_remarks import Choose, missing, rules, story
 from bezoar.report.sweep_tables import brief, document, fronts, summary, write_tables
 from bezoar.report.sweeps import INDEX, Swept, read_sweep
+from bezoar.report.text import DASH
 
 if TYPE_CHECKING:
     from bezoar.report.svg import Plot
@@ -47,6 +48,31 @@ class Lean:
 
 
 _LEVELS = (Lean(), Lean(spots=False), Lean(spots=False, rows=300), Lean(spots=False, rows=300, curves=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByArm:
+    """The table of what would be chosen, arm by arm."""
+
+    head: Sequence[str]
+    numbers: Sequence[bool]
+    arms: Sequence[tuple[str, Sequence[Sequence[str]]]]
+    """Names and lines."""
+    left_out: int
+    """Arms."""
+
+
+def by_arm(table: Grid, sweep: Swept, most: int | None) -> ByArm:
+    """The lines of a summary under the names of their arms; ``most`` arms at most."""
+    found: dict[tuple[str, ...], list[Sequence[str]]] = {}
+    kept = brief(table, sweep)
+    own = kept.head.index("Rule")
+    for line in kept.lines:
+        found.setdefault(line[:own], []).append(line[own:])
+    names = [", ".join(word for word in (f"{key[0]} → {key[1]}", *key[2:]) if word != DASH) for key in found]
+    every = list(zip(names, found.values(), strict=True))
+    left = len(every) - len(every[:most])
+    return ByArm(head=kept.head[own:], numbers=kept.numbers[own:], arms=every[:most], left_out=left)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +150,7 @@ def _gathered(sweep: Swept, choose: Choose, by: Sequence[str], folder: Path | No
         "story": story(sweep, choose),
         "rules": rules(sweep, choose),
         "missing": [*missing(sweep), *lost],
-        "table": brief(summary(sweep, choose), sweep),
+        "table": summary(sweep, choose),
         "fronts": fronts(sweep),
         "region": f"ASR ≤ {100 * AT_MOST:g} % within {100 * MARGIN:g} points of the best accuracy of all cleanings of "
         "that victim",
@@ -157,7 +183,7 @@ def _rendered(found: Mapping[str, Any], lean: Lean) -> str:
     drawn = found["curves"] if lean.curves else {}
     return templates.get_template("sweep.html.j2").render({
         **found, "title": found["sweep"].name, "thinned": lean.said,
-        "table": cut(found["table"]), "fronts": cut(found["fronts"]),
+        "table": by_arm(found["table"], found["sweep"], lean.rows and lean.rows // 5), "fronts": cut(found["fronts"]),
         "planes": [figure(*part) for part in found["planes"]],
         "curves": {axis: [(victim, text(plot)) for victim, plot in of] for axis, of in drawn.items()},
         "script": script, "digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
