@@ -17,6 +17,7 @@ from tests.pictures import encoded, parquet
 
 from bezoar.core.settings import settings
 from bezoar.data import LabeledPart, LabeledTable, Pairs, PairsPart, PairsSource, Scenes, SharesPictures, Skips, Table
+from bezoar.data.pairs import Findable, places_of
 from bezoar.data.part import PartOfPairs, chosen
 
 counts = st.integers(1, 40)
@@ -138,3 +139,27 @@ def test_a_source_is_read_through_its_part() -> None:
     source.ingest(listen)
     assert calls == [listen]
     assert source.notes() == ("Mind this.",)
+
+
+@given(counts, st.data())
+@how(deadline=None)
+def test_ids_are_found_where_they_stand(count: int, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, count - 1))
+    stop = data.draw(st.integers(start + 1, count))
+    whole = Album([f"text {k}" for k in range(count)])
+    part = PartOfPairs(whole, chosen(count, start, stop, data.draw(st.sampled_from([None, 3]))))
+    inner = PartOfPairs(part, chosen(len(part), 0, (len(part) + 1) // 2, 5))
+    for found in (part, inner):
+        assert places_of(found, [*map(whole.id, range(count)), "no such"]) == {
+            found.id(place): place for place in range(len(found))
+        }
+    assert inner.whole is part
+
+
+def test_ids_of_a_file_are_found_through_its_column(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "pairs.parquet", {"image": [encoded(k) for k in range(5)], "caption": list("abcde")})
+    opened = Table(path=str(path)).open()
+    assert isinstance(opened, Findable)
+    assert opened.find([opened.id(4), opened.id(1), "x"]) == {opened.id(1): 1, opened.id(4): 4}
+    part = PairsPart(of=Table(path=str(path)), start=2).open()
+    assert places_of(part, [opened.id(4), opened.id(1)]) == {opened.id(4): 2}

@@ -82,7 +82,10 @@ def _overlaps(job: Job, data: TrainingPairs) -> Iterator[str]:
         found = overlap(data.pairs, plan)
         if any(found):
             parts = (
-                (found.undone, "as they were before it, which no defender's own clean set would be"),
+                (
+                    found.undone,
+                    "as they were before: the training sees that poison undone, as no clean set of others would",
+                ),
                 (found.poisoned, "with the captions that it gives them: poison is left"),
                 (found.other, "with other captions"),
             )

@@ -170,7 +170,7 @@ class Run:
     def cautions(self) -> tuple[str, ...]:
         """What its stages had to say before they trained, each once."""
         told = (line for head in self.stages.values() for line in head.get("cautions") or ())
-        return tuple(dict.fromkeys(map(str, told)))
+        return tuple(dict.fromkeys(f"{str(line).removesuffix('.')}." for line in told))
 
     def given(self, stage: str, seed: int) -> Mapping[str, Interval]:
         """What was measured of the model that a stage began with, where it is none of this run's: by metric."""

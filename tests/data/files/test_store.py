@@ -50,3 +50,16 @@ def test_a_file_that_cannot_be_read(content: bytes | None, tmp_path: Path) -> No
         (tmp_path / "rows.arrow").write_bytes(content)
     with pytest.raises(ValueError, match=r"rows.arrow cannot be read, delete its folder"):
         Rows(tmp_path / "rows.arrow")
+
+
+def test_values_are_found_in_one_look(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.arrow", SCHEMA, [piece(0, 2500)])
+    rows = Rows(tmp_path / "rows.arrow")
+    assert rows.find("text", ["text 2499", "text 7", "no such", "text 1024"]) == {
+        "text 7": 7,
+        "text 1024": 1024,
+        "text 2499": 2499,
+    }
+    assert rows.find("text", []) == {}
+    write_rows(tmp_path / "none.arrow", SCHEMA, [])
+    assert Rows(tmp_path / "none.arrow").find("text", ["text 7"]) == {}
