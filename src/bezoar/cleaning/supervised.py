@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bezoar.data.pairs import Pairs
     from bezoar.models.clip import Clip
     from bezoar.training.batch import Batch, Features
-    from bezoar.training.method import Terms
+    from bezoar.training.method import Diagnostics, Terms
     from bezoar.training.state import State
 
 _FEW, _MANY = 50, 30_000
@@ -78,6 +78,10 @@ class Supervised(Method):
         from torch.nn import functional as F
 
         return {"cross_entropy": F.cross_entropy(state.head(features.others["image"]), state.labels[batch.indices])}
+
+    def diagnostics(self, state: Any) -> Diagnostics:
+        """``head``: the classifier, with the names of its classes."""
+        return {"head": state.head}
 
 
 def _encode(state: State, batch: Batch) -> Features:

@@ -8,6 +8,7 @@ from bezoar.evaluation.attack_success_by_class import AttackSuccessByClass
 from bezoar.evaluation.base import Context, Evaluation, Evaluator, looks_of, names_of
 from bezoar.evaluation.caption_success import CaptionSuccess
 from bezoar.evaluation.contrastive_loss import ContrastiveLoss
+from bezoar.evaluation.linear_head import LinearHead
 from bezoar.evaluation.pictures import HeldOut, LabeledImages, Look
 from bezoar.evaluation.removed_poison import RemovedPoison
 from bezoar.evaluation.retrieval import Retrieval
@@ -20,7 +21,7 @@ EVALUATORS = Family(
     Evaluator,
     (
         ZeroShot, AttackSuccess, AttackSuccessByClass, TargetedSuccess, CaptionSuccess, TriggerSurvival, RemovedPoison,
-        Retrieval, ContrastiveLoss,
+        LinearHead, Retrieval, ContrastiveLoss,
     ),
 )  # fmt: skip
 AnyEvaluator = Annotated[Evaluator, EVALUATORS]
@@ -37,6 +38,7 @@ __all__ = [
     "Evaluator",
     "HeldOut",
     "LabeledImages",
+    "LinearHead",
     "Look",
     "RemovedPoison",
     "Retrieval",

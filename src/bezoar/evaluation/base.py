@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bezoar.core.records import Measure
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.models.clip import Clip
+    from bezoar.training.method import Diagnostics
     from bezoar.training.peers import Peers
 
 Rank = Annotated[int, Field(ge=1)]
@@ -72,8 +73,8 @@ class Context:
     looks: tuple[Look, ...] = ()
     """What the evaluators will look at: all of it is had from one sweep over the pictures of a set."""
     held_out: Mapping[str, HeldOut] = field(default_factory=dict)
-    diagnostics: Mapping[str, float | Tensor] = field(default_factory=dict)
-    """What the method says of its own state: numbers, and tensors with one entry a pair."""
+    diagnostics: Diagnostics = field(default_factory=dict)
+    """What the method says of its own state: numbers, tensors with one entry a pair, and heads."""
     pairs: Pairs | None = None
     """The pairs that the model was trained on, where there are any."""
     plan: PoisonPlan | None = None
@@ -89,23 +90,29 @@ class Context:
         Each class is the normalized mean of the normalized features of its prompts (Radford et al. 2021, §3.1.4).
         ``words`` is put into every prompt.
         """
+        labeled = self.sets[name].labeled
+        phrases, classes = wordings(spec, labeled, name), tuple(labeled.classes)
+        key = phrases, classes, digest(words)
+        if key not in self._heads:
+            self._heads[key] = self.head_of(model, classes, phrases, words)
+        return self._heads[key]
+
+    def head_of(
+        self, model: Clip, classes: Sequence[str], phrases: Sequence[str], words: CaptionTrigger | None = None
+    ) -> Tensor:
+        """As ``head``, of ``classes`` worded in ``phrases``, and not kept."""
         import torch
         from torch.nn import functional as F
 
         from bezoar.data.prompts import fill
 
-        labeled = self.sets[name].labeled
-        phrases, classes = wordings(spec, labeled, name), tuple(labeled.classes)
-        key = phrases, classes, digest(words)
-        if key not in self._heads:
-            rows, block = [], max(1, PROMPTS // len(phrases))
-            for start in range(0, len(classes), block):
-                some = classes[start : start + block]
-                texts = [fill(phrase, word) for word in some for phrase in phrases]
-                prompts = self.encode_captions(model, [words.apply(text, text) for text in texts] if words else texts)
-                rows.append(F.normalize(prompts.view(len(some), len(phrases), -1).mean(1), dim=1))
-            self._heads[key] = torch.cat(rows)
-        return self._heads[key]
+        rows, block = [], max(1, PROMPTS // len(phrases))
+        for start in range(0, len(classes), block):
+            some = classes[start : start + block]
+            texts = [fill(phrase, word) for word in some for phrase in phrases]
+            prompts = self.encode_captions(model, [words.apply(text, text) for text in texts] if words else texts)
+            rows.append(F.normalize(prompts.view(len(some), len(phrases), -1).mean(1), dim=1))
+        return torch.cat(rows)
 
     def features(self, model: Clip, name: str, look: Look = UNTOUCHED) -> Tensor:
         """L2-normalized features of every picture of set ``name``, ``[n, d]`` in float32; computed once a round.

@@ -20,14 +20,13 @@ from bezoar.experiment.keeping import MODEL, Keeper
 from bezoar.experiment.layout import Layout, computing, resources, stage_digest
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from bezoar.core.frame import Frame
     from bezoar.evaluation import HeldOut, LabeledImages
     from bezoar.experiment.experiment import Experiment, Stage
     from bezoar.models.clip import Clip
     from bezoar.training.loader import TrainingPairs
     from bezoar.training.loop import Pause
+    from bezoar.training.method import Diagnostics
     from bezoar.training.peers import Peers
 
 DONE, STATE = "stage.json", "training_state"
@@ -226,7 +225,7 @@ def _held_out(job: Job, frame: Frame) -> dict[str, HeldOut]:
 def _measure(
     job: Job,
     model: Clip,
-    diagnostics: Mapping[str, float | Tensor],
+    diagnostics: Diagnostics,
     sets: dict[str, LabeledImages],
     held_out: dict[str, HeldOut],
     data: TrainingPairs,

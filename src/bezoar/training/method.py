@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bezoar.training.state import State
 
     Terms = Mapping[str, Tensor]
+    Diagnostics = Mapping[str, float | Tensor | nn.Module]
     # A method's own state type stands first; the loop hands it back unseen.
     Encode = Callable[[Any, Batch], Features]
     Loss = Callable[[Any, Features, Batch], Terms]
@@ -148,8 +149,8 @@ class Method(Settings):
         values = (getattr(self, field.name) for field in dataclasses.fields(self))
         return tuple(value for value in values if isinstance(value, (ImageView, CaptionView)))
 
-    def diagnostics(self, state: Any) -> Mapping[str, float | Tensor]:
-        """What evaluators may know of the state: numbers, and tensors with one entry a pair, in their order."""
+    def diagnostics(self, state: Any) -> Diagnostics:
+        """What evaluators may know of the state: numbers, tensors with one entry a pair, in their order, and heads."""
         return {}
 
     def check_ranks(self, world: int, where: str = "method") -> None:
