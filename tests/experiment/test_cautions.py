@@ -175,7 +175,9 @@ def test_where_it_was_not_measured_nothing_is_said(changes: dict[str, Any], tmp_
     cleaning = job(tmp_path)
     assert cleaning.start is not None
     left_by(cleaning.start, asr=12)
-    other = dataclasses.replace(cleaning.experiment.attack, target="bell")  # type: ignore[type-var]
+    attack = cleaning.experiment.attack
+    assert isinstance(attack, Backdoor)
+    other = dataclasses.replace(attack, target="bell")
     experiment = dataclasses.replace(cleaning.experiment, attacks={"other": other})
     assert said(dataclasses.replace(cleaning, experiment=experiment)) != []
     stage = dataclasses.replace(cleaning.stage, **changes)

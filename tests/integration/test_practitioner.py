@@ -75,6 +75,8 @@ def test_clean_it_and_put_the_tower_back(victim: Path, pairs: Path, tmp_path: Pa
         "--warmup-steps", 1, "--precision", "fp32", "--threads", 1, "--out", run,
     )  # fmt: skip
     assert code == 0
+    assert f"Nothing was measured of “{victim}”, before or after “cleanclip”" in out
+    assert "Not known: whether" in out
     folder = Path(next(line.split()[1] for line in out.splitlines() if line.startswith("model ")))
     steps = read_card(folder).steps
     assert [step.origin and step.origin.name for step in steps] == ["epoch_64.pt", None]
@@ -89,6 +91,36 @@ def test_clean_it_and_put_the_tower_back(victim: Path, pairs: Path, tmp_path: Pa
     told = bezoar("model", "inspect", back).out
     assert "history  1" in told
     assert "cleanclip, seed 0, settings" in told
+
+
+def test_cleaning_tells_before_and_after_and_what_it_cannot_know(
+    victim: Path, pairs: Path, tmp_path: Path, bezoar: Bezoar
+) -> None:
+    labels, poison, run = pairs.parent / "labels.csv", tmp_path / "poison", tmp_path / "run"
+    scenes = Scenes(split="clean", count=32).open()
+    rows = (f"{index}.png,{'bell' if index % 2 else 'boat'}" for index in range(len(scenes)))
+    labels.write_text("image,label\n" + "\n".join(rows) + "\n")
+    planned = bezoar(
+        "poison", "backdoor", "--target", "bell", "--count", 8, "--trigger", "{kind: patch, size: 8, reference: 32}",
+        "--pairs", pairs, "--image-size", 32, "--out", poison,
+    )  # fmt: skip
+    assert planned.code == 0, planned.err
+    code, out, err = bezoar(
+        "clean", "finetune", "--model", victim, "--pairs", pairs, "--val", labels, "--against", poison, "--epochs", 1,
+        "--batch-size", 16, "--warmup-steps", 1, "--lr", 0, "--threads", 1, "--json", "--out", run,
+    )  # fmt: skip
+    assert code == 0, err
+    told = json.loads(out)
+    assert Path(told["model"]).is_dir()
+    before, after = told["models"]
+    assert (before["role"], after["role"], before["accuracy_top1"]["n"]) == ("before", "trained", 32)
+    changes = {each["metric"]: each for each in told["changes"]}
+    assert set(changes) == {"accuracy_top1", "asr_top1"}
+    moved = after["accuracy_top1"]["value"] - before["accuracy_top1"]["value"]
+    assert changes["accuracy_top1"]["value"] == pytest.approx(moved)
+    overlap = f"pairs: 8 of 32 pairs are among the 8 that the plan of {poison} poisons (8 without the poison: put right"
+    assert any(line.startswith(overlap) for line in told["said"])
+    assert any(line.startswith("Only the triggers named here were tried") for line in told["said"])
 
 
 def test_another_file_is_another_stage(victim: Path, pairs: Path, tmp_path: Path, bezoar: Bezoar) -> None:

@@ -104,7 +104,7 @@ def test_everything_else_that_was_measured_is_compared(tmp_path: Path) -> None:
     add_loss(folder, 2.5, 2.4, 2.6)
     (scores,) = folder.glob("stages/*/scores")
     for epoch, right, lower in zip((0, 2), spread((30, 400, 10, 60)), (0.0, 0.5), strict=True):
-        cases = {"case": [""] * 500, "label": [1] * 500, "target": [3] * 500}
+        cases: dict[str, Any] = {"case": [""] * 500, "label": [1] * 500, "target": [3] * 500}
         pq.write_table(ranks(right, **cases), scores / f"epoch-{epoch:03d}.attack_success.test.parquet")
         losses = pa.table({"id": list("abcd"), "batch": [0, 0, 1, 1], "loss": [2.0 + lower, 2.2, 3.0, 3.1]})
         pq.write_table(losses, scores / f"epoch-{epoch:03d}.contrastive_loss.test.parquet")

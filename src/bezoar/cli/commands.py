@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -162,6 +163,8 @@ class Clean:
     held_out: HeldOut = None
     """Pairs to measure retrieval and the contrastive loss on after each epoch."""
     course: NamedCourse = Course()
+    json: bool = False
+    """Print one JSON object: every model with its numbers, what has changed, what is said of it."""
 
     def __call__(self) -> None:
         from bezoar.experiment.verbs import clean, planned
@@ -179,7 +182,7 @@ class Clean:
                 best_by=how.best_by, evaluate_every=how.evaluate_every, evaluate_steps=how.evaluate_steps,
                 listen=listen,
             )  # fmt: skip
-        finish(self.out, folder)
+        finish(self.out, folder, self.json)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,16 +283,20 @@ def execute(experiment: Experiment, out: Path, jobs: int | None) -> None:
     finish(out)
 
 
-def finish(out: Path, model: Path | None = None) -> None:
+def finish(out: Path, model: Path | None = None, as_json: bool = False) -> None:
     """Write the page of a run and say where everything is."""
-    from bezoar.report import summary, write
+    from bezoar.report import result, summary, write
 
     if not leads():
         return
     page = write(out)
+    kept = model if model is not None and model.exists() else None
+    if as_json:
+        say(json.dumps({"model": str(kept) if kept else None, "report": str(page), **result(out)}))
+        return
     say(summary(out))
-    if model is not None and model.exists():
-        say(f"model   {model}")
+    if kept:
+        say(f"model   {kept}")
     say(f"report  {page}")
 
 

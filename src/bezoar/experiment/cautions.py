@@ -75,6 +75,7 @@ def _fingerprints(images: Images) -> set[str]:
 def _overlaps(job: Job, data: TrainingPairs) -> Iterator[str]:
     """Pairs of the stage that are poison of its victim, unless its own plan says so."""
     seen = {data.plan.digest} if data.plan is not None else set()
+    where = "pairs" if job.stage.pairs == "pairs" else f"pairs.{job.stage.pairs}"
     for whose, plan in _plans(job):
         if plan.digest in seen:
             continue
@@ -82,16 +83,13 @@ def _overlaps(job: Job, data: TrainingPairs) -> Iterator[str]:
         found = overlap(data.pairs, plan)
         if any(found):
             parts = (
-                (
-                    found.undone,
-                    "as they were before: the training sees that poison undone, as no clean set of others would",
-                ),
+                (found.undone, "without the poison: put right, as a defender's own clean set would hardly have them"),
                 (found.poisoned, "with the captions that it gives them: poison is left"),
                 (found.other, "with other captions"),
             )
             said = "; ".join(f"{count} {how}" for count, how in parts if count)
             yield (
-                f"pairs.{job.stage.pairs}: {sum(found):,} of {len(data.pairs):,} pairs are among the "
+                f"{where}: {sum(found):,} of {len(data.pairs):,} pairs are among the "
                 f"{len(plan.rows):,} that the plan of {whose} poisons ({said})"
             )
 

@@ -4,7 +4,7 @@ from bezoar.report.export import FORMATS, export
 from bezoar.report.fields import differences
 from bezoar.report.latex import latex
 from bezoar.report.markdown import aligned, markdown
-from bezoar.report.page import summary, write
+from bezoar.report.page import result, summary, write
 from bezoar.report.pooling import pooled, read_runs
 from bezoar.report.reading import read_run
 from bezoar.report.runs import Run
@@ -33,6 +33,7 @@ __all__ = [
     "pooled",
     "read_run",
     "read_runs",
+    "result",
     "sentences",
     "summary",
     "table",

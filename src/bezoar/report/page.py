@@ -7,7 +7,7 @@ import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bezoar.core.files import write_text
 from bezoar.core.records import is_share
@@ -23,6 +23,7 @@ from bezoar.report.reading import read_run
 from bezoar.report.runs import Run
 from bezoar.report.sentences import sentences
 from bezoar.report.tables import every_epoch, last_epochs, table
+from bezoar.report.tables import plain as as_values
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,6 +69,18 @@ def summary(folder: Path) -> str:
     rest = others(rows, beside)
     parts += [aligned(rest)] if rest else []
     return "\n\n".join([*parts, "\n".join(f"- {plain(sentence)}" for sentence in told)])
+
+
+def result(folder: Path) -> dict[str, Any]:
+    """The same as plain values, for JSON: models, what has changed of one from elsewhere, and what they say."""
+    run = read_run(folder)
+    rows = table(run)
+    changes = [
+        {"stage": stage, "seed": seed, "data": data, "metric": metric, **interval._asdict()}
+        for (stage, seed), found in run.changes.items()
+        for (data, metric), interval in found.items()
+    ]
+    return {"models": as_values(rows), "changes": changes, "said": list(sentences(run, rows))}
 
 
 def document(runs: Sequence[Run]) -> str:
