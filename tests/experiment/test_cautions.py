@@ -121,12 +121,12 @@ def job(root: Path, **changes: Any) -> Job:
     return Job(dataclasses.replace(found, stages=stages), stages[1], 0, root)
 
 
-def left_by(of: Job, asr: int, untouched: int | None = None, accuracy: int = 900) -> None:
+def left_by(of: Job, asr: int, untouched: int | None = None, accuracy: int = 900, epoch: int = 2) -> None:
     """What was measured of a stage's model on 1,000 pictures, of which ``untouched`` are taken for the target."""
     shares = {"accuracy_top1": ("zero_shot", accuracy), "asr_top1": ("attack_success", asr)}
-    write_records(of.folder / "records" / "epoch-002.jsonl", [
+    write_records(of.folder / "records" / f"epoch-{epoch:03d}.jsonl", [
         Record(
-            run="tiny", stage=of.stage.name, after="clip", epoch=2, evaluator=evaluator, data="validation",
+            run="tiny", stage=of.stage.name, after="clip", epoch=epoch, evaluator=evaluator, data="validation",
             metric=metric, **wilson(count, 1000)._asdict(), seed=0, git="", at="",
         )
         for metric, (evaluator, count) in shares.items()
@@ -182,6 +182,17 @@ def test_where_it_was_not_measured_nothing_is_said(changes: dict[str, Any], tmp_
     assert said(dataclasses.replace(cleaning, experiment=experiment)) != []
     stage = dataclasses.replace(cleaning.stage, **changes)
     assert said(dataclasses.replace(cleaning, experiment=experiment, stage=stage)) == []
+
+
+def test_of_a_model_from_elsewhere_it_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleaning = job(tmp_path)
+    alone = dataclasses.replace(cleaning.stage, start=None)
+    experiment = dataclasses.replace(cleaning.experiment, stages=(alone,), model="theirs.pt")
+    of = dataclasses.replace(cleaning, experiment=experiment, stage=alone)
+    monkeypatch.setattr("bezoar.experiment.layout._model_identity", str)
+    left_by(of, asr=12, epoch=0)
+    (line,) = said(of)
+    assert line.startswith("model: 'theirs.pt' does not take the attack: success 1.2%")
 
 
 def test_of_a_destroyed_model_nothing_is_said(tmp_path: Path) -> None:
