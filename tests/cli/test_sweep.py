@@ -10,6 +10,7 @@ import pytest
 from tests import tiny
 from tests.cli.conftest import Bezoar
 from tests.cli.test_cluster import program
+from tests.report.sweeping import store, victims
 
 from bezoar import recipes
 from bezoar.cli.sweep import read_sweep
@@ -35,7 +36,9 @@ def test_a_sweep_ends_in_its_tables(bezoar: Bezoar, file: Path, tmp_path: Path) 
     assert found.code == 0, found.err
     assert "best accuracy at ASR ≤ 5 %" in found.out
     assert f"sweep   {out}" in found.out
-    assert all((out / name).exists() for name in ("summary.md", "summary.csv", "front.csv", "sweep.yaml", "sweep.json"))
+    assert found.out.splitlines()[-1] == f"report  {out / 'report.html'}"
+    names = ("summary.md", "summary.csv", "front.csv", "sweep.yaml", "sweep.json", "report.html")
+    assert all((out / name).exists() for name in names)
     assert {
         record.axes["stages.finetune.method.lr"] for record in read_records(out / "records.jsonl") if record.axes
     } == {1e-3, 1e-2}
@@ -44,6 +47,39 @@ def test_a_sweep_ends_in_its_tables(bezoar: Bezoar, file: Path, tmp_path: Path) 
     assert again.code == 0, again.err
     assert "for each seed by itself" in again.out
     assert "steps" not in again.err
+    page = bezoar("report", out, "--out", tmp_path / "page.html", "--by", "lr", "--export", tmp_path / "parts")
+    assert page.code == 0, page.err
+    assert page.out.startswith(f"wrote {tmp_path / 'page.html'}\nwrote ")
+    assert (tmp_path / "parts" / "plane-by-lr.svg").exists()
+    assert (tmp_path / "parts" / "summary.tex").exists()
+
+
+def test_the_folder_of_a_sweep_is_reported(bezoar: Bezoar, tmp_path: Path) -> None:
+    """Of records alone: neither sweep.yaml nor stages are needed."""
+    works, records = victims()
+    folder = store(tmp_path / "sweep", works, records, seeds=[0, 1])
+    assert bezoar("report", folder) == (0, f"wrote {folder / 'report.html'}\n", "")
+    assert "by the mean over seeds" in (folder / "summary.md").read_text()
+    assert bezoar("report", folder, "--each-seed").code == 0
+    assert "for each seed by itself" in (folder / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("sweep run", "runs: sweep is the folder of a sweep, which is reported alone; got 2 folders"),
+        ("sweep --by lrs", "by: no axis is called 'lrs'; did you mean 'lr'?"),
+        ("run --each-seed", "each-seed: is for the folder of a sweep"),
+        ("sweep --formats svg", "formats: are those of an export: name its folder with --export"),
+    ],
+)
+def test_a_report_that_cannot_be_is_one_line(
+    words: str, said: str, bezoar: Bezoar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(tmp_path / "sweep", *victims(), seeds=[0, 1])
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert bezoar("report", *words.split()) == (2, "", f"bezoar: {said}\n")
 
 
 def test_settings_and_seeds_may_be_changed(bezoar: Bezoar, file: Path, tmp_path: Path) -> None:

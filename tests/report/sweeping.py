@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from bezoar.core.records import Record
+from bezoar.core.files import write_json
+from bezoar.core.records import Record, write_records
 from bezoar.report.sweeps import Swept, swept
 
 N = 1000
@@ -60,3 +62,34 @@ def cleaning(**axes: Any) -> dict[str, Any]:
 
 def made(works: Sequence[Mapping[str, Any]], found: Sequence[Sequence[Record]], **changes: Any) -> Swept:
     return swept(index(*works, **changes), [record for part in found for record in part])
+
+
+SECOND = work("other", kind="clip_ssl", poisoned=True)
+
+
+def victims(seeds: Sequence[int] = (0, 1), clean: bool = False) -> tuple[list[dict[str, Any]], list[list[Record]]]:
+    """Two victims, each cleaned at two learning rates by stages that are called after it; ``clean`` is the second."""
+    works = [VICTIM, SECOND]
+    for start, name in enumerate(("victim", "other")):
+        works += [work(f"{name}+{c}", kind=c, start=start, axes={LR: lr}) for c in ("a", "b") for lr in (1e-4, 1e-3)]
+    found = []
+    for seed in seeds:
+        found += [records(VICTIM, 1, seed, validation=(0.6, 0.97), test=(0.6, 0.96))]
+        rate = 0.05 if clean else 0.95
+        found += [records(SECOND, 1, seed, validation=(0.62, rate), test=(0.61 + 0.01 * seed, rate))]
+        for place, one in enumerate(works[2:]):
+            for epoch in (1, 2):
+                numbers = (
+                    0.58 - 0.01 * place - 0.005 * epoch,
+                    max(0.0, 0.4 - 0.1 * place - 0.03 * epoch + 0.01 * seed),
+                )
+                found.append(records(one, epoch, seed, validation=numbers, test=numbers))
+    return works, found
+
+
+def store(folder: Path, works: Sequence[Mapping[str, Any]], found: Sequence[Sequence[Record]], **changes: Any) -> Path:
+    """The folder of a sweep."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "sweep.json", index(*works, **changes))
+    write_records(folder / "records.jsonl", [record for part in found for record in part])
+    return folder

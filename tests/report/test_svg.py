@@ -7,10 +7,12 @@ import re
 from xml.etree import ElementTree
 
 import matplotlib
+import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bezoar.report.svg import INK, Plot, Spot, inline, png, standalone, style
+from bezoar.report.looks import COLORS, ENDS, MARKS
+from bezoar.report.svg import INK, Plot, Spot, icon, inline, png, standalone, style
 
 HOSTILE = '<script>alert(1)</script> & "quoted" $x_1$'
 
@@ -105,3 +107,12 @@ def test_a_picture_is_white_where_nothing_is_drawn() -> None:
     assert picture.size == (200, 150)
     assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
     assert len(picture.convert("L").getcolors() or []) > 2
+
+
+@pytest.mark.parametrize("mark", [*MARKS, *ENDS.values(), "line", "ring", "square", "region"])
+def test_marks_are_small_pictures(mark: str) -> None:
+    found = ElementTree.fromstring(icon(mark, COLORS[0]))
+    assert found.attrib["fill"] == COLORS[0]
+    numbers = [float(n) for n in re.findall(r"-?[\d.]+", " ".join(child.attrib.get("d", "") for child in found))]
+    assert all(0 <= number <= 12 for number in numbers)
+    assert "currentColor" in icon(mark, INK)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bezoar.report.fronts import CRITERIA, AtMost
 from bezoar.report.svg import INK, Plot, Spot, style
 from bezoar.report.sweep_choice import Arm, Candidate, Pick, across, before, pareto
+from bezoar.report.sweep_effect import NOTHING_TO_CLEAN, clean_already
 from bezoar.report.sweep_panels import (
     LIMIT,
     MARGIN,
@@ -217,6 +218,11 @@ def _region(axes: Axes, sheet: Sheet, panel: Panel, points: Sequence[Place]) -> 
     from matplotlib.patches import Rectangle
 
     if panel.victim not in sheet.best or not points:
+        return
+    if clean_already(sheet.sweep, before(sheet.sweep, panel.arms[0])) == NOTHING_TO_CLEAN:
+        axes.text(
+            0.5, 0.9, "does not take the attack:\nnothing to clean", transform=axes.transAxes, ha="center", va="top"
+        )
         return
     left = sheet.best[panel.victim] - 100 * MARGIN
     count = inside(points, left)

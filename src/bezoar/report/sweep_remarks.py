@@ -7,7 +7,7 @@ from typing import Any
 
 from bezoar.report.fronts import CRITERIA, AtMost, Near
 from bezoar.report.sweep_choice import Arm, Pick, across, arms, before
-from bezoar.report.sweep_effect import clean_already, dropped, effect, told
+from bezoar.report.sweep_effect import NOTHING_TO_CLEAN, clean_already, dropped, effect, told
 from bezoar.report.sweeps import Swept, Training
 from bezoar.report.text import DASH, count, measured, quoted, setting
 
@@ -40,8 +40,9 @@ def _fate(sweep: Swept, of: Sequence[Arm], choose: Choose) -> Iterator[str]:
             f"{name} has an ASR of {asr} at a clean accuracy of {accuracy} on {sweep.report_on}."
             + (f" Beware: {lacking}." if lacking else "")
         )
-        if lacking and " for " not in lacking:
+        if lacking == NOTHING_TO_CLEAN:
             return
+    whole = f"{len(of)} arm{'s' if len(of) > 1 else ''} of {name}"
     names = [criterion.name for criterion in CRITERIA]
     picks = [(arm, choose(sweep, arm)) for arm in of]
     good = [(arm, found[names.index(_GOAL.name)]) for arm, found in picks]
@@ -50,7 +51,7 @@ def _fate(sweep: Swept, of: Sequence[Arm], choose: Choose) -> Iterator[str]:
         arm, pick = max(good, key=lambda each: each[1].selected.accuracy.value if each[1].selected else 0.0)
         have = "has" if len(good) == 1 else "have"
         yield (
-            f"{len(good)} of the {len(of)} arms that clean {name} {have} a point at ASR ≤ {100 * _GOAL.limit:g} % on "
+            f"{len(good)} of {whole} {have} a point at ASR ≤ {100 * _GOAL.limit:g} % on "
             f"{sweep.select_on}; the most accurate is {_point(sweep, arm, pick, start)}."
         )
         return
@@ -58,12 +59,12 @@ def _fate(sweep: Swept, of: Sequence[Arm], choose: Choose) -> Iterator[str]:
     if near:
         arm, pick = min(near, key=lambda each: each[1].selected.asr.value if each[1].selected else 1.0)
         yield (
-            f"None of the {len(of)} arms that clean {name} has a point at ASR ≤ {100 * _GOAL.limit:g} % on "
+            f"None of {whole} has a point at ASR ≤ {100 * _GOAL.limit:g} % on "
             f"{sweep.select_on}; the lowest within 3 points of an arm's best accuracy is "
             f"{_point(sweep, arm, pick, start)}."
         )
     else:
-        yield f"Of the {len(of)} arms that clean {name} nothing was measured on both splits."
+        yield f"Of {whole} nothing was measured on both splits."
 
 
 def _point(sweep: Swept, arm: Arm, pick: Pick, start: Pick) -> str:
