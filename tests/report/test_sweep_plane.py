@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from tests.report.sweeping import LR, VICTIM, cleaning, made, records, victims, work
 
@@ -43,7 +44,7 @@ def drawn(sweep: Swept, by: str | None = None) -> tuple[Sheet, list[int]]:
         axes = Figure().add_subplot()
         draw(axes, sheet, panel)
         plain = [line for line in axes.lines if line.get_linestyle() == "None" and line.get_marker() in ("o", "s")]
-        marks.append(sum(len(line.get_xdata()) for line in plain if line.get_markeredgecolor() == "none"))
+        marks.append(sum(np.size(line.get_xdata()) for line in plain if line.get_markeredgecolor() == "none"))
     return sheet, marks
 
 
@@ -98,7 +99,7 @@ def test_each_seed_by_itself_has_rings_of_its_own() -> None:
     for choose in (across, within):
         axes = plots(sweep, choose).plots[0].figure.axes[0]
         rings = [line for line in axes.lines if line.get_marker() == "o" and line.get_markerfacecolor() == "none"]
-        found.append(sorted((line.get_xdata()[0], line.get_ydata()[0]) for line in rings))
+        found.append(sorted((np.ravel(line.get_xdata())[0], np.ravel(line.get_ydata())[0]) for line in rings))
     assert found == [[], [pytest.approx((50, 1)), pytest.approx((60, 1))]]
 
 

@@ -111,6 +111,7 @@ def icon(mark: str, color: str) -> str:
 
     Those are ``line``, ``ring``, ``square`` and ``region``.
     """
+    import numpy as np
     from matplotlib.markers import MarkerStyle
 
     color = color.replace(INK, "currentColor")
@@ -124,7 +125,7 @@ def icon(mark: str, color: str) -> str:
     if shape is None:
         found = MarkerStyle(mark)
         outline = found.get_path().transformed(found.get_transform())
-        rings = [[(float(x), float(y)) for x, y in ring] for ring in outline.to_polygons()]
+        rings = [np.asarray(ring, dtype=float).tolist() for ring in outline.to_polygons()]
         scale = 5 / max(abs(end) for ring in rings for point in ring for end in point)
         path = "".join(f"M{' '.join(f'{6 + scale * x:.1f},{6 - scale * y:.1f}' for x, y in ring)}Z" for ring in rings)
         shape = f'<path d="{path}" stroke="none"/>'
