@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,9 +89,24 @@ def plan(count: int = 48) -> PoisonPlan:
 
 
 def method(kind: type[Method], **changes: Any) -> Method:
-    """A method for few scenes on any machine: without word lists, with few clusters."""
-    few: dict[str, Any] = {"caption_view": Eda(wordnet="none"), "centroids": 5}
-    return kind(**{name: value for name, value in few.items() if hasattr(kind, name)}, **changes)
+    """A method for few scenes on any machine: without word lists, with few clusters, with labels."""
+    few: dict[str, Any] = {"caption_view": Eda(wordnet="none"), "centroids": 5, "labels": str(labels())}
+    named = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{name: value for name, value in few.items() if name in named}, **changes)
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="bezoar-tests-")  # until the process ends
+
+
+@functools.cache
+def labels(count: int = 640) -> Path:
+    """A file with a label of four for each scene."""
+    pairs = Scenes(count=count).open()
+    path = Path(_scratch().name) / "labels.csv"
+    path.write_text("id,label\n" + "".join(f"{pairs.id(i)},{'abcd'[i * i % 7 % 4]}\n" for i in range(count)))
+    return path
 
 
 def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     )
     from bezoar.attacks.caption_triggers import Phrase
     from bezoar.attacks.triggers import Blended, Patch, Pool, Sinusoidal, Warp
-    from bezoar.cleaning import CleanCLIP, DeepClustering, Finetune, InModalCleaning, Progressive, Supervised, Unlearn
+    from bezoar.cleaning import (
+        CleanCLIP,
+        DeepClustering,
+        Finetune,
+        InModalCleaning,
+        Progressive,
+        PseudoLabels,
+        Supervised,
+        Unlearn,
+    )
     from bezoar.data import (
         Captioned,
         ImageFolder,
@@ -49,6 +58,7 @@ if TYPE_CHECKING:
         AttackSuccessByClass,
         CaptionSuccess,
         ContrastiveLoss,
+        LinearHead,
         RemovedPoison,
         Retrieval,
         TargetedSuccess,
@@ -56,6 +66,7 @@ if TYPE_CHECKING:
         ZeroShot,
     )
     from bezoar.experiment.experiment import Experiment, Stage
+    from bezoar.experiment.labeling import label
     from bezoar.experiment.run import run
     from bezoar.experiment.verbs import clean, draft, evaluate, materialize, planned, poison, train
     from bezoar.experiment.zoo import zoo
@@ -74,7 +85,8 @@ _HOMES = {
     "bezoar.attacks.caption_triggers": ("Phrase",),
     "bezoar.attacks.triggers": ("Blended", "Patch", "Pool", "Sinusoidal", "Warp"),
     "bezoar.cleaning": (
-        "CleanCLIP", "DeepClustering", "Finetune", "InModalCleaning", "Progressive", "Supervised", "Unlearn",
+        "CleanCLIP", "DeepClustering", "Finetune", "InModalCleaning", "Progressive", "PseudoLabels", "Supervised",
+        "Unlearn",
     ),
     "bezoar.data": (
         "Captioned", "ImageFolder", "LabelPairs", "LabeledFolder", "LabeledPart", "LabeledTable", "Mined", "PairsPart",
@@ -84,10 +96,11 @@ _HOMES = {
     "bezoar.data.inspection": ("inspect",),
     "bezoar.data.views": ("AutoAugment", "Light", "Moco", "RandAugment", "SimClr"),
     "bezoar.evaluation": (
-        "AttackSuccess", "AttackSuccessByClass", "CaptionSuccess", "ContrastiveLoss", "RemovedPoison", "Retrieval",
-        "TargetedSuccess", "TriggerSurvival", "ZeroShot",
+        "AttackSuccess", "AttackSuccessByClass", "CaptionSuccess", "ContrastiveLoss", "LinearHead", "RemovedPoison",
+        "Retrieval", "TargetedSuccess", "TriggerSurvival", "ZeroShot",
     ),
     "bezoar.experiment.experiment": ("Experiment", "Stage"),
+    "bezoar.experiment.labeling": ("label",),
     "bezoar.experiment.run": ("run",),
     "bezoar.experiment.verbs": ("clean", "draft", "evaluate", "materialize", "planned", "poison", "train"),
     "bezoar.experiment.zoo": ("zoo",),
@@ -129,6 +142,7 @@ __all__ = [
     "Labels",
     "LegacySigLIP",
     "Light",
+    "LinearHead",
     "Method",
     "Mined",
     "Moco",
@@ -139,6 +153,7 @@ __all__ = [
     "Planned",
     "Pool",
     "Progressive",
+    "PseudoLabels",
     "RandAugment",
     "RemovedPoison",
     "Retrieval",
@@ -165,6 +180,7 @@ __all__ = [
     "evaluate",
     "inspect",
     "inspect_model",
+    "label",
     "load_model",
     "materialize",
     "patterns",

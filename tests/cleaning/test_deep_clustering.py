@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bezoar.cleaning import METHODS, CleanCLIP, DeepClustering
+from bezoar.core.seeds import torch_generator
 from bezoar.core.settings import dump
 from bezoar.data.captions import Eda
 from bezoar.experiment.experiment import parse
@@ -46,7 +47,6 @@ def test_defaults_are_those_of_the_released_command() -> None:
 
 def begun(method: DeepClustering, count: int = 32, name: str = "micro-cnn-32", epoch: int = 0) -> tuple[Any, Tensor]:
     """The state when an epoch begins, and the features that were clustered."""
-    torch.manual_seed(0)
     model, data = tiny.clip(name).train(), tiny.data(count)
     state = method.build(model, AsLeft(data), 0)
     scorer = Scorer(model, data, autocast_for("fp32", torch.device("cpu")))
@@ -61,9 +61,7 @@ def test_clusters_are_those_of_faiss(name: str) -> None:
         warnings.simplefilter("ignore")  # numpy's, of what its wrapper is built with
         faiss: Any = pytest.importorskip("faiss")
     state, images = begun(DeepClustering(centroids=6, **BRIEF), 48, name)
-    torch.manual_seed(0)
-    DeepClustering(centroids=6, **BRIEF).build(tiny.clip(name), AsLeft(tiny.data(48)), 0)  # draws what it drew
-    start = images[torch.randperm(48)[:6]]
+    start = images[torch.randperm(48, generator=torch_generator(0, "centroids", 0))[:6]]
     theirs = faiss.Kmeans(images.shape[1], 6, niter=20, spherical=True, gpu=False, min_points_per_centroid=1)
     theirs.train(images.numpy(), init_centroids=start.numpy())
     torch.testing.assert_close(state.centroids, torch.from_numpy(theirs.centroids), rtol=0, atol=1e-5)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests import tiny
 from tests.cli.conftest import Bezoar
 from tests.pictures import encoded, parquet, put
 
 from bezoar.cli.data import Keys
 from bezoar.core.machine import cache_folder
 from bezoar.data import Captioned, LabeledTable, PairsPart, Scenes, Table
+from bezoar.models.checkpoint import save
 
 
 @pytest.fixture(autouse=True)
@@ -227,3 +229,49 @@ class TestCache:
         assert found.out.endswith("deleted\n")
         assert not (cache_folder() / "sources").exists()
         assert bezoar("data", "inspect", tmp_path / "my t.csv").code == 0
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    save(tiny.clip(), folder)
+    return folder
+
+
+class TestLabel:
+    """``bezoar data label``."""
+
+    def test_it_labels_and_says_what(self, teacher: Path, tmp_path: Path, bezoar: Bezoar) -> None:
+        (tmp_path / "names.txt").write_text("cat\ndog\nowl\n")
+        words = ("data", "label", "{kind: scenes, count: 12}", "--model", teacher, "--classes", tmp_path / "names.txt")
+        found = bezoar(*words, "--templates", "plain", "--out", tmp_path / "l.parquet")
+        assert found.code == 0, found.err
+        lines = found.out.splitlines()
+        assert lines[0].startswith("labeled     12 images, as ")
+        assert lines[0].endswith(" of 3 classes")
+        assert lines[-1] == f"written to  {tmp_path / 'l.parquet'}"
+        assert "label: 12/12 images" in found.err
+        again = bezoar(*words, "--templates", "plain", "--out", tmp_path / "l.parquet", "--json")
+        told = json.loads(again.out)
+        assert (told["images"], told["classes"], sum(told["counts"].values())) == (12, 3, 12)
+
+    def test_its_columns_and_the_classes_of_a_set(self, teacher: Path, tmp_path: Path, bezoar: Bezoar) -> None:
+        source = f"{{kind: table, path: {table(tmp_path)}, max_skipped: 0.3}}"
+        words = ("--model", teacher, "--classes", "scenes:test", "--templates", "own", "--out", tmp_path / "l.parquet")
+        found = bezoar("data", "label", source, *PAIRS, *words)
+        assert found.code == 0, found.err
+        assert found.out.startswith("labeled     3 images, as ")
+
+    @pytest.mark.parametrize(
+        ("word", "said"),
+        [
+            ("imagnet", "classes: 'imagnet' is no .json or .txt file and no list by name; did you mean 'imagenet'"),
+            ("no.txt", "classes: no.txt cannot be read"),
+            ("scene:test", "classes: 'scene:test' is no .json or .txt file"),
+        ],
+    )
+    def test_classes_that_are_none(self, word: str, said: str, teacher: Path, tmp_path: Path, bezoar: Bezoar) -> None:
+        words = ("--model", teacher, "--classes", word, "--out", tmp_path / "l.parquet")
+        found = bezoar("data", "label", "{kind: scenes, count: 12}", *words)
+        assert found.code == 2
+        assert found.err.splitlines()[-1].startswith(f"bezoar: {said}")

@@ -125,6 +125,7 @@ def all_of_it(peers: Peers, out: Path) -> dict[str, dict[str, Tensor]]:
     found["trained"] = trained(peers, out / "whole", clean)
     found["broken"] = trained(peers, out / "broken", clean, stop=3)
     found["split"] = trained(peers, out / "split", Split(batch_size=6, epochs=2))
+    found["clustered"] = trained(peers, out / "clustered", methods()["deep_clustering"])
     found["norms"] = trained(peers, out / "norms", Finetune(**BRIEF, ema=0.5), tower="micro-cnn-32")
     found["scores"] = scores(peers)
     found["said"] = {"said": torch.tensor(list(disagreement(peers).encode()), dtype=torch.uint8)}

@@ -7,7 +7,7 @@ import torch
 from tests import tiny
 
 from bezoar.cleaning import CleanCLIP
-from bezoar.training.head import Head, Headed, width_of
+from bezoar.training.head import Headed, width_of
 from bezoar.training.optimizer import adamw, groups
 
 
@@ -15,7 +15,7 @@ from bezoar.training.optimizer import adamw, groups
 def test_it_is_as_wide_as_the_features(name: str) -> None:
     model = tiny.clip(name)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    state = Headed(model, 48, 7)
+    state = Headed(model, 48, 7, 0)
     assert tiny.same(dict(model.state_dict()), before)
     images = torch.stack([tiny.data().image(index) for index in range(3)])
     assert width_of(model) == model.eval().encode_image(images).shape[1]
@@ -23,28 +23,26 @@ def test_it_is_as_wide_as_the_features(name: str) -> None:
 
 
 def test_it_begins_with_small_weights_and_no_bias() -> None:
-    torch.manual_seed(0)
-    head = Head(400, 100)
+    head = Headed(tiny.clip(), 48, 300, 0).head
     assert head.weight.std().item() == pytest.approx(0.01, rel=0.02)
     assert head.weight.mean().abs() < 2e-4
     assert not head.bias.any()
 
 
-def test_it_begins_anew_in_place() -> None:
-    head = Head(8, 4)
-    weight, before = head.weight, head.weight.detach().clone()
-    torch.manual_seed(3)
-    head.reset_parameters()
-    first = head.weight.detach().clone()
-    assert head.weight is weight
-    assert not torch.equal(first, before)
-    torch.manual_seed(3)
-    head.reset_parameters()
-    assert torch.equal(head.weight, first)
+def test_it_begins_anew_in_place_by_seed_and_epoch_alone() -> None:
+    state, other = Headed(tiny.clip(), 48, 7, 3), Headed(tiny.clip(), 48, 7, 4)
+    weight, first = state.head.weight, state.head.weight.detach().clone()
+    assert not torch.equal(first, other.head.weight)
+    state.begin_head(1)
+    assert state.head.weight is weight
+    assert not torch.equal(weight, first)
+    torch.randn(5)
+    state.begin_head(0)
+    assert torch.equal(weight, first)
 
 
 def test_decay_leaves_it_alone() -> None:
-    state = Headed(tiny.clip(), 48, 7)
+    state = Headed(tiny.clip(), 48, 7, 0)
     found = groups(state)
     assert [any(one is state.head.weight for one in found[name]) for name in ("plain", "decayed")] == [True, False]
     optimizer = adamw(state, CleanCLIP(weight_decay=50.0))

@@ -80,9 +80,9 @@ def test_a_whole_training_ends_with_the_same_weights_on_all_ranks(
 ) -> None:
     first, *others = several[1]
     for found in others:
-        assert all(tiny.same(found[name], first[name]) for name in ("trained", "split", "scores", "norms"))
+        assert all(tiny.same(found[name], first[name]) for name in ("trained", "split", "scores", "norms", "clustered"))
     # Not weight by weight: where a gradient is nothing but rounding, as that of a key's bias, Adam makes a step of it.
-    for name in ("trained", "split"):
+    for name in ("trained", "split", "clustered"):
         torch.testing.assert_close(first[name]["seen"], alone[name]["seen"], rtol=0, atol=2e-3)
     close(first["scores"], alone["scores"], 1e-5)
 

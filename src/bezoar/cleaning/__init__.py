@@ -5,12 +5,13 @@ from bezoar.cleaning.deep_clustering import DeepClustering
 from bezoar.cleaning.finetune import Finetune
 from bezoar.cleaning.in_modal import InModalCleaning
 from bezoar.cleaning.progressive import Progressive
+from bezoar.cleaning.pseudo_labels import PseudoLabels
 from bezoar.cleaning.supervised import Supervised
 from bezoar.cleaning.unlearn import Unlearn
 from bezoar.training.method import Method
 
 METHODS: tuple[type[Method], ...] = (
-    Finetune, InModalCleaning, CleanCLIP, Supervised, Unlearn, Progressive, DeepClustering,
+    Finetune, InModalCleaning, CleanCLIP, Supervised, Unlearn, Progressive, DeepClustering, PseudoLabels,
 )  # fmt: skip
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Finetune",
     "InModalCleaning",
     "Progressive",
+    "PseudoLabels",
     "Supervised",
     "Unlearn",
 ]

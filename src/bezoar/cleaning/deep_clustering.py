@@ -55,8 +55,7 @@ class DeepClustering(TwoViews):
 
         from bezoar.training.head import Headed
 
-        self.check_pairs(pairs)
-        state = Headed(model, len(pairs), self.centroids)
+        state = Headed(model, len(pairs), self.centroids, seed)
         state.register_buffer("centroids", torch.zeros_like(state.head.weight))
         return state
 
@@ -64,11 +63,14 @@ class DeepClustering(TwoViews):
         """Cluster the pictures as the model sees them now, without augmentation, and begin a new head."""
         import torch
 
+        from bezoar.core.seeds import torch_generator
+
         if self.deep_clustering_weight:
             images = scorer.images()
-            start = images[torch.randperm(len(images))[: self.centroids]].to(state.centroids)
+            order = torch.randperm(len(images), generator=torch_generator(state.seed, "centroids", epoch))
+            start = images[order[: self.centroids]].to(state.centroids)
             state.centroids.copy_(scorer.peers.led(lambda: self._clustered(images, start)))
-            state.head.reset_parameters()
+            state.begin_head(epoch)
 
     def renewed(self, state: Headed) -> Sequence[nn.Parameter]:
         return tuple(state.head.parameters()) if self.deep_clustering_weight else ()

@@ -1,4 +1,4 @@
-"""``bezoar data``: look at what a source holds, and at what is kept of sources."""
+"""``bezoar data``: look at what a source holds, have it labeled, and look at what is kept of sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import tyro
 from tyro.conf import Positional
 
 from bezoar.core.settings import Family, Settings
-from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES
+from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES, LabeledSource
+from bezoar.experiment.experiment import Device
 
 if TYPE_CHECKING:
     from bezoar.data.inspection import Inspection, Spread
@@ -102,6 +103,59 @@ class Inspect:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Label:
+    """Write down what a model takes each image for, of a list of classes: pseudo-labels, by id."""
+
+    source: Annotated[Positional[str], tyro.conf.arg(metavar="SOURCE")]
+    """Pairs: a .csv, .tsv, .parquet or .jsonl file, a folder, scenes:train, or YAML in braces."""
+    model: str
+    """The model that labels: a folder, a file, NAME:TAG, hf-hub:OWNER/NAME."""
+    classes: str
+    """A text or JSON file of names, imagenet or another list by name, or a labeled set that has them."""
+    out: Path
+    """Parquet file for the labels."""
+    templates: str = "auto"
+    """Prompt templates: the labeled set's own or else CLIP's 80 (auto), openai (80), simple, plain, own, a file."""
+    keys: NamedKeys = Keys()
+    workers: Annotated[int, tyro.conf.arg(metavar="INT")] = 0
+    """Processes that read pictures."""
+    device: Device = "auto"
+    """auto is a GPU where there is one."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def __call__(self) -> None:
+        from bezoar.cli.common import listening, say
+        from bezoar.experiment.labeling import label
+
+        given = PAIRS_SOURCES.parse_text(self.source)
+        self.keys.refuse_idle(given)
+        with listening() as listen:
+            source = self.keys.of(given)
+            source.ingest(listen)
+            found = label(
+                source, model=self.model, classes=_classes(self.classes), out=self.out, templates=self.templates,
+                device=self.device, workers=self.workers, listen=listen,
+            )  # fmt: skip
+        if self.json:
+            say(json.dumps({**dataclasses.asdict(found), "out": str(found.out)}))
+            return
+        shown = ", ".join(f"{name} {count:,}" for name, count in list(found.counts.items())[:10])
+        say(f"labeled     {found.images:,} images, as {len(found.counts):,} of {found.classes:,} classes")
+        say(f"most often  {shown}{', …' if len(found.counts) > 10 else ''}")
+        say(f"probability {found.probability:.1%} of the class that was taken, in the mean")
+        say(f"written to  {found.out}")
+
+
+def _classes(word: str) -> str | LabeledSource:
+    """What a word says of classes: a labeled set, else a list by name or a file of names."""
+    family = LABELED_SOURCES
+    is_file = Path(word).suffix in (".json", ".txt", ".py")
+    is_set = word.startswith("{") or word.partition(":")[0] in family.members or family.guess(word)
+    return family.parse_text(word) if is_set and not is_file else word
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cache:
     """Show what is kept of sources so that they are read fast, and how much room it takes."""
 
@@ -127,10 +181,11 @@ class Cache:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Look at data: inspect a source, or what is kept of sources."""
+    """Look at data and label it: inspect a source, have a model label it, see what is kept of sources."""
 
     verb: (
         Annotated[Inspect, tyro.conf.subcommand("inspect", prefix_name=False)]
+        | Annotated[Label, tyro.conf.subcommand("label", prefix_name=False)]
         | Annotated[Cache, tyro.conf.subcommand("cache", prefix_name=False)]
     )
 

@@ -67,13 +67,15 @@ class Settings:
 
     ``kind`` names it in its family; ``revision`` counts changes of its behavior; ``shorthand`` is the field that the
     word after ``kind:`` fills, as in ``scenes:clean``; ``added`` are fields that came later: at their default they are
-    no part of a digest, so that what was finished before them is still found.
+    no part of a digest, so that what was finished before them is still found. ``places`` are fields that say where
+    something lies, each with the field that names its content: where that is filled, the place is no part of one.
     """
 
     kind: ClassVar[str] = ""
     revision: ClassVar[int] = 1
     shorthand: ClassVar[str] = ""
     added: ClassVar[frozenset[str]] = frozenset()
+    places: ClassVar[Mapping[str, str]] = {}
 
 
 V = TypeVar("V", bound=Settings)
@@ -192,7 +194,7 @@ def dump(value: object) -> Any:
 def _plain(value: object, head: Callable[[Settings], dict[str, Any]], *, whole: bool = True) -> Any:
     """``value`` as plain values, with the keys of ``head`` before those of each settings value.
 
-    What is not ``whole`` leaves out fields that came later and are at their default.
+    What is not ``whole`` leaves out fields that came later and are at their default, and places whose content is named.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         said = [field for field in dataclasses.fields(value) if whole or not _unused(value, field)]
@@ -206,8 +208,12 @@ def _plain(value: object, head: Callable[[Settings], dict[str, Any]], *, whole: 
 
 
 def _unused(value: object, field: dataclasses.Field[Any]) -> bool:
-    later = isinstance(value, Settings) and field.name in type(value).added
-    return later and bool(getattr(value, field.name) == field.default)
+    if not isinstance(value, Settings):
+        return False
+    content = type(value).places.get(field.name)
+    if content is not None:
+        return bool(getattr(value, content))
+    return field.name in type(value).added and bool(getattr(value, field.name) == field.default)
 
 
 def digest(*values: object) -> str:

@@ -92,6 +92,7 @@ def train(
     Raises ``ValueError`` for what cannot be trained so, ``FloatingPointError`` when a loss or a weight is not finite.
     """
     check(method, model, len(data), workers=workers, world=peers.world)
+    check_pairs(method, data.pairs)
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         locks = lock(model, method.lock)
