@@ -12,7 +12,8 @@ from tests.report.sweeping import LR, VICTIM, cleaning, made, records, victims, 
 from bezoar.report.svg import inline, png, standalone
 from bezoar.report.sweep_choice import across, within
 from bezoar.report.sweep_panels import panels
-from bezoar.report.sweep_plane import PANELS, Sheet, draw, figure, plots, sheet_of
+from bezoar.report.sweep_plane import PANELS, draw, figure, plots
+from bezoar.report.sweep_sheet import Sheet, sheet_of
 from bezoar.report.sweeps import Swept
 from bezoar.report.text import percent
 
@@ -154,6 +155,7 @@ def test_any_number_of_victims(count: int) -> None:
     assert high / wide < 3.5
     if count > PANELS:
         assert plots(sweep).left_out == 2
+        assert "2 more panels are not drawn" in standalone(plot)
 
 
 def test_names_of_any_kind() -> None:
