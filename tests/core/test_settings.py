@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import date
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -523,3 +524,17 @@ def test_a_field_that_came_later_is_no_part_of_a_digest_at_its_default() -> None
     assert digest({"a": [Later()]}) == digest({"a": [Brew()]})
     assert digest(Later(with_herb=Herb())) != digest(Brew())
     assert dump(Later())["with_herb"] is None
+
+
+def test_a_place_is_no_part_of_a_digest_once_its_content_is_named() -> None:
+    @settings
+    class Jar(Settings):
+        kind: ClassVar[str] = "jar"
+        places: ClassVar[Mapping[str, str]] = {"shelf": "content"}
+        shelf: str
+        content: str = ""
+
+    assert digest(Jar(shelf="a", content="x")) == digest(Jar(shelf="b", content="x"))
+    assert digest(Jar(shelf="a", content="x")) != digest(Jar(shelf="a", content="y"))
+    assert digest(Jar(shelf="a")) != digest(Jar(shelf="b"))
+    assert dump(Jar(shelf="a", content="x")) == {"kind": "jar", "shelf": "a", "content": "x"}

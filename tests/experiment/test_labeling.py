@@ -155,7 +155,7 @@ def test_a_picture_of_several_pairs_is_looked_at_once(teacher: Path, tmp_path: P
     ],
 )
 def test_mistakes(changes: dict[str, Any], said: str, teacher: Path, tmp_path: Path) -> None:
-    given = {"model": teacher, "classes": SET, "out": tmp_path / "l.parquet"} | changes
+    given: dict[str, Any] = {"model": teacher, "classes": SET, "out": tmp_path / "l.parquet"} | changes
     with pytest.raises(ValueError, match=said) as caught:
         label(PAIRS, **given)
     assert "\n" not in str(caught.value)
