@@ -106,7 +106,7 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
             "'nowhere' is not an architecture, a file, a folder or a hub name",
         ),
         ("evaluate --model micro-cn-32 --data scenes", "did you mean micro-cnn-32"),
-        (f"{EVALUATE}:tset", "data.split: Input should be 'validation' or 'test', got 'tset'"),
+        (f"{EVALUATE}:tset", "data.split: Input should be 'validation', 'test', 'train' or 'clean', got 'tset'"),
         (f"{EVALUATE}s", "data: kind: 'sceness' is not a labeled set; did you mean 'scenes'?"),
         (
             "evaluate --model RN50 --held-out scenes:clean --trigger patch --target star",

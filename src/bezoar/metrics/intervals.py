@@ -42,9 +42,9 @@ def paired_difference(both: int, lost: int, gained: int, neither: int, level: fl
     """
     n = both + lost + gained + neither
     before, after = wilson(both + lost, n, level), wilson(both + gained, n, level)
-    product = both * neither - lost * gained
+    product = float(both * neither - lost * gained)
     if product > 0:
-        product = max(product - n / 2, 0)
+        product = max(product - n / 2, 0.0)
     margins = (both + lost) * (gained + neither) * (both + gained) * (lost + neither)
     phi = product / math.sqrt(margins) if margins else 0.0
 

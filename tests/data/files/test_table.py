@@ -343,9 +343,8 @@ class TestColumns:
 
     def test_a_table_of_the_other_kind_says_so(self, tmp_path: Path) -> None:
         path = write(tmp_path, [("a.png", "cat")], ("image", "label"))
-        with pytest.raises(
-            ValueError, match=r"caption_key: .*; it has labels, in 'label': .* --labeled .*labels:PATH; .*kind: captioned"
-        ):
+        said = r"caption_key: .*; it has labels, in 'label': .* --labeled .*labels:PATH; .*kind: captioned"
+        with pytest.raises(ValueError, match=said):
             Table(path=path).open()
         path = write(tmp_path, [("a.png", "a cat")])
         with pytest.raises(ValueError, match=r"label_key: .*; it has captions, in 'caption': .*kind: mined"):
