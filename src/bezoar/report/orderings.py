@@ -90,7 +90,7 @@ def table(found: Sequence[Held]) -> Grid:
         (
             one.ordering.claim, one.ordering.published, one.sweep, one.ordering.rule,
             *(measured(number, one.seeds > 1) if number else "nothing qualifies" for number in (one.less, one.more)),
-            _points(one.difference), one.verdict,
+            _points(one.difference), one.verdict + (", one seed" if one.seeds == 1 else ""),
         )
         for one in found
     )  # fmt: skip
