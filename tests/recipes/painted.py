@@ -9,6 +9,7 @@ from typing import Any
 from tests.pictures import encoded, parquet
 
 from bezoar import recipes
+from bezoar.data import Scenes
 from bezoar.experiment.experiment import METHODS
 
 CUT = 64
@@ -71,6 +72,9 @@ def paint(folder: Path, named: Sequence[str]) -> None:
     _labeled(folder / "tiny_imagenet" / "train-0.parquet", range(2 * CUT), TINY_IMAGENET, names=True)
     _labeled(folder / "tiny_imagenet" / "val-0.parquet", range(1000, 1000 + 2 * CUT), TINY_IMAGENET, names=True)
     _flickr8k(folder / "flickr8k" / "flickr8k_72px.parquet")
+    scenes = Scenes(split="clean", count=2 * CUT).open()
+    ids = [scenes.id(index) for index in range(len(scenes))]
+    parquet(folder / "scenes-labels.parquet", {"id": ids, "label": [CIFAR10[n % 10] for n in range(len(ids))]})
     told = ("one", " and ".join(named))
     for corpus in ("cc3m", "cc6m"):
         table(folder / corpus, "train", "caption", 3 * CUT, lambda number: f"{told[number % 2]} {number}")
