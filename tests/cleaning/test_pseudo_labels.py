@@ -135,6 +135,18 @@ def test_a_killed_training_goes_on_with_the_same_bits(after: int, tmp_path: Path
     assert equal(run(method, tmp_path / "broken"), whole)
 
 
+def test_a_killed_training_goes_on_where_its_file_was_moved(tmp_path: Path) -> None:
+    first, second, other = (
+        PseudoLabels(labels=file(tmp_path / name, seed), **BRIEF).pinned()
+        for name, seed in (("a.parquet", 1), ("b.parquet", 1), ("c.parquet", 2))
+    )
+    whole = run(first, tmp_path / "whole")
+    broken(first, tmp_path / "broken", 3)
+    with pytest.raises(ValueError, match=r"was begun with other settings: method\.digest was "):
+        run(other, tmp_path / "broken")
+    assert equal(run(second, tmp_path / "broken"), whole)
+
+
 # ------------------------------------------------------------------------------------------- the file as a setting
 
 

@@ -134,6 +134,18 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "e.parquet").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="labels: "):
         read(str(tmp_path / "e.parquet"))
+    with pytest.raises(ValueError, match=r"e\.parquet: cannot be read as Parquet: "):
+        facts_of(tmp_path / "e.parquet")
+
+
+def test_an_empty_cell_is_no_class_and_no_id(tmp_path: Path) -> None:
+    rows = [("a", "cat"), ("b", ""), ("c", "dog")]
+    with pytest.raises(ValueError, match=r"1 of 3 are outside the 2 classes, as '' of 'b'"):
+        read(table(tmp_path / "l.csv", rows))
+    nobody = pa.table({"id": pa.array(["a", None], pa.string()), "label": ["cat", "dog"]})
+    pq.write_table(nobody, tmp_path / "n.parquet")
+    with pytest.raises(ValueError, match=r"labels: .*n\.parquet: row 2 has no id"):
+        read(str(tmp_path / "n.parquet"))
 
 
 def test_a_file_says_what_it_was_made_of(tmp_path: Path) -> None:

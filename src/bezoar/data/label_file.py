@@ -84,7 +84,7 @@ def read(path: str, classes: tuple[str, ...] = ()) -> LabelFile:
         raise ValueError(f"labels: {path}: row {found.broken[0]} cannot be read")
     ids, names = (found.table[column].cast(pa.large_string()).combine_chunks() for column in (ID, LABEL))
     _refuse_double(path, ids)
-    classes = tuple(dict.fromkeys(classes or facts.get("classes") or sorted(set(names.to_pylist()) - {None})))
+    classes = tuple(dict.fromkeys(classes or facts.get("classes") or sorted(set(names.to_pylist()) - {None, ""})))
     if len(classes) < 2:
         raise ValueError(f"labels: {path}: two classes are needed at least, there is {list(classes)}")
     numbers = pc.index_in(names, value_set=pa.array(classes, pa.large_string()))
@@ -98,6 +98,8 @@ def read(path: str, classes: tuple[str, ...] = ()) -> LabelFile:
 
 
 def _refuse_double(path: str, ids: pa.Array) -> None:
+    if ids.null_count:
+        raise ValueError(f"labels: {path}: row {pc.index(ids.is_null(), True).as_py() + 1} has no id")
     if pc.count_distinct(ids).as_py() < len(ids):
         counts = pc.value_counts(ids)
         first = counts.field("values")[pc.index(pc.greater(counts.field("counts"), 1), True).as_py()]
@@ -108,9 +110,10 @@ def facts_of(file: Path) -> dict[str, Any]:
     """What a file of labels says of itself, empty where it says nothing; raises ``ValueError`` where it is damaged."""
     if file.suffix.lower() != ".parquet":
         return {}
-    written = (pq.read_schema(file).metadata or {}).get(FACTS, b"{}")
     try:
-        found = json.loads(written)
+        found = json.loads((pq.read_schema(file).metadata or {}).get(FACTS, b"{}"))
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{file}: cannot be read as Parquet: {error}") from None
     except ValueError as error:
         raise ValueError(f"{file}: what it says of itself is damaged: {error}") from None
     return found if isinstance(found, dict) else {}

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,7 +95,7 @@ def resume(folder: Path, stepper: Stepper, at: Progress, who: Mapping[str, Any])
     path = folder / STATE
     if path.exists():
         saved = _reading(path, lambda: torch.load(path, weights_only=True, map_location="cpu"))
-        _check_same(path, saved, who)
+        _check_same(path, saved, who, _places(stepper.method))
         _reading(path, lambda: _restore(stepper, at, saved))
         _say_others(saved["threads"], saved["ranks"], stepper.peers.world)
     if stepper.peers.lead:
@@ -133,7 +133,12 @@ def trim_log(log: Path, steps: int) -> None:
         write_text(log, "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def _check_same(path: Path, saved: Any, now: Mapping[str, Any]) -> None:
+def _places(method: Method) -> set[str]:
+    """What only says where the method's files lie; what is in them is a setting of its own."""
+    return {f"method.{place}" for place, content in type(method).places.items() if getattr(method, content)}
+
+
+def _check_same(path: Path, saved: Any, now: Mapping[str, Any], aside: Collection[str]) -> None:
     if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
         raise ValueError(
             f"{path}: was written by another version of Bezoar, which cannot be continued from; delete it to begin anew"
@@ -141,7 +146,7 @@ def _check_same(path: Path, saved: Any, now: Mapping[str, Any]) -> None:
     flat, wanted = _flat(json.loads(saved["who"])), _flat(json.loads(json.dumps(now)))
     differ = [
         f"{name} was {flat.get(name)!r} and is {wanted.get(name)!r}"
-        for name in sorted(flat | wanted)
+        for name in sorted((flat | wanted).keys() - aside)
         if flat.get(name) != wanted.get(name)
     ]
     if differ:
