@@ -26,6 +26,7 @@ from bezoar.experiment.cautions import Overlap, overlap
 from bezoar.experiment.experiment import parse
 from bezoar.experiment.run import run
 from bezoar.experiment.stages import Job
+from bezoar.experiment.verbs import poison
 from bezoar.metrics import wilson
 from bezoar.report import read_run
 
@@ -112,6 +113,22 @@ def test_a_run_says_it_and_its_report_too(tmp_path: Path, caplog: pytest.LogCapt
     }
     assert told == {"victim": [], "finetune": [line], "cleanclip": []}
     assert read_run(tmp_path).cautions == (f"{line}.",)
+
+
+def test_a_control_may_be_trained_on_the_pairs_of_the_plan_that_it_is_measured_against(tmp_path: Path) -> None:
+    pairs = Scenes(count=32)
+    poison(tiny.ATTACK, pairs=pairs, out=tmp_path / "plan", image_size=32)
+    plain = tiny.experiment(evaluators=[], labeled={}, attack={"kind": "planned", "folder": str(tmp_path / "plan")})
+    plain["stages"][0] |= {"name": "control", "poison": False}
+    plain["stages"][1] |= {"start": "control", "pairs": "train"}
+    plain["stages"].pop()
+    run(parse(plain), tmp_path / "run")
+    told = {
+        head["stage"]: len(head["cautions"])
+        for path in tmp_path.glob("run/stages/*/stage.json")
+        if (head := read_json(path))
+    }
+    assert told == {"control": 0, "finetune": 1}
 
 
 def job(root: Path, **changes: Any) -> Job:

@@ -104,7 +104,7 @@ def _plans(job: Job) -> Iterator[tuple[str, PoisonPlan]]:
         first, at = at, at.start
     yield from _beside(first)
     threat = job.experiment.threatening(job.stage)
-    if isinstance(threat, Planned):
+    if isinstance(threat, Planned) and (job.start is not None or job.starts_trained):  # a control may see its pairs
         yield threat.folder, load_plan(Path(threat.folder))
 
 
