@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests import tiny
+from torch import Tensor
 
 import bezoar.experiment.estimate
-from bezoar.experiment.estimate import disk_bytes, estimate
+from bezoar.core.frame import Frame
+from bezoar.data.pairs import Images
+from bezoar.experiment.estimate import disk_bytes, estimate, seconds_per_step
 from bezoar.experiment.experiment import Stage, parse
 from bezoar.experiment.run import run
 
@@ -48,6 +52,26 @@ def test_seconds_are_of_the_right_order(tmp_path: Path) -> None:
     began = time.perf_counter()
     run(experiment, tmp_path)
     assert 0 <= cost.seconds < 20 * (time.perf_counter() - began)
+
+
+@pytest.mark.parametrize(("centroids", "most"), [(8, 40), (100, 160)])
+def test_few_pictures_are_looked_at_though_a_method_looks_at_all(
+    centroids: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five batches of eight at most, or as many more as there are clusters."""
+    loaded: list[int] = []
+
+    def load(images: Images, index: int, frame: Frame) -> Tensor:
+        loaded.append(index)
+        return torch.zeros(3, frame.size, frame.size, dtype=torch.uint8)
+
+    monkeypatch.setattr("bezoar.data.images.load", load)
+    plain = tiny.experiment(**stages(kind="deep_clustering", centroids=centroids))
+    plain["pairs"]["clean"]["count"] = 5_000
+    plain["stages"][0]["method"]["caption_view"] = {"kind": "eda", "wordnet": "none"}
+    experiment = parse(plain)
+    assert seconds_per_step(experiment, experiment.stages[0], 3) >= 0
+    assert len(loaded) == len(set(loaded)) == most
 
 
 def test_every_model_that_is_kept_takes_room() -> None:

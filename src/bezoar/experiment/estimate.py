@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.core.frame import Frame
-    from bezoar.data.pairs import Images
+    from bezoar.data.pairs import Images, Pairs
     from bezoar.experiment.experiment import Experiment, Stage
+    from bezoar.training.method import Method
 
 
 PATIENCE = 10.0
@@ -78,6 +79,24 @@ def estimate(experiment: Experiment, steps: int = 6) -> list[Cost]:
     return costs
 
 
+def _some(method: Method, pairs: Pairs, steps: int) -> Pairs:
+    """As few of the pairs as so many steps need: before the first a method may look at all there are."""
+    import numpy as np
+
+    from bezoar.data.part import PartOfPairs
+
+    count = steps * method.batch_size
+    while count < len(pairs):
+        part = PartOfPairs(pairs, np.arange(count))
+        try:
+            method.check_pairs(part)
+        except ValueError:
+            count *= 2
+        else:
+            return part
+    return pairs
+
+
 def seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float:
     """About what a step of a stage takes: ``steps`` more than two of them, as the way to the first cancels out."""
     import torch
@@ -90,7 +109,7 @@ def seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float:
     torch.set_num_threads(experiment.threads)
     model = load_model(experiment.model)
     model.to(pick_device(experiment.device))
-    pairs = experiment.pairs[stage.pairs].open()
+    pairs = _some(stage.method, experiment.pairs[stage.pairs].open(), 2 + steps)
     data = TrainingPairs(pairs, _Kept(pairs, model.frame))
 
     def timed(count: int) -> float:
