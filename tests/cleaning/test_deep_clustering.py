@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests import tiny
+from tests.album import Album
 from tests.training.test_resume import _each_step, broken, equal, run
 from torch import Tensor
 from torch.nn import functional as F
@@ -159,6 +160,22 @@ def test_more_clusters_than_images() -> None:
         check_pairs(DeepClustering(centroids=33), tiny.data(32).pairs, "stages.a.method")
     check_pairs(DeepClustering(centroids=32), tiny.data(32).pairs)
     check_pairs(DeepClustering(deep_clustering_weight=0.0), tiny.data(32).pairs)
+
+
+def test_captions_of_one_picture_are_one_image() -> None:
+    class Fives(Album):
+        pictures = 4
+
+        def picture(self, index: int) -> int:
+            return index // 5
+
+        def first(self, picture: int) -> int:
+            return 5 * picture
+
+    pairs = Fives([f"caption {index}" for index in range(20)])
+    check_pairs(DeepClustering(centroids=4), pairs)
+    with pytest.raises(ValueError, match="5 clusters are more than the 4 images"):
+        check_pairs(DeepClustering(centroids=5), pairs)
 
 
 def test_more_clusters_than_images_is_said_before_anything_is_trained(tmp_path: Path) -> None:

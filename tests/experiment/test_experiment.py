@@ -302,6 +302,20 @@ def test_points_of_a_grid_are_poisoned_as_their_stage() -> None:
     assert {getattr(experiment.threatening(point), "target", None) for point in points} == {"bell"}
 
 
+def test_pinned_a_grid_over_files_is_spelt_out_though_the_stage_itself_reads_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").write_text("cat\ndog\n")
+    plain = tiny.experiment()
+    plain["stages"][2] |= {"method": {"kind": "supervised"}, "grid": {"classes": ["a.txt", "imagenet"], "lr": [0.1]}}
+    pinned = parse(plain).pinned()
+    names, methods = zip(*((stage.name, stage.method) for stage in pinned.stages[2:]), strict=True)
+    assert names == ("cleanclip classes=a.txt lr=0.1", "cleanclip classes=imagenet lr=0.1")
+    assert [method.classes for method in methods] == [("cat", "dog"), "imagenet"]
+    assert pinned.pinned() == pinned
+
+
 def test_pinned_every_attack_is_named_by_what_it_reads(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), (9, 8, 7)).save(tmp_path / "logo.png")
     trigger = {"kind": "patch", "pattern": {"kind": "picture", "path": str(tmp_path / "logo.png")}}

@@ -47,8 +47,11 @@ class DeepClustering(TwoViews):
     """Rounds of k-means."""
 
     def check_pairs(self, pairs: Pairs) -> None:
-        if self.deep_clustering_weight and self.centroids > len(pairs):
-            raise ValueError(f"centroids: {self.centroids} clusters are more than the {len(pairs)} images there are")
+        from bezoar.data.pairs import SharesPictures
+
+        images = pairs.pictures if isinstance(pairs, SharesPictures) else len(pairs)
+        if self.deep_clustering_weight and self.centroids > images:
+            raise ValueError(f"centroids: {self.centroids} clusters are more than the {images} images there are")
 
     def build(self, model: Clip, pairs: Pairs, seed: int) -> Headed:
         import torch

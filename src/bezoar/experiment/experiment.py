@@ -185,12 +185,10 @@ class Experiment(Settings):
 
 
 def _pinned(stage: Stage) -> Iterator[Stage]:
-    """The stage with its method pinned; where that is another then, its grid spelt out: a file may be an axis of it."""
-    if stage.method.pinned() == stage.method:
-        yield stage
-        return
-    for point in stage.expand():
-        yield dataclasses.replace(point, method=point.method.pinned())
+    """The stage with its method pinned; where a point is another then, its grid spelt out: a file may be an axis."""
+    points = tuple(stage.expand())
+    pinned = tuple(dataclasses.replace(point, method=point.method.pinned()) for point in points)
+    yield from (stage,) if pinned == points else pinned
 
 
 def _check_oracle(stage: Stage, where: str) -> None:
