@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from bezoar.report.markdown import as_markdown, escaped
-from bezoar.report.orderings import ABSENT, Held, held, orderings, table
+from bezoar.report.orderings import Held, held, orderings, table
 from bezoar.report.sweeps import read_sweep
 
 HERE = Path(__file__).parent
@@ -25,9 +25,9 @@ def main() -> None:
         found += [held(ordering, read_sweep(HERE / name)) for name in ordering.sweeps]
     print("# Published orderings of cleaning\n")
     print(as_markdown(table(found), NOTES))
-    for one in found:
-        if one.ordering.diagnosis and one.verdict == ABSENT:
-            print(f"**{escaped(one.ordering.claim)}** ({one.sweep}): {escaped(one.ordering.diagnosis)}\n")
+    for claim, diagnosis in {one.ordering.claim: one.ordering.diagnosis for one in found}.items():
+        if diagnosis:
+            print(f"**{escaped(claim)}.** {escaped(diagnosis)}\n")
 
 
 if __name__ == "__main__":

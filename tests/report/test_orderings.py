@@ -11,7 +11,7 @@ from tests.report import sweeping
 from tests.report.sweeping import LR, VICTIM, cleaning, records
 
 from bezoar.metrics import student_t
-from bezoar.report.orderings import ABSENT, APPEARS, OPEN, held, orderings, table
+from bezoar.report.orderings import ABSENT, APPEARS, ONLY_LESS, ONLY_MORE, OPEN, held, orderings, table
 from bezoar.report.sweep_choice import BEFORE
 from bezoar.report.sweeps import Swept
 
@@ -79,6 +79,19 @@ def test_what_nothing_qualifies_for_cannot_be_told() -> None:
     assert (one.less, one.more, one.difference, one.verdict) == (None, None, None, OPEN)
     (line,) = table([one]).lines
     assert line[4:] == ("nothing qualifies", "nothing qualifies", "–", OPEN)
+
+
+def test_where_only_one_of_two_qualifies_it_is_said() -> None:
+    rule = {"rule": "best accuracy at ASR ≤ 10 %", "metric": "accuracy_top1"}
+    works = [VICTIM, cleaning(left=0), cleaning(left=25)]
+    found = [
+        records(work, 1, validation=(0.8, asr), test=(0.8, asr))
+        for work, asr in zip(works, (0.99, 0.05, 0.5), strict=True)
+    ]
+    sweep = sweeping.made(works, found, choose=[LR])
+    assert held(ordering(**rule), sweep).verdict == ONLY_LESS
+    turned = ordering(**rule, less={"cleaning": "c", "at": {"left": 25}}, more={"cleaning": "c", "at": {"left": 0}})
+    assert held(turned, sweep).verdict == ONLY_MORE
 
 
 def test_an_arm_may_be_held_against_what_it_began_with() -> None:

@@ -19,6 +19,7 @@ from bezoar.report.text import DASH, measured, points
 
 RULES = (BEFORE, *(criterion.name for criterion in CRITERIA))
 APPEARS, ABSENT, OPEN = "appears", "does not appear", "cannot tell"
+ONLY_LESS, ONLY_MORE = "only the less has a point that qualifies", "only the more has a point that qualifies"
 
 
 @settings
@@ -44,7 +45,7 @@ class Ordering(Settings):
     less: Which
     more: Which
     diagnosis: str = ""
-    """Why it does not appear, as far as is known."""
+    """What is to be said of it, as why it does not appear, as far as is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +71,9 @@ def orderings(plain: Sequence[Mapping[str, Any]]) -> tuple[Ordering, ...]:
 def held(ordering: Ordering, sweep: Swept) -> Held:
     """What ``sweep`` has to say: points chosen by the rule on ``select_on``, their numbers on ``report_on``.
 
-    It appears where the whole interval of the difference lies above 0, and does not where it lies below. Raises
-    ``ValueError`` where an arm is not in the sweep.
+    It appears where the whole interval of the difference lies above 0, and does not where it lies below; where no
+    point of an arm qualifies for the rule, there is no difference, and the verdict says so. Raises ``ValueError`` where
+    an arm is not in the sweep.
     """
     less, more = (_picked(sweep, which, which.rule or ordering.rule) for which in (ordering.less, ordering.more))
     place = METRICS.index(ordering.metric)
@@ -79,7 +81,7 @@ def held(ordering: Ordering, sweep: Swept) -> Held:
     return Held(
         ordering=ordering, sweep=sweep.name, difference=difference,
         less=less.reported[place] if less.reported else None, more=more.reported[place] if more.reported else None,
-        seeds=len({*less.by_seed, *more.by_seed}), verdict=_verdict(difference),
+        seeds=len({*less.by_seed, *more.by_seed}), verdict=_verdict(less, more, difference),
     )  # fmt: skip
 
 
@@ -134,7 +136,9 @@ def _difference(less: Pick, more: Pick, place: int) -> Interval | None:
     return Interval(change, change - low, change + high, one.n)
 
 
-def _verdict(difference: Interval | None) -> str:
+def _verdict(less: Pick, more: Pick, difference: Interval | None) -> str:
+    if bool(less.by_seed) != bool(more.by_seed):
+        return ONLY_LESS if less.by_seed else ONLY_MORE
     if difference is None or difference.low <= 0 <= difference.high:
         return OPEN
     return APPEARS if difference.low > 0 else ABSENT
