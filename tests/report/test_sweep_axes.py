@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -50,6 +51,17 @@ def test_words_stand_side_by_side() -> None:
     assert (found.labels, found.values) == (("none", "0.9", "0.5"), (0.0, 1.0, 2.0))
     text = standalone(draw(sweep, found, "axis"))
     assert all(f">{label}<" in text for label in found.labels)
+
+
+@pytest.mark.parametrize(
+    ("stands", "labels", "values"), [(0.5, (), (0.0, 0.5, 1.0)), ("base", ("0", "1", "base"), (0.0, 1.0, 2.0))]
+)
+def test_where_the_experiment_stands_has_a_place_though_it_is_no_value_of_the_axis(
+    stands: Any, labels: tuple[str, ...], values: tuple[float, ...]
+) -> None:
+    sweep = swept([0, 1, stands])
+    found = curves(replace(sweep, axes={**sweep.axes, "left": (0, 1)}))[0]
+    assert (found.axis, found.labels, found.values) == ("left", labels, values)
 
 
 def test_victims_that_differ_by_the_axis_are_one_line() -> None:

@@ -88,9 +88,12 @@ def curves(sweep: Swept, choose: Choose = across) -> tuple[Curves, ...]:
 
 
 def _places(sweep: Swept, axis: str, of: Sequence[Arm]) -> dict[Any, float]:
-    """Where the values of an axis stand: numbers where they are, words one beside the other."""
+    """Where the values of an axis stand: numbers where they are, words one beside the other, in the axis's order.
+
+    Where a grid leaves the axis out, a cleaning stands where the experiment has it, which may be none of its values.
+    """
     present = [arm.facets[axis] for arm in of]
-    values = [value for value in sweep.axes[axis] if value in present]
+    values = list(dict.fromkeys([*(value for value in sweep.axes[axis] if value in present), *present]))
     if all(map(_is_number, values)):
         return {value: float(value) for value in values}
     return {value: float(place) for place, value in enumerate(values)}

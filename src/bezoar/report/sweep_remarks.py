@@ -75,7 +75,7 @@ def _point(sweep: Swept, arm: Arm, pick: Pick, start: Pick) -> str:
     facets = ", ".join(f"{short(sweep, key)} {value}" for key, value in arm.facets.items())
     where = "; ".join(part for part in (facets, at) if part and part != DASH)
     gives = f"{quoted(arm.group)} ({where}): ASR {measured(pick.reported.asr, several)} at a clean accuracy of "
-    gives += f"{measured(pick.reported.accuracy, several)} on {sweep.report_on}"
+    gives += ", ".join([f"{measured(pick.reported.accuracy, several)} on {sweep.report_on}", *pick.notes])
     if change is None:
         return gives
     moved = f"the ASR drops by {dropped(change.asr)} and the accuracy changes by {told(change.accuracy)}"
