@@ -15,7 +15,7 @@ from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.patterns import Picture
 from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
-from bezoar.cleaning import CleanCLIP, Finetune
+from bezoar.cleaning import CleanCLIP, Finetune, PseudoLabels
 from bezoar.core.files import exclusive
 from bezoar.core.records import read_records
 from bezoar.data import PAIRS_SOURCES, SceneClasses, Scenes
@@ -98,6 +98,15 @@ def test_cleaning_a_folder_measures_before_and_after(folder: Path, tmp_path: Pat
     # Before: what the victim's own run measured at its end.
     last = {r.metric: r.value for r in read_records(folder / "victim" / "records.jsonl")}
     assert {r.metric: r.value for r in records if r.epoch == 0} == last
+
+
+def test_the_folder_of_a_model_that_was_cleaned_by_a_file(folder: Path, tmp_path: Path) -> None:
+    """The method is known by the content of its file, and so is the folder that is returned."""
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,label\n" + "".join(f"{CLEAN.open().id(i)},{'cat' if i % 2 else 'dog'}\n" for i in range(16)))
+    method = PseudoLabels(labels=str(labels), **tiny.BRIEF, caption_view=Eda(wordnet="none"))
+    cleaned = clean(method, model=victim(folder), pairs=CLEAN, out=tmp_path / "run", threads=1)
+    assert [path.parent for path in (tmp_path / "run").glob("stages/*/model/model.json")] == [cleaned]
 
 
 def test_evaluating_by_plan_or_by_hand_is_one(folder: Path, tmp_path: Path) -> None:

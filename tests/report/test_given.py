@@ -82,6 +82,18 @@ def test_the_table_has_the_model_that_was_given(tmp_path: Path) -> None:
     assert "before" in aligned([before, after])
 
 
+def test_a_model_from_elsewhere_that_a_stage_poisons_stands_before_it_too(tmp_path: Path) -> None:
+    """As where unlearning, or poison that is left in the clean pairs, lays a plan over what a cleaning learns."""
+    poisoned = ({**STAGES[0], "poison": True},)
+    make_run(tmp_path, MEASURED, poisoned, model="theirs.pt")
+    add_stage(tmp_path, "cleanclip", 0, given=True)
+    run = read_run(tmp_path)
+    before, after = table(run)
+    assert (before.role, before.epoch, before.change) == ("before", 0, None)
+    assert (after.role, after.change) == ("victim", pytest.approx(100 * (AFTER - BEFORE)))
+    assert any(line.startswith("“theirs.pt” has a clean accuracy of 62.0") for line in sentences(run, table(run)))
+
+
 def test_small_changes_do_not_stand_out(tmp_path: Path) -> None:
     folder = made(tmp_path)
     (scores,) = folder.glob("stages/*/scores")

@@ -213,7 +213,7 @@ def train(
         deterministic=deterministic,
     ).pinned()  # fmt: skip
     run(experiment, Path(out), listen=listen)
-    return Job(experiment, stage, seed, Path(out)).folder / "model"
+    return Job(experiment, experiment.stages[0], seed, Path(out)).folder / "model"  # whose method is pinned too
 
 
 def clean(

@@ -25,7 +25,9 @@ def given(run: Run) -> tuple[Group, ...]:
 def before_and_after(run: Run, row: Row) -> tuple[str, ...]:
     """What has changed of the model that ``row`` was made of; nothing where it was not measured before."""
     group = run.groups[row.group]
-    if row.role != "trained" or group.start is not None or row.epoch is None:
+    if row.role == "before" or group.start is not None or row.epoch is None:
+        return ()
+    if row.role != "trained" and not run.began_trained(group):
         return ()
     seeds = run.seeds if row.seed is None else (row.seed,)
     before = run.given(row.stage, seeds[0])

@@ -36,7 +36,10 @@ def story(run: Run, rows: Sequence[Row]) -> tuple[str, ...]:
     first = next((row for row in told if row.asr and not (many and row.role == "cleaned")), None)
     for row in told:
         compared = before_and_after(run, row)
-        found += [*compared[:-1], compared[-1] + _remark(run, row)] if compared else [_model(run, row, row is first)]
+        if compared and row.role == "trained":
+            found += [*compared[:-1], compared[-1] + _remark(run, row)]
+        else:
+            found += [_model(run, row, row is first), *compared]
     if victims and not many and not any(row.role == "control" for row in leading):
         found.append("Without a control it is not known how many pictures a model takes for the target by itself.")
     for victim in victims:

@@ -100,7 +100,7 @@ def table(run: Run) -> tuple[Row, ...]:
     for role in ("victim", "control", "cleaned", "trained"):
         for group in run.groups.values():
             if role_of(run, group) == role:
-                rows += _before(run, group) if role == "trained" else []
+                rows += _before(run, group) if role == "trained" or run.began_trained(group) else []
                 rows += _cleaned(run, group) if role == "cleaned" else _ends(run, group)
     return tuple(rows)
 
@@ -187,7 +187,7 @@ def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterab
         if point is None or not (accuracy or any("recall_top" in name or not is_share(name) for name in found)):
             continue
         before = _kept_accuracy(run, victim, point.seed) if victim and victim is not group else None
-        if role_of(run, group) == "trained" and group.start is None:
+        if group.start is None and (role_of(run, group) == "trained" or run.began_trained(group)):
             before = run.given(point.stage, point.seed).get("accuracy_top1")
         other = run.threat_of(group) if victim and run.threat_of(group) != run.threat_of(victim) else None
         best = group.best_by if group.best_by and point == run.kept(point.stage, point.seed) else None
