@@ -46,6 +46,7 @@ def test_a_mistake_is_one_line(plain: bool, monkeypatch: pytest.MonkeyPatch) -> 
     assert fault(Flags, "--count", "x") == "count: invalid literal for int() with base 10: 'x'"
     assert fault(Flags, "--count", "3", "--colour", "red").startswith("Unrecognized options: --colour, red")
     assert fault(Flags, "--count", "3", "--color", "pink").startswith("invalid choice 'pink' for argument '--color'.")
+    assert fault(Flags, "--count") == "count: needs a value after the flag"
     missing = fault(Flags)
     assert missing.startswith("Missing from it: --count INT How many; a long help")
     assert missing.endswith("to see that nothing is lost. (required)")

@@ -16,6 +16,7 @@ from bezoar.core.settings import explain
 _ASIDES = ("For full helptext", "Argument helptext")
 _ORDER = re.compile(r" ?\(applied to [^)]*\)| Arguments are applied to the directly preceding subcommand.*")
 _GUESSES = "Perhaps you meant:"
+_NO_VALUE = re.compile(r"Missing value for argument '--([\w-]+)'\. Expected \d+ values\.")
 
 
 def parsed(parse: Callable[[], Any]) -> Any:
@@ -45,6 +46,7 @@ def _line(box: str, stop: SystemExit) -> str:
             parts[-1].append(words)
     texts = [_brief(part) for part in parts[1:]]
     said = "; ".join(text for text in texts if text and not text.startswith(_ASIDES))
+    said = _NO_VALUE.sub(r"\1: needs a value after the flag", said)
     refused = next((error for error in _causes(stop) if isinstance(error, ValidationError)), None)
     flag = re.match(r"Error parsing --([\w-]+):\s*", said)
     if refused is not None:

@@ -106,7 +106,8 @@ class Method(Settings):
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """``auto`` is bf16 autocast where the device computes in bf16, else fp32; fp16 scales the loss and needs a GPU."""
     shrink_perturb: ShrinkPerturb | None = None
-    """Makes the model a little random before the first step; not at all by default."""
+    """Makes the model a little random before the first step, as {shrink: 0.95, perturb: 1e-4}, or {} for these; not at
+    all by default."""
 
     def pinned(self) -> Self:
         """The same method with what it reads from files named by its content, so that the content is its setting."""
