@@ -68,20 +68,31 @@ def test_every_family_of_one_word_is_known_to_the_parser() -> None:
     assert found.trigger == Patch(pattern=Solid())
 
 
+NEEDED: dict[str, dict[str, Any]] = {"pseudo_labels": {"labels": "labels.parquet"}}
+"""What a method has no default for."""
+
+
+def needed(kind: str) -> tuple[dict[str, Any], list[str]]:
+    fields = NEEDED.get(kind, {})
+    return fields, [word for name, value in fields.items() for word in (f"--{name}", value)]
+
+
 @pytest.mark.parametrize("kind", METHODS.members)
 def test_every_method_is_a_subcommand_with_its_fields_as_flags(kind: str) -> None:
     union: Any = subcommands(METHODS)
-    words = [kind, "--epochs", "3", "--lr", "0.5", "--steps", "7"]
+    fields, flags = needed(kind)
+    words = [kind, *flags, "--epochs", "3", "--lr", "0.5", "--steps", "7"]
     found: Method = tyro.cli(union, args=words, registry=registry(), config=(tyro.conf.OmitSubcommandPrefixes,))
-    assert found == METHODS.members[kind](epochs=3, lr=0.5, steps=7)
+    assert found == METHODS.members[kind](epochs=3, lr=0.5, steps=7, **fields)
 
 
 @pytest.mark.parametrize("kind", METHODS.members)
 def test_every_method_can_be_shrunk_and_perturbed_before(kind: str) -> None:
     union: Any = subcommands(METHODS)
-    words = [kind, "--shrink-perturb", "{shrink: 0.9}"]
+    fields, flags = needed(kind)
+    words = [kind, *flags, "--shrink-perturb", "{shrink: 0.9}"]
     found: Method = tyro.cli(union, args=words, registry=registry(), config=(tyro.conf.OmitSubcommandPrefixes,))
-    assert found == METHODS.members[kind](shrink_perturb=ShrinkPerturb(shrink=0.9))
+    assert found == METHODS.members[kind](shrink_perturb=ShrinkPerturb(shrink=0.9), **fields)
 
 
 def attack(words: list[str]) -> Attack:
