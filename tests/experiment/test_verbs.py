@@ -16,7 +16,7 @@ from bezoar.attacks.patterns import Picture
 from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
 from bezoar.cleaning import CleanCLIP, Finetune, PseudoLabels
-from bezoar.core.files import exclusive
+from bezoar.core.files import exclusive, read_json
 from bezoar.core.records import read_records
 from bezoar.data import PAIRS_SOURCES, SceneClasses, Scenes
 from bezoar.data.captions import Eda
@@ -98,6 +98,7 @@ def test_cleaning_a_folder_measures_before_and_after(folder: Path, tmp_path: Pat
     # Before: what the victim's own run measured at its end.
     last = {r.metric: r.value for r in read_records(folder / "victim" / "records.jsonl")}
     assert {r.metric: r.value for r in records if r.epoch == 0} == last
+    assert read_json(cleaned.parent / "stage.json")["known_poisoned"] is True, "its history says so"
 
 
 def test_the_folder_of_a_model_that_was_cleaned_by_a_file(folder: Path, tmp_path: Path) -> None:

@@ -90,7 +90,8 @@ def test_a_model_from_elsewhere_that_a_stage_poisons_stands_before_it_too(tmp_pa
     run = read_run(tmp_path)
     before, after = table(run)
     assert (before.role, before.epoch, before.change) == ("before", 0, None)
-    assert (after.role, after.change) == ("victim", pytest.approx(100 * (AFTER - BEFORE)))
+    assert after.role == "victim"
+    assert after.change == pytest.approx(100 * (AFTER - BEFORE))
     assert any(line.startswith("“theirs.pt” has a clean accuracy of 62.0") for line in sentences(run, table(run)))
 
 
@@ -154,6 +155,16 @@ def test_what_stages_said_before_they_trained_is_told_once(tmp_path: Path) -> No
     (head,) = folder.glob("stages/*/stage.json")
     write_json(head, {**read_json(head), "cautions": ["pairs.clean: 3 of 16 pairs", "pairs.clean: 3 of 16 pairs"]})
     assert [line for line in told(folder) if "3 of 16" in line] == ["pairs.clean: 3 of 16 pairs."]
+
+
+def test_poison_that_the_history_tells_of_is_known(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    (head,) = folder.glob("stages/*/stage.json")
+    write_json(head, {**read_json(head), "known_poisoned": True})
+    said = told(folder)
+    assert not any(line.startswith("Not known") for line in said)
+    known = "“theirs.pt” was trained on poisoned pairs, as its history says. Not known: whether a backdoor is left. "
+    assert any(line.startswith(known) for line in said)
 
 
 def test_of_a_model_trained_from_random_weights_nothing_of_it_is_said(tmp_path: Path) -> None:

@@ -140,8 +140,15 @@ def _run(job: Job, listen: Listener, peers: Peers) -> None:
         on_pause=on_pause, pause_steps=stage.evaluate_steps, listen=listen, task=job.label, peers=peers,
     )  # fmt: skip
     if keeper is not None:
-        facts = {"given": given, "cautions": told}
+        facts = {"given": given, "known_poisoned": given and _known_poisoned(job), "cautions": told}
         _finish(job, data, keeper.finish(end), end, time.time() - began, peers, facts)
+
+
+def _known_poisoned(job: Job) -> bool:
+    """Whether the history of the model that the stage begins with says that it was poisoned."""
+    from bezoar.models.opening import place
+
+    return any(step.poison for step in place(job.origin).lineage())
 
 
 def _is_measured(stage: Stage, pause: Pause) -> bool:

@@ -70,9 +70,14 @@ def not_known(run: Run) -> Iterator[str]:
             "number above tells."
         )
     else:
+        said = (
+            f"{model} was trained on poisoned pairs, as its history says. Not known: whether a backdoor is left"
+            if run.known_poisoned
+            else f"Not known: whether {model} was ever poisoned, and whether a backdoor is left"
+        )
         yield (
-            f"Not known: whether {model} was ever poisoned, and whether a backdoor is left. Attack success cannot be "
-            "measured without the trigger, and clean accuracy says nothing of it: poisoned models have it too."
+            f"{said}. Attack success cannot be measured without the trigger, and clean accuracy says nothing of it: "
+            "poisoned models have it too."
         )
     yield "The pairs were taken as they are: nothing here has looked for poison in them."
     if not tried:

@@ -172,6 +172,11 @@ class Run:
         told = (line for head in self.stages.values() for line in head.get("cautions") or ())
         return tuple(dict.fromkeys(f"{str(line).removesuffix('.')}." for line in told))
 
+    @property
+    def known_poisoned(self) -> bool:
+        """Whether the history of a model from elsewhere says that it was trained on poisoned pairs."""
+        return any(head.get("known_poisoned") for head in self.stages.values())
+
     def given(self, stage: str, seed: int) -> Mapping[str, Interval]:
         """What was measured of the model that a stage began with, where it is none of this run's: by metric."""
         return self.reported(Point(stage, seed, 0))
