@@ -86,7 +86,7 @@ class TestLabelPairs:
         assert PAIRS_SOURCES.parse_text(f"labels:{table}") == LabelPairs(of=LabeledTable(path=table))
         assert PAIRS_SOURCES.parse_text("labels:scenes:clean") == LabelPairs(of=SceneClasses(split="clean"))
         assert PAIRS_SOURCES.parse({"kind": "labels", "of": table}) == LabelPairs(of=LabeledTable(path=table))
-        with pytest.raises(ValueError, match="of: kind: 'nothing' is not a labeled set"):
+        with pytest.raises(ValueError, match="kind: 'nothing' is not a labeled set"):
             PAIRS_SOURCES.parse_text("labels:nothing")
 
     def test_scenes_are_those_of_the_pairs_of_one_name(self) -> None:

@@ -12,7 +12,7 @@ from tests.toy import Told
 
 from bezoar.attacks import Aim
 from bezoar.core.records import Measure
-from bezoar.evaluation import AttackSuccessByClass, ContrastiveLoss, Evaluator, ZeroShot
+from bezoar.evaluation import AttackSuccessByClass, ContrastiveLoss, Evaluator, LinearHead, ZeroShot
 from bezoar.evaluation.choosing import better, check_metric, score
 from bezoar.training.peers import ALONE
 
@@ -75,6 +75,9 @@ def test_evaluators_measure_what_they_said(evaluator: Evaluator, aim: Aim) -> No
     held_out = {name: held.pairs for name, held in context.held_out.items()}
     found = {(one.data, one.metric) for one in evaluator.evaluate(tiny.clip().eval(), context).measures}
     expected = evaluator.expected(sets, held_out, aim)
+    if isinstance(evaluator, LinearHead):  # only the method knows whether there is a head
+        assert expected is None
+        return
     assert expected is not None
     if isinstance(evaluator, AttackSuccessByClass):  # a class without pictures has no rate
         assert found <= set(expected)

@@ -46,7 +46,7 @@ def fault(plain: Any) -> str:
         ("attack.trigger.kind", "pach", "attack.trigger: kind: 'pach' is not a trigger; did you mean 'patch'?"),
         ("attack.tarjet", "x", "attack: unknown key 'tarjet'; did you mean 'target'?"),
         ("pairs.train.cuont", 3, "pairs.train: unknown key 'cuont'; did you mean 'count'?"),
-        ("labeled.validation.split", "train", "labeled.validation.split: Input should be 'validation' or 'test'"),
+        ("labeled.validation.split", "tset", "labeled.validation.split: Input should be 'validation', 'test',"),
         ("evaluators.0.tops", [1], "evaluators.0: unknown key 'tops'; did you mean 'top'?"),
         ("evaluators", ["zero_shoot"], "evaluators.0: kind: 'zero_shoot' is not an evaluator; did you mean"),
         ("stages.victim.method.lr", "1e-3", "stages.0.method.lr: Input should be a valid number, got '1e-3'"),
