@@ -100,7 +100,7 @@ CLEAN = "clean cleanclip --model micro-cnn-32 --pairs scenes:clean --out x"
         ("run quickstart stages.victim.method.lr=x", "stages.0.method.lr: Input should be a valid number"),
         ("run quickstart attack.trigger.size=six", "attack.trigger.size: Input should be a valid integer"),
         ("run quickstart attack.target=[", "attack.target=[, line 1, column 2: not valid YAML"),
-        ("report nowhere", "run: nowhere is not a run folder: it has no experiment.yaml"),
+        ("report nowhere", "run: there is no folder nowhere"),
         (
             "evaluate --model nowhere --data scenes",
             "'nowhere' is not an architecture, a file, a folder or a hub name",

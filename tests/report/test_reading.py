@@ -36,7 +36,7 @@ def test_a_run_is_what_its_files_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "is not a run folder: it has no experiment.yaml"),
+        (None, "is the folder of neither a run nor a sweep: it has no experiment.yaml"),
         ("- 1\n", "no list of stages"),
         ("name: x\n", "no list of stages"),
         ("stages: [1]\n", "no list of stages"),

@@ -107,9 +107,6 @@ def _facts(
     from bezoar.data.prompts import templates as by_name
     from bezoar.models.opening import place
 
-    where = place(model)
-    if not where.trained:
-        raise ValueError(f"model: {model} is an architecture with random weights, which knows no classes")
     own: tuple[str, ...] = ()
     if isinstance(classes, LabeledSource):
         labeled = classes.open()
@@ -121,6 +118,9 @@ def _facts(
         raise ValueError("templates: there are none of its own: 'classes' is no labeled set that has some")
     usual = own or by_name("openai")
     phrases = usual if templates in ("own", "auto") else wordings_of(templates)
+    where = place(model)
+    if not where.trained:
+        raise ValueError(f"model: {model} is an architecture with random weights, which knows no classes")
     weights, source = where.lineage()[-1].weights, pairs.open().fingerprint
     return {
         "schema": SCHEMA, "work": digest(SCHEMA, GEOMETRY, source, weights, names, phrases, precision),

@@ -22,8 +22,10 @@ Heads = dict[tuple[str, int], tuple[Path, dict[str, Any]]]
 
 def read_run(folder: Path) -> Run:
     """The run in ``folder``; raises ``ValueError`` when it is no run folder, or a file in it is damaged."""
+    if not folder.is_dir():
+        raise ValueError(f"run: there is no folder {folder}")
     if not (folder / "experiment.yaml").is_file():
-        raise ValueError(f"run: {folder} is not a run folder: it has no experiment.yaml")
+        raise ValueError(f"run: {folder} is the folder of neither a run nor a sweep: it has no experiment.yaml")
     experiment = _experiment(folder / "experiment.yaml")
     heads = _heads(folder, experiment)
     run = Run(
