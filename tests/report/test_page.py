@@ -116,7 +116,7 @@ def test_write_makes_page_and_table(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="neither a run nor a sweep|there is no folder"):
+    with pytest.raises(ValueError, match="neither a run nor a sweep"):
         page.write(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
