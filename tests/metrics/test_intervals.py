@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bezoar.metrics import Interval, paired_difference, student_t, wilson
+from bezoar.metrics import Interval, paired_difference, student_t, unpaired_difference, wilson
 from bezoar.metrics.intervals import t_quantile
 
 relaxed = hypothesis.settings(deadline=None)
@@ -154,11 +154,30 @@ def test_student_t_refuses_what_has_no_spread(values: list[float], level: float,
     [((36, 2, 12, 0), 0.0569, 0.3404), ((54, 0, 0, 0), -0.0664, 0.0664), ((1, 7, 1, 12), -0.5069, -0.0256)],
 )
 def test_paired_difference_gives_the_printed_values(counts: tuple[int, int, int, int], low: float, high: float) -> None:
-    """Newcombe (1998b), method 10."""
+    """Newcombe (1998c), method 10."""
     found = paired_difference(*counts)
     assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
-    assert found.value == (counts[2] - counts[1]) / sum(counts)
+    assert found.value == pytest.approx((counts[2] - counts[1]) / sum(counts), abs=1e-15)
     assert found.n == sum(counts)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "low", "high"),
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((6, 7), (2, 7), 0.0582, 0.8062),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+    ],
+)
+def test_unpaired_difference_gives_the_printed_values(
+    one: tuple[int, int], other: tuple[int, int], low: float, high: float
+) -> None:
+    """Newcombe (1998b), table II, method 10."""
+    found = unpaired_difference(wilson(*other), wilson(*one))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+    assert found.value == pytest.approx(one[0] / one[1] - other[0] / other[1], abs=1e-15)
+    assert found.n == min(one[1], other[1])
 
 
 @relaxed

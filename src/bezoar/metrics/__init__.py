@@ -1,7 +1,7 @@
 """Metrics: scores, labels and pictures → numbers, with intervals. Importing this does not import torch."""
 
 from bezoar.metrics.image_quality import linf, psnr, ssim
-from bezoar.metrics.intervals import Interval, paired_difference, student_t, wilson
+from bezoar.metrics.intervals import Interval, paired_difference, student_t, unpaired_difference, wilson
 from bezoar.metrics.ranks import choices, rank_of, within
 from bezoar.metrics.retrieval import RetrievalRanks, recall, retrieval_ranks
 from bezoar.metrics.shares import accuracy, attack_success, destroyed, pooled, takes
@@ -23,6 +23,7 @@ __all__ = [
     "ssim",
     "student_t",
     "takes",
+    "unpaired_difference",
     "wilson",
     "within",
 ]

@@ -34,11 +34,19 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     return Interval(share, low, high, n)
 
 
+def unpaired_difference(before: Interval, after: Interval) -> Interval:
+    """The change from one share to another of other samples, each with its Wilson interval.
+
+    The interval is that of Newcombe (1998b, method 10); its count is the smaller of the two.
+    """
+    return _newcombe(before, after, 0.0)
+
+
 def paired_difference(both: int, lost: int, gained: int, neither: int, level: float = 0.95) -> Interval:
     """The change of a share from a first to a second look at the same samples, (``gained`` - ``lost``) / n.
 
     ``both`` and ``neither`` were right, or wrong, both times; ``lost`` only the first, ``gained`` only the second. The
-    interval is that of Newcombe (1998b, method 10): Wilson's ends of both shares, with their correlation φ.
+    interval is that of Newcombe (1998c, method 10): Wilson's ends of both shares, with their correlation φ.
     """
     n = both + lost + gained + neither
     before, after = wilson(both + lost, n, level), wilson(both + gained, n, level)
@@ -46,15 +54,19 @@ def paired_difference(both: int, lost: int, gained: int, neither: int, level: fl
     if product > 0:
         product = max(product - n / 2, 0.0)
     margins = (both + lost) * (gained + neither) * (both + gained) * (lost + neither)
-    phi = product / math.sqrt(margins) if margins else 0.0
+    return _newcombe(before, after, product / math.sqrt(margins) if margins else 0.0)
+
+
+def _newcombe(before: Interval, after: Interval, phi: float) -> Interval:
+    """From the Wilson intervals of two shares whose correlation is ``phi``."""
 
     def reach(one: float, other: float) -> float:
         return math.sqrt(max(one * one - 2 * phi * one * other + other * other, 0.0))
 
-    change = (gained - lost) / n
+    change = after.value - before.value
     low = change - reach(after.value - after.low, before.high - before.value)
     high = change + reach(after.high - after.value, before.value - before.low)
-    return Interval(change, max(low, -1.0), min(high, 1.0), n)
+    return Interval(change, max(low, -1.0), min(high, 1.0), min(before.n, after.n))
 
 
 def student_t(values: Sequence[float], level: float = 0.95) -> Interval:

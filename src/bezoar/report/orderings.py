@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from bezoar.core.settings import Settings, settings, validate
-from bezoar.metrics import Interval, student_t
+from bezoar.metrics import Interval, student_t, unpaired_difference
 from bezoar.report.fronts import CRITERIA
 from bezoar.report.grid import Grid
 from bezoar.report.sweep_choice import BEFORE, Arm, Pick, across, arms, before
@@ -129,11 +128,7 @@ def _difference(less: Pick, more: Pick, place: int) -> Interval | None:
         return student_t([more.by_seed[seed][place].value - less.by_seed[seed][place].value for seed in seeds])
     if not seeds:
         return None
-    one, other = less.by_seed[seeds[0]][place], more.by_seed[seeds[0]][place]
-    change = other.value - one.value
-    low = math.hypot(other.value - other.low, one.high - one.value)
-    high = math.hypot(other.high - other.value, one.value - one.low)
-    return Interval(change, change - low, change + high, one.n)
+    return unpaired_difference(less.by_seed[seeds[0]][place], more.by_seed[seeds[0]][place])
 
 
 def _verdict(less: Pick, more: Pick, difference: Interval | None) -> str:
