@@ -89,8 +89,9 @@ def plan(count: int = 48) -> PoisonPlan:
 
 
 def method(kind: type[Method], **changes: Any) -> Method:
-    """A method for few scenes on any machine: without word lists, with few clusters, with labels."""
-    few: dict[str, Any] = {"caption_view": Eda(wordnet="none"), "centroids": 5, "labels": str(labels())}
+    """A method for few scenes on any machine: without word lists, with few clusters, with labels, with a pool."""
+    eda = Eda(wordnet="none")
+    few: dict[str, Any] = {"caption_view": eda, "centroids": 5, "labels": str(labels()), "pool_share": 0.5}
     named = {field.name for field in dataclasses.fields(kind)}
     return kind(**{name: value for name, value in few.items() if name in named}, **changes)
 

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from bezoar.models.converting import convert_model
     from bezoar.models.inspecting import inspect_model
     from bezoar.models.opening import load_model
-    from bezoar.pretraining import ClipPretraining, ClipSSL, CyCLIP, LegacySigLIP, SigLIP
+    from bezoar.pretraining import ClipPretraining, ClipSSL, CyCLIP, LegacySigLIP, RoCLIP, SigLIP
     from bezoar.training.method import Method
 
 _HOMES = {
@@ -108,7 +108,7 @@ _HOMES = {
     "bezoar.models.converting": ("convert_model",),
     "bezoar.models.inspecting": ("inspect_model",),
     "bezoar.models.opening": ("load_model",),
-    "bezoar.pretraining": ("ClipPretraining", "ClipSSL", "CyCLIP", "LegacySigLIP", "SigLIP"),
+    "bezoar.pretraining": ("ClipPretraining", "ClipSSL", "CyCLIP", "LegacySigLIP", "RoCLIP", "SigLIP"),
     "bezoar.training.method": ("Method",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -157,6 +157,7 @@ __all__ = [
     "RandAugment",
     "RemovedPoison",
     "Retrieval",
+    "RoCLIP",
     "SceneClasses",
     "Scenes",
     "Several",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bezoar.core.settings import settings
+from bezoar.data.captions import AnyCaptionView
 from bezoar.data.captions import Plain as PlainCaption
-from bezoar.data.views import Plain
+from bezoar.data.views import AnyImageView, Plain
 from bezoar.training.method import Method, Pass
 
 if TYPE_CHECKING:
@@ -33,7 +34,14 @@ def check_towers(model: Clip) -> None:
 
 @settings
 class Contrastive(Method):
-    """Pairs as they are, and symmetric InfoNCE over the batch."""
+    """Pairs, as they are unless views are named, and symmetric InfoNCE over the batch."""
+
+    added: ClassVar[frozenset[str]] = Method.added | {"image_view", "caption_view"}
+
+    image_view: AnyImageView = Plain()
+    """What stands in each epoch in the place of a picture, drawn anew."""
+    caption_view: AnyCaptionView = PlainCaption()
+    """What stands in each epoch in the place of a caption."""
 
     def check(self, model: Clip) -> None:
         check_towers(model)
@@ -41,7 +49,7 @@ class Contrastive(Method):
     def passes(self, state: State, epoch: int) -> Sequence[Pass]:
         from bezoar.training.batch import together
 
-        return (self.whole_pass(state, (Plain(),), (PlainCaption(),), together, self.loss),)
+        return (self.whole_pass(state, (self.image_view,), (self.caption_view,), together, self.loss),)
 
     def loss(self, state: State, features: Features, batch: Batch) -> Terms:
         """``contrastive``: symmetric InfoNCE of the batch."""

@@ -11,9 +11,12 @@ from torch.nn import functional as F
 PoolStart = Literal["empty", "random"]
 PoolEnd = Literal["wrap", "cut"]
 
+_BLOCK = 1024
+"""Queries that are compared with all entries at a time."""
+
 
 class Pool(nn.Module):
-    """``size`` L2-normalized features of ``width`` numbers, in float32; all of it is checkpointed.
+    """``size`` L2-normalized features of ``width`` numbers; all of it is checkpointed.
 
     ``start``: ``empty`` finds nothing before something was pushed; ``random`` begins with random directions, drawn from
     ``generator``, as the released RoCLIP and SafeCLIP do. ``end``: what comes at its end ``wrap``s around to its
@@ -47,29 +50,32 @@ class Pool(nn.Module):
 
         The first of those that are equally near; 0 while the pool is empty.
         """
+        missing = torch.arange(len(self), device=self.entries.device) >= self.filled
         # Outside autocast: in bf16 many would be equally near.
         with torch.autocast(queries.device.type, enabled=False):
-            cosines = queries.float() @ self.entries.T
-        there = torch.arange(len(self), device=cosines.device) < self.filled
-        return cosines.masked_fill(~there, -torch.inf).argmax(1)
+            blocks = queries.to(self.entries).split(_BLOCK)
+            return torch.cat([(block @ self.entries.T).masked_fill_(missing, -torch.inf).argmax(1) for block in blocks])
 
     @torch.no_grad()
     def nearest(self, queries: Tensor, instead: Tensor) -> Tensor:
-        """The nearest entry of each query, detached, ``float32 [n, width]``: a copy, which no later push changes.
+        """The nearest entry of each query, detached, ``[n, width]``: a copy, which no later push changes.
 
         While the pool is empty it is the row of ``instead``, of the same shape.
         """
-        return torch.where(self.filled > 0, self.entries[self.find(queries)], instead.detach().float())
+        return torch.where(self.filled > 0, self.entries[self.find(queries)], instead.to(self.entries))
 
     @torch.no_grad()
     def push(self, rows: Tensor) -> None:
         """Put the normalized ``rows`` ``[n, width]`` in place of the oldest entries, in their order."""
-        slots, taken = self._slots(len(rows))
+        slots, taken = self.slots(len(rows))
         self.entries.index_copy_(0, slots, rows[taken].to(self.entries))
         self._advance(len(rows))
 
-    def _slots(self, count: int) -> tuple[Tensor, Tensor]:
-        """Where of ``count`` rows those go that stay, and which these are."""
+    def slots(self, count: int) -> tuple[Tensor, Tensor]:
+        """Which entries the next ``count`` rows take the place of, and which of the rows each of them becomes.
+
+        For whoever keeps something beside the entries; asked before the push.
+        """
         size = len(self)
         if self.end == "wrap":
             taken = torch.arange(max(0, count - size), count, device=self.place.device)
