@@ -59,9 +59,12 @@ if TYPE_CHECKING:
         CaptionSuccess,
         ContrastiveLoss,
         LinearHead,
+        LinearProbe,
         RemovedPoison,
         Retrieval,
+        SafeSet,
         TargetedSuccess,
+        TrainedProbe,
         TriggerSurvival,
         ZeroShot,
     )
@@ -74,7 +77,7 @@ if TYPE_CHECKING:
     from bezoar.models.converting import convert_model
     from bezoar.models.inspecting import inspect_model
     from bezoar.models.opening import load_model
-    from bezoar.pretraining import ClipPretraining, ClipSSL, CyCLIP, LegacySigLIP, RoCLIP, SigLIP
+    from bezoar.pretraining import ClipPretraining, ClipSSL, CyCLIP, LegacySigLIP, RoCLIP, SafeCLIP, SigLIP
     from bezoar.training.method import Method
 
 _HOMES = {
@@ -96,8 +99,8 @@ _HOMES = {
     "bezoar.data.inspection": ("inspect",),
     "bezoar.data.views": ("AutoAugment", "Light", "Moco", "RandAugment", "SimClr"),
     "bezoar.evaluation": (
-        "AttackSuccess", "AttackSuccessByClass", "CaptionSuccess", "ContrastiveLoss", "LinearHead", "RemovedPoison",
-        "Retrieval", "TargetedSuccess", "TriggerSurvival", "ZeroShot",
+        "AttackSuccess", "AttackSuccessByClass", "CaptionSuccess", "ContrastiveLoss", "LinearHead", "LinearProbe",
+        "RemovedPoison", "Retrieval", "SafeSet", "TargetedSuccess", "TrainedProbe", "TriggerSurvival", "ZeroShot",
     ),
     "bezoar.experiment.experiment": ("Experiment", "Stage"),
     "bezoar.experiment.labeling": ("label",),
@@ -108,7 +111,7 @@ _HOMES = {
     "bezoar.models.converting": ("convert_model",),
     "bezoar.models.inspecting": ("inspect_model",),
     "bezoar.models.opening": ("load_model",),
-    "bezoar.pretraining": ("ClipPretraining", "ClipSSL", "CyCLIP", "LegacySigLIP", "RoCLIP", "SigLIP"),
+    "bezoar.pretraining": ("ClipPretraining", "ClipSSL", "CyCLIP", "LegacySigLIP", "RoCLIP", "SafeCLIP", "SigLIP"),
     "bezoar.training.method": ("Method",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -143,6 +146,7 @@ __all__ = [
     "LegacySigLIP",
     "Light",
     "LinearHead",
+    "LinearProbe",
     "Method",
     "Mined",
     "Moco",
@@ -158,6 +162,8 @@ __all__ = [
     "RemovedPoison",
     "Retrieval",
     "RoCLIP",
+    "SafeCLIP",
+    "SafeSet",
     "SceneClasses",
     "Scenes",
     "Several",
@@ -169,6 +175,7 @@ __all__ = [
     "Table",
     "Targeted",
     "TargetedSuccess",
+    "TrainedProbe",
     "TriggerSurvival",
     "Unlearn",
     "Warp",

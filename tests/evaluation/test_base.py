@@ -94,13 +94,13 @@ def test_a_picture_is_decoded_once_for_all_evaluators(stage: Any) -> None:
 
 def test_looks_are_encoded_once_a_round_whoever_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    whole = Clip.encode_image
+    whole = Clip.image_features
 
     def encode(self: Clip, pictures: Tensor) -> Tensor:
         calls.append(len(pictures))
         return whole(self, pictures)
 
-    monkeypatch.setattr(Clip, "encode_image", encode)
+    monkeypatch.setattr(Clip, "image_features", encode)
     evaluators = (ZeroShot(), AttackSuccess(), ZeroShot(templates="plain"), AttackSuccess(target="tree"))
     model, alone = tiny.clip().eval(), [evaluator.evaluate(tiny.clip().eval(), context()) for evaluator in evaluators]
     assert calls == [20] * 4

@@ -17,7 +17,7 @@ from bezoar.cli.families import one_word
 from bezoar.experiment.experiment import Device
 
 if TYPE_CHECKING:
-    from bezoar.evaluation import AttackSuccess
+    from bezoar.evaluation import AttackSuccess, LinearProbe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,8 @@ class Evaluate:
     """Where the trigger is put on: after resize and crop (model), or on the file; by default as the plan says."""
     by_class: bool = False
     """Tell the attack's success for each class too."""
+    probe: Labeled = None
+    """Labeled set to fit a linear classifier to, whose accuracy is told too: never the one that is measured."""
     templates: str = "auto"
     """Prompt templates: the labeled set's own or else CLIP's 80 (auto), openai (80), simple, plain, own."""
     scores: Path | None = None
@@ -58,12 +60,12 @@ class Evaluate:
         from bezoar.experiment.verbs import ATTACKED, HELD_OUT, evaluate, planned
 
         self._check()
-        self.keys.refuse_idle(self.data, self.held_out)
+        self.keys.refuse_idle(self.data, self.held_out, self.probe)
         measured: tuple[Evaluator, ...] = ()
         if self.data:
             measured = (ZeroShot(templates=self.templates), *self._success(), *(
                 dataclasses.replace(one, templates=self.templates) for one in ATTACKED if not self.trigger
-            ))  # fmt: skip
+            ), *self._probe())  # fmt: skip
         measures = evaluate(
             model=self.model, data=self.data and self.keys.of(self.data),
             held_out=self.held_out and self.keys.of(self.held_out),
@@ -73,9 +75,10 @@ class Evaluate:
         if self.json:
             say(json.dumps({"model": self.model, "measures": [dataclasses.asdict(m) for m in measures]}))
             return
+        width = max((len(m.metric) for m in measures), default=0)
         for m in measures:
             value, low, high = (f"{v:.2%}" if is_share(m.metric) else f"{v:.3f}" for v in (m.value, m.low, m.high))
-            say(f"{m.metric:<19} {value:>7}   95 % interval {low} to {high}   n {m.n}   {m.data}")
+            say(f"{m.metric:<{width}} {value:>7}   95 % interval {low} to {high}   n {m.n}   {m.data}")
 
     def _check(self) -> None:
         if self.poison and self.trigger:
@@ -91,6 +94,13 @@ class Evaluate:
             raise ValueError("by-class: tells an attack's success, and none is named")
         if (self.poison or self.trigger) and not self.data:
             raise ValueError("data: an attack is measured on a labeled set, and none is given")
+        if self.probe and not self.data:
+            raise ValueError("data: a probe is measured on a labeled set, and none is given")
+
+    def _probe(self) -> tuple[LinearProbe, ...]:
+        from bezoar.evaluation import LinearProbe
+
+        return (LinearProbe(train=self.keys.of(self.probe)),) if self.probe is not None else ()
 
     def _success(self) -> tuple[AttackSuccess, ...]:
         from bezoar.evaluation import AttackSuccess, AttackSuccessByClass

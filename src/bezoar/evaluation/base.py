@@ -14,6 +14,7 @@ from bezoar.evaluation.pictures import UNTOUCHED, HeldOut, LabeledImages, Look
 from bezoar.evaluation.sharing import shared, spans
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Self
 
     import pyarrow as pa
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from bezoar.attacks.plan import PoisonPlan
     from bezoar.core.frame import Frame
     from bezoar.core.records import Measure
-    from bezoar.data.pairs import LabeledSet, Pairs
+    from bezoar.data.pairs import LabeledSet, LabeledSource, Pairs
     from bezoar.models.clip import Clip
     from bezoar.training.method import Diagnostics
     from bezoar.training.peers import Peers
@@ -73,6 +74,8 @@ class Context:
     looks: tuple[Look, ...] = ()
     """What the evaluators will look at: all of it is had from one sweep over the pictures of a set."""
     held_out: Mapping[str, HeldOut] = field(default_factory=dict)
+    others: Mapping[str, LabeledImages] = field(default_factory=dict)
+    """What evaluators read besides, by the digest of its source; nothing is measured on it."""
     diagnostics: Diagnostics = field(default_factory=dict)
     """What the method says of its own state: numbers, tensors with one entry a pair, and heads."""
     pairs: Pairs | None = None
@@ -119,11 +122,18 @@ class Context:
 
         They stay on the model's device.
         """
+        from torch.nn import functional as F
+
+        return F.normalize(self.plain_features(model, name, look), dim=1)
+
+    def plain_features(self, model: Clip, name: str, look: Look = UNTOUCHED) -> Tensor:
+        """As ``features``, before normalization; ``name`` may be one of ``others`` too."""
         if (name, look) not in self._features:
-            wanted = dict.fromkeys((look, *self.looks))
-            new = tuple(each for each in wanted if (name, each) not in self._features)
-            images = self.sets[name]
-            found = self.encode_pictures(model, len(images.labeled), lambda span: images.stack(span, new))
+            images, looks = (self.sets[name], self.looks) if name in self.sets else (self.others[name], ())
+            new = tuple(each for each in dict.fromkeys((look, *looks)) if (name, each) not in self._features)
+            found = self._encode(
+                len(images.labeled), lambda span: images.stack(span, new), lambda shown: model.image_features(shown)
+            )
             self._features.update({(name, each): rows for each, rows in zip(new, found, strict=True)})
         return self._features[name, look]
 
@@ -165,6 +175,11 @@ class Context:
 
         ``stack(span)`` gives pictures ``span``, uint8 ``[n, 3, S, S]`` for each look.
         """
+        return self._encode(count, stack, lambda shown: model.encode_image(shown))
+
+    def _encode(
+        self, count: int, stack: Callable[[range], Sequence[Tensor]], tower: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, ...]:
         import torch
 
         chunks = spans(count)
@@ -172,7 +187,7 @@ class Context:
         def encode(number: int) -> list[Tensor]:
             shown = stack(chunks[number])
             with torch.no_grad(), self.autocast():
-                return [model.encode_image(pictures).float() for pictures in shown]
+                return [tower(pictures).float() for pictures in shown]
 
         return shared(self.peers, [len(chunk) for chunk in chunks], encode)
 
@@ -210,6 +225,10 @@ class Evaluator(Settings):
         """How it looks at the pictures of labeled sets, so that all evaluators can be served by one sweep."""
         return ()
 
+    def sources(self) -> Mapping[str, LabeledSource]:
+        """Labeled sets that it reads besides those of the experiment, by the field that names each."""
+        return {}
+
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         """The measures of set ``data`` from its per-sample table."""
         raise NotImplementedError
@@ -231,6 +250,15 @@ class Evaluator(Settings):
 def looks_of(evaluators: Sequence[Evaluator], aim: Aim) -> tuple[Look, ...]:
     """Every look that some evaluator takes, once each."""
     return tuple(dict.fromkeys(look for evaluator in evaluators for look in evaluator.looks(aim)))
+
+
+def others_of(evaluators: Sequence[Evaluator], frame: Frame, folder: Path | None = None) -> dict[str, LabeledImages]:
+    """What ``evaluators`` read besides the sets of the experiment, opened; ``folder``: where pictures lie prepared."""
+    from bezoar.data.prepared import Prepared
+
+    sources = {digest(source): source for evaluator in evaluators for source in evaluator.sources().values()}
+    opened = {key: source.open() for key, source in sources.items()}
+    return {key: LabeledImages(found, Prepared(found, frame, folder)) for key, found in opened.items()}
 
 
 def names_of(evaluators: Sequence[Evaluator]) -> list[str]:

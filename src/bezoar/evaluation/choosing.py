@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Evaluator
 
-_OF_ATTACKS = ("asr_", "targeted_", "caption_asr_", "caption_rate_")
+_OF_ATTACKS = re.compile(r"(\w+_)?asr_|targeted_|caption_rate_|poison_")
 
 
 def better(metric: str) -> Literal["higher", "lower"]:
     """Which numbers of ``metric`` a defender wants: lower ones of losses and of the success of attacks."""
-    return "lower" if metric.startswith(_OF_ATTACKS) or not is_share(metric) else "higher"
+    return "lower" if _OF_ATTACKS.match(metric) or not is_share(metric) else "higher"
 
 
 def score(measures: Iterable[Measure], data: str, metric: str) -> float:

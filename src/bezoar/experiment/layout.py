@@ -110,6 +110,7 @@ def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         (stage.evaluate_every, stage.evaluate_steps),
         (stage.keep, stage.keep_every, stage.best_by if stage.keep == "best" else None),
         experiment.select_on if stage.keep == "best" else None,
+        *(_fingerprint(source) for evaluator in experiment.evaluators for source in evaluator.sources().values()),
     )
 
 

@@ -290,7 +290,8 @@ def sets_of(experiment: Experiment) -> list[Images]:
 
     used = dict.fromkeys(stage.pairs for stage in experiment.stages)
     pairs: list[Images] = [experiment.pairs[name].open() for name in used]
-    labeled = [source.open() for source in experiment.labeled.values()]
+    read = [source for evaluator in experiment.evaluators for source in evaluator.sources().values()]
+    labeled = [source.open() for source in (*experiment.labeled.values(), *read)]
     return [*pairs, *labeled, *(Exact(source.open()) for source in experiment.held_out.values())]
 
 
@@ -301,11 +302,18 @@ def sources_of(experiment: Experiment) -> list[Source]:
 
 def _sources(experiment: Experiment) -> dict[tuple[str, str], Source]:
     """Every source by its place in the experiment and its name; pairs that no stage uses are none."""
+    from bezoar.evaluation import names_of
+
     used = dict.fromkeys(stage.pairs for stage in experiment.stages)
     groups: dict[str, dict[str, Source]] = {
         "pairs": {name: experiment.pairs[name] for name in used},
         "labeled": dict(experiment.labeled),
         "held_out": dict(experiment.held_out),
+        "evaluators": {
+            f"{called}.{field}": source
+            for evaluator, called in zip(experiment.evaluators, names_of(experiment.evaluators), strict=True)
+            for field, source in evaluator.sources().items()
+        },
     }
     return {(place, name): source for place, group in groups.items() for name, source in group.items()}
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bezoar.core.files import exclusive, read_object, sweep, write_json
 from bezoar.core.machine import cores
@@ -120,20 +120,20 @@ def _run(job: Job, listen: Listener, peers: Peers) -> None:
 
     began, stage = time.time(), job.stage
     model, data = _open(job)
-    sets, held_out = _labeled(job, model.frame), _held_out(job, model.frame)
+    shown = _shown(job, model.frame)
     keeper = Keeper(job, data) if peers.lead else None
 
     def on_pause(pause: Pause) -> None:
         measures = None
         if _is_measured(stage, pause):
             told = stage.method.diagnostics(pause.state)
-            measures = _measure(job, pause.model, told, sets, held_out, data, pause, peers)
+            measures = _measure(job, pause.model, told, shown, data, pause, peers)
         if keeper is not None:
             keeper.after(pause, measures)
 
     given = job.starts_trained
     if given and not peers.from_lead((job.folder / STATE).exists()):
-        _measure(job, model.eval(), {}, sets, held_out, data, None, peers)
+        _measure(job, model.eval(), {}, shown, data, None, peers)
     told = cautions(job, data) if peers.lead else []
     end = train(
         stage.method, model, data, seed=job.seed, folder=job.folder, workers=job.experiment.workers,
@@ -212,29 +212,35 @@ def _open(job: Job) -> tuple[Clip, TrainingPairs]:
     return model, TrainingPairs(pairs, Prepared(pairs, model.frame, job.layout.prepared), plan)
 
 
-def _labeled(job: Job, frame: Frame) -> dict[str, LabeledImages]:
-    from bezoar.data.prepared import Prepared
-    from bezoar.evaluation import LabeledImages
+class _Shown(NamedTuple):
+    """What models are measured on, opened once for all epochs."""
 
-    opened = {name: source.open() for name, source in job.experiment.labeled.items()}
-    return {name: LabeledImages(found, Prepared(found, frame, job.layout.prepared)) for name, found in opened.items()}
+    labeled: dict[str, LabeledImages]
+    held_out: dict[str, HeldOut]
+    others: dict[str, LabeledImages]
+    """What evaluators read besides."""
 
 
-def _held_out(job: Job, frame: Frame) -> dict[str, HeldOut]:
+def _shown(job: Job, frame: Frame) -> _Shown:
     from bezoar.data.images import Exact
     from bezoar.data.prepared import Prepared
-    from bezoar.evaluation import HeldOut
+    from bezoar.evaluation import HeldOut, LabeledImages, others_of
 
-    opened = {name: source.open() for name, source in job.experiment.held_out.items()}
-    return {name: HeldOut(found, Prepared(Exact(found), frame, job.layout.prepared)) for name, found in opened.items()}
+    folder, experiment = job.layout.prepared, job.experiment
+    labeled = {name: source.open() for name, source in experiment.labeled.items()}
+    held_out = {name: source.open() for name, source in experiment.held_out.items()}
+    return _Shown(
+        {name: LabeledImages(found, Prepared(found, frame, folder)) for name, found in labeled.items()},
+        {name: HeldOut(found, Prepared(Exact(found), frame, folder)) for name, found in held_out.items()},
+        others_of(experiment.evaluators, frame, folder),
+    )
 
 
 def _measure(
     job: Job,
     model: Clip,
     diagnostics: Diagnostics,
-    sets: dict[str, LabeledImages],
-    held_out: dict[str, HeldOut],
+    shown: _Shown,
     data: TrainingPairs,
     pause: Pause | None,
     peers: Peers,
@@ -253,11 +259,12 @@ def _measure(
     attack, method, evaluators = job.experiment.threatening(job.stage), job.stage.method, job.experiment.evaluators
     aim = attack.aim(job.seed) if attack else Aim()
     context = Context(
-        sets=sets,
+        sets=shown.labeled,
         aim=aim,
         autocast=autocast_for(method.precision, model.device),
         looks=looks_of(evaluators, aim),
-        held_out=held_out,
+        held_out=shown.held_out,
+        others=shown.others,
         diagnostics=diagnostics,
         pairs=data.pairs,
         plan=data.plan,

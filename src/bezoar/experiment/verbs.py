@@ -282,7 +282,7 @@ def evaluate(
     from bezoar.core.files import atomic
     from bezoar.data.images import Exact
     from bezoar.data.prepared import Prepared
-    from bezoar.evaluation import Context, HeldOut, LabeledImages
+    from bezoar.evaluation import Context, HeldOut, LabeledImages, others_of
     from bezoar.models.clip import pick_device
     from bezoar.models.opening import load_model
     from bezoar.training.precision import autocast_for
@@ -299,6 +299,7 @@ def evaluate(
     context = Context(
         sets={name: LabeledImages(found, Prepared(found, clip.frame)) for name, found in labeled.items()},
         held_out={name: HeldOut(found, Prepared(Exact(found), clip.frame)) for name, found in pairs.items()},
+        others=others_of(evaluators, clip.frame),
         aim=aim,
         autocast=autocast_for(precision, clip.device),
         looks=looks_of(evaluators, aim),

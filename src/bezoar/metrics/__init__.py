@@ -4,6 +4,7 @@ from bezoar.metrics.image_quality import linf, psnr, ssim
 from bezoar.metrics.intervals import Interval, paired_difference, student_t, unpaired_difference, wilson
 from bezoar.metrics.ranks import choices, rank_of, within
 from bezoar.metrics.retrieval import RetrievalRanks, recall, retrieval_ranks
+from bezoar.metrics.separation import auroc
 from bezoar.metrics.shares import accuracy, attack_success, destroyed, pooled, takes
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "RetrievalRanks",
     "accuracy",
     "attack_success",
+    "auroc",
     "choices",
     "destroyed",
     "linf",

@@ -24,13 +24,17 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
         raise ValueError(f"n: a share needs at least one sample, got {n}")
     if not 0 <= successes <= n:
         raise ValueError(f"successes: must be between 0 and n = {n}, got {successes}")
+    return of_share(successes / n, n, level)
+
+
+def of_share(share: float, n: int, level: float = 0.95) -> Interval:
+    """As ``wilson``, of a share that is no count: an average of chances."""
     z = NormalDist().inv_cdf((1 + level) / 2)
-    share = successes / n
     center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     # At 0 of n and n of n one end is exactly the share; rounding must not put it inside.
-    low = 0.0 if successes == 0 else max(center - half, 0.0)
-    high = 1.0 if successes == n else min(center + half, 1.0)
+    low = 0.0 if share == 0 else max(center - half, 0.0)
+    high = 1.0 if share == 1 else min(center + half, 1.0)
     return Interval(share, low, high, n)
 
 

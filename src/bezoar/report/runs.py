@@ -28,7 +28,7 @@ class DataSet:
     """One source as the run found it."""
 
     kind: str
-    """``pairs``, ``labeled`` or ``held_out``."""
+    """``pairs``, ``labeled``, ``held_out``, or ``evaluators`` of what those read besides."""
     name: str
     count: int
     rows: int

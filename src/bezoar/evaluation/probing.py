@@ -1,0 +1,125 @@
+"""What linear probes are: a linear classifier fitted to features of labeled pictures, measured on other pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from bezoar.core.settings import digest, settings
+from bezoar.data.families import AnyLabeledSource
+from bezoar.evaluation.base import Evaluation, Evaluator, Rank
+from bezoar.evaluation.classifying import cases_of, classified, left_out, measures_of, places_of, unknown
+from bezoar.evaluation.pictures import UNTOUCHED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pyarrow as pa
+    from torch import Tensor
+
+    from bezoar.attacks import Aim
+    from bezoar.core.frame import Frame
+    from bezoar.core.records import Measure
+    from bezoar.data.pairs import LabeledSet, LabeledSource, Pairs
+    from bezoar.evaluation.base import Context
+    from bezoar.evaluation.pictures import Look
+    from bezoar.models.clip import Clip
+
+
+class Fitted(NamedTuple):
+    """A linear classifier."""
+
+    weight: Tensor
+    """``[classes, d]``, float32."""
+    bias: Tensor
+    """``[classes]``; -∞ of a class that no picture had."""
+
+
+@settings
+class Probe(Evaluator):
+    """``KIND_accuracy_topK``: share of pictures whose class is among the K of highest logit of a fitted classifier.
+
+    And ``KIND_asr_topK``, as ``asr_topK`` by that classifier: the pictures that it was fitted to are clean, so it tells
+    what of a backdoor is in the image tower. Of its classes only those of the measured set are choices; a set with
+    others is left out.
+    """
+
+    train: AnyLabeledSource | None = None
+    """The labeled set that is fitted; nothing is measured on it."""
+    top: tuple[Rank, ...] = (1, 5, 10)
+    normalize: bool = False
+    """Whether features are L2-normalized, as they are before prompts. Neither CLIP's example nor the systems do so."""
+
+    def fit(self, features: Tensor, labels: Tensor, classes: int) -> Fitted:
+        """The classifier of ``features`` ``[n, d]``, float32 on the CPU, by ``labels`` ``[n]`` in [0, ``classes``)."""
+        raise NotImplementedError
+
+    def evaluate(self, model: Clip, context: Context) -> Evaluation:
+        from bezoar.evaluation.tables import labels_of
+
+        assert self.train is not None, "check refuses it"
+        key = digest(self.train)
+        train = context.others[key].labeled
+        sets = {name: images.labeled.classes for name, images in context.sets.items()}
+        features = self._seen(context.plain_features(model, key)).cpu()
+        # One of them: the fit takes all cores, and all must have the same bits.
+        fitted = context.peers.led(lambda: self.fit(features, labels_of(train), len(train.classes)))
+        scores = {}
+        for name, classes in sets.items():
+            if missing := unknown(train.classes, classes):
+                left_out(self.kind, "the set it is fitted to", missing, name)
+                continue
+            scores[name] = classified(context, model, name, self._choosing(fitted, places_of(train.classes, classes)))
+        return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
+
+    def looks(self, aim: Aim) -> tuple[Look, ...]:
+        return tuple(dict.fromkeys((UNTOUCHED, *(case.look for case in cases_of(aim)))))
+
+    def sources(self) -> Mapping[str, LabeledSource]:
+        return {"train": self.train} if self.train is not None else {}
+
+    def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
+        return measures_of(scores, self.kind, self.top, data)
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        from bezoar.metrics import choices
+
+        known = self.train.open().classes if self.train is not None else ()
+        by = ["accuracy_top{k}", *(f"asr_top{{k}}/{c.name}" if c.name else "asr_top{k}" for c in cases_of(aim))]
+        return [
+            (name, f"{self.kind}_{each.format(k=k)}")
+            for name, labeled in sets.items()
+            if not unknown(known, labeled.classes)
+            for k in choices(self.top, len(labeled.classes))
+            for each in by
+        ]
+
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
+        where = f"evaluators.{self.kind}.train"
+        if self.train is None:
+            raise ValueError(
+                f"{where}: names no labeled set to fit; give it one, as "
+                f"{{kind: {self.kind}, train: {{kind: scenes, split: train, count: 2000}}}}"
+            )
+        train = self.train.open()
+        same = next((name for name, labeled in sets.items() if labeled.fingerprint == train.fingerprint), None)
+        if same is not None:
+            raise ValueError(f"{where}: is the set '{same}', on which it is measured; fit another")
+        first = train.label(0)
+        if all(train.label(index) == first for index in range(len(train))):
+            raise ValueError(f"{where}: needs pictures of two classes, and all are '{train.classes[first]}'")
+        missing = {name: unknown(train.classes, labeled.classes) for name, labeled in sets.items()}
+        if missing and all(missing.values()):
+            name, classes = next(iter(missing.items()))
+            raise ValueError(f"{where}: has no class '{classes[0]}', which '{name}' has ({len(classes)} in all)")
+
+    def _seen(self, features: Tensor) -> Tensor:
+        from torch.nn import functional as F
+
+        return F.normalize(features, dim=1) if self.normalize else features
+
+    def _choosing(self, fitted: Fitted, order: Sequence[int]) -> Callable[[Tensor], Tensor]:
+        """Logits of the classes in ``order`` alone."""
+        return lambda features: (self._seen(features).cpu() @ fitted.weight.T + fitted.bias)[:, order]

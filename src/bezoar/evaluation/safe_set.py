@@ -1,0 +1,145 @@
+"""How much poison is among the pairs that a method holds for safe, and how well the cosine tells it from clean pairs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, ClassVar
+
+from bezoar.core.settings import settings
+from bezoar.evaluation.base import Evaluation, Evaluator
+from bezoar.evaluation.removed_poison import PAIRS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from bezoar.attacks import Aim
+    from bezoar.core.records import Measure
+    from bezoar.data.pairs import LabeledSet, Pairs
+    from bezoar.evaluation.base import Context
+    from bezoar.models.clip import Clip
+    from bezoar.training.method import Diagnostics
+
+SAFE, COSINE, MIXTURE = "safe", "cosine", "mixture"
+"""The diagnostics that a method offers once it has split its pairs, poison and all: which it holds for safe (``bool`` a
+pair) and the cosine of image and caption by which it does (``float`` a pair); of the two normal distributions that it
+has fitted to the cosines, where it has, weight, mean and variance (``float [2, 3]``), the one of larger mean last."""
+BINS = 1000
+"""Bins of a cosine of 1: far narrower than any cosines are spread."""
+
+
+@settings
+class SafeSet(Evaluator):
+    """``safe_share``: share of the pairs that the method holds for safe; of these ``poison_in_safe`` is poison.
+
+    ``poison_in_safe_by_chance`` is the share of all pairs that is poison, ``poison_called_safe`` the share of the
+    poison that is held for safe, to be read against ``safe_share``. ``cosine_auroc`` is how often a clean pair has a
+    higher cosine than a poisoned one, where pairs in one bin of a thousandth count half. It joins the plan by id, so it
+    is for experiments that know it; the method does not. Without a plan there is ``safe_share`` alone, and nothing
+    where the method has not split its pairs.
+    """
+
+    kind: ClassVar[str] = "safe_set"
+
+    def evaluate(self, model: Clip, context: Context) -> Evaluation:
+        if SAFE not in context.diagnostics:
+            return Evaluation((), {})
+        assert context.pairs is not None
+        total = context.plan.length if context.plan is not None else len(context.pairs)
+        safe, cosine = _told(context.diagnostics, total)
+        rows = _histogram(safe, cosine, _poison(context, total), _mixture(context.diagnostics))
+        return Evaluation(self.measure(rows, PAIRS), {PAIRS: rows})
+
+    def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
+        """From a row for each bin of cosines that has pairs: how many are safe and risky, and of these are poison."""
+        from bezoar.evaluation.tables import to_measure
+        from bezoar.metrics import auroc, wilson
+
+        safe, risky = (scores[name].to_numpy() for name in ("safe", "risky"))
+        shares = [("safe_share", safe.sum(), (safe + risky).sum())]
+        known = "poison_safe" in scores.column_names
+        if known:
+            caught, missed = scores["poison_risky"].to_numpy(), scores["poison_safe"].to_numpy()
+            poison = caught + missed
+            shares += [
+                ("poison_in_safe", missed.sum(), safe.sum()),
+                ("poison_in_safe_by_chance", poison.sum(), (safe + risky).sum()),
+                ("poison_called_safe", missed.sum(), poison.sum()),
+            ]
+        measures = [to_measure(name, wilson(int(part), int(whole)), data) for name, part, whole in shares if whole]
+        if known and 0 < poison.sum() < (safe + risky).sum():
+            measures.append(to_measure("cosine_auroc", auroc(safe + risky - poison, poison), data))
+        return tuple(measures)
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        # Whether the method splits its pairs cannot be said before, and no model is to be chosen by it.
+        return ()
+
+
+def _histogram(
+    safe: NDArray[np.bool_],
+    cosine: NDArray[np.float64],
+    poison: NDArray[np.bool_] | None,
+    mixture: list[list[float]] | None,
+) -> pa.Table:
+    """``bin``: cosines in [bin, bin + 1) / BINS; ``safe`` and ``risky`` pairs in it; with a plan, its poison of each."""
+    import numpy as np
+    import pyarrow as pa
+
+    bins, place = np.unique(np.floor(cosine * BINS).astype(np.int32), return_inverse=True)
+
+    def count(which: NDArray[np.bool_]) -> pa.Array:
+        return pa.array(np.bincount(place[which], minlength=len(bins)), pa.int64())
+
+    columns = {"bin": pa.array(bins, pa.int32()), "safe": count(safe), "risky": count(~safe)}
+    if poison is not None:
+        columns |= {"poison_safe": count(safe & poison), "poison_risky": count(~safe & poison)}
+    facts = {"bins": str(BINS)} | ({MIXTURE: json.dumps(mixture)} if mixture is not None else {})
+    return pa.table(columns).replace_schema_metadata(facts)
+
+
+def _poison(context: Context, total: int) -> NDArray[np.bool_] | None:
+    """Which pairs are poison, as far as that is known."""
+    import numpy as np
+
+    from bezoar.attacks.applied import Applied
+
+    if context.plan is None:
+        return None
+    assert context.pairs is not None
+    applied = Applied(context.pairs, context.plan)
+    return np.fromiter((applied.row(index) is not None for index in range(total)), bool, total)
+
+
+def _told(diagnostics: Diagnostics, total: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Safe and cosine; raises ``ValueError`` for what is not an entry for each of ``total`` pairs."""
+    import torch
+
+    safe, cosine = diagnostics[SAFE], diagnostics.get(COSINE)
+    for name, told, kind in ((SAFE, safe, "true or false"), (COSINE, cosine, "a finite number")):
+        fits = isinstance(told, torch.Tensor) and told.shape == (total,)
+        if not fits or (told.dtype == torch.bool) is not (name == SAFE) or not told.isfinite().all():
+            found = f"shape {tuple(told.shape)} of {told.dtype}" if isinstance(told, torch.Tensor) else repr(told)
+            raise ValueError(
+                f"safe_set: the method's diagnostic '{name}' must be {kind} for each of the {total} pairs, got {found}"
+            )
+    assert isinstance(safe, torch.Tensor)
+    assert isinstance(cosine, torch.Tensor)
+    return safe.cpu().numpy(), cosine.double().cpu().numpy()
+
+
+def _mixture(diagnostics: Diagnostics) -> list[list[float]] | None:
+    import torch
+
+    told = diagnostics.get(MIXTURE)
+    if told is None:
+        return None
+    if not isinstance(told, torch.Tensor) or told.shape != (2, 3):
+        raise ValueError(f"safe_set: the method's diagnostic '{MIXTURE}' must be of shape (2, 3), got {told!r}")
+    found: list[list[float]] = told.double().cpu().tolist()
+    return found
