@@ -89,9 +89,11 @@ def plan(count: int = 48) -> PoisonPlan:
 
 
 def method(kind: type[Method], **changes: Any) -> Method:
-    """A method for few scenes on any machine: without word lists, with few clusters, with labels, with a pool."""
+    """A method for few scenes on any machine: without word lists, with few clusters, with labels, with a pool or a
+    bank, with a short warm-up."""
     eda = Eda(wordnet="none")
     few: dict[str, Any] = {"caption_view": eda, "centroids": 5, "labels": str(labels()), "pool_share": 0.5}
+    few |= {"bank_size": 8, "in_modal_epochs": 1, "slow_epochs": 0}
     named = {field.name for field in dataclasses.fields(kind)}
     return kind(**{name: value for name, value in few.items() if name in named}, **changes)
 

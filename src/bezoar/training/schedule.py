@@ -21,7 +21,7 @@ class Schedule:
     shape: Literal["cosine", "constant", "linear"]
     lr: float
     warmup: int
-    total: int
+    total: float
     begin: int = 0
     ahead: int = 0
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from bezoar.core.seeds import stream_seed
 from bezoar.training.peers import ALONE, Peers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bezoar.data.captions import CaptionView
+    from bezoar.data.views import ImageView
     from bezoar.models.clip import Clip
     from bezoar.training.loader import TrainingPairs
 
@@ -19,7 +22,7 @@ _BATCH = 256
 
 
 class Scorer:
-    """Looks at every training pair once, without augmentation, in evaluation mode."""
+    """Looks at every training pair once, in evaluation mode, and without augmentation unless views are named."""
 
     def __init__(
         self, model: Clip, data: TrainingPairs, autocast: Callable[[], torch.autocast], peers: Peers = ALONE
@@ -46,6 +49,25 @@ class Scorer:
     def cosines(self) -> Tensor:
         """Cosine of image and caption of every pair, ``[n]``."""
         images, texts = self.features()
+        return (images * texts).sum(1)
+
+    def cosines_under(self, image_view: ImageView, caption_view: CaptionView, seed: int, epoch: int) -> Tensor:
+        """The cosines ``[n]`` under a view of each, drawn for ``epoch``: of pictures anew, of captions as in training.
+
+        A caption view that is drawn once for a training of ``seed`` is the first that it trains with.
+        """
+        data, model, drawn = self._data, self.model, caption_view.drawn_in(epoch)
+
+        def image(index: int) -> Tensor:
+            at, mark = stream_seed(seed, "scored view", epoch, data.id(index)), data.after_crop(index)
+            picture = data.image(index)
+            return image_view.apply(picture, at) if mark is None else image_view.apply(picture, at, mark)
+
+        def caption(index: int) -> str:
+            return caption_view.apply(data.caption(index), stream_seed(seed, "caption view", drawn, data.id(index), 0))
+
+        images = self._of_all(lambda span: model.encode_image(torch.stack([image(index) for index in span])))
+        texts = self._of_all(lambda span: model.encode_captions([caption(index) for index in span]))
         return (images * texts).sum(1)
 
     @torch.no_grad()
