@@ -6,9 +6,10 @@ import dataclasses
 import pickle
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from tests import tiny
@@ -29,13 +30,18 @@ from bezoar.evaluation import (
     Evaluator,
     HeldOut,
     LabeledImages,
+    LinearProbe,
+    TrainedProbe,
     looks_of,
     names_of,
+    others_of,
     sharing,
 )
 from bezoar.training.linear_head import LinearHead
 from bezoar.training.peers import Peers, joined
 from bezoar.training.precision import autocast_for
+
+T = TypeVar("T")
 
 CPU = torch.device("cpu")
 CHUNK = 7
@@ -49,9 +55,11 @@ AIM = Aim(
     ),
     chosen=(CHOSEN,),
 )
+FITTED = SceneClasses(split="train", count=24)
+_GIVEN = (ContrastiveLoss(batch_size=6), LinearProbe(train=FITTED), TrainedProbe(train=FITTED, epochs=1))
 EVALUATED: tuple[Evaluator, ...] = (
-    *(kind() for kind in EVALUATORS.members.values() if kind is not ContrastiveLoss),
-    ContrastiveLoss(batch_size=6),
+    *(kind() for kind in EVALUATORS.members.values() if kind not in map(type, _GIVEN)),
+    *_GIVEN,
 )
 
 Found = dict[str, tuple[tuple[Measure, ...], dict[str, dict[str, list[object]]]]]
@@ -68,14 +76,18 @@ def context(peers: Peers, images: LabeledImages) -> Context:
     return Context(
         sets={"test": images}, aim=AIM, autocast=autocast_for("fp32", CPU), looks=looks_of(EVALUATED, AIM),
         held_out={"held": HeldOut(pairs, Prepared(pairs, Frame(32)))}, peers=peers,
+        others=others_of(EVALUATED, Frame(32)),
     )  # fmt: skip
 
 
 def told(here: Context) -> Context:
-    """The same with what methods offer: a head of the set's classes, and dropped pairs, some of them poison."""
+    """The same with what methods offer: a head of the set's classes, dropped and risky pairs, some of them poison."""
     pairs = Scenes(count=20).open()
     head = LinearHead(128, PICTURES.open().classes, torch.Generator().manual_seed(0))
-    offered: dict[str, float | Tensor | torch.nn.Module] = {"head": head, "dropped": torch.arange(20) % 3 - 1}
+    offered: dict[str, float | Tensor | torch.nn.Module] = {
+        "head": head, "dropped": torch.arange(20) % 3 - 1,
+        "safe": torch.arange(20) % 3 > 0, "cosine": torch.linspace(-1, 1, 20),
+    }  # fmt: skip
     return dataclasses.replace(here, diagnostics=offered, pairs=pairs, plan=tiny.ATTACK.plan(pairs, 0))
 
 
@@ -95,6 +107,7 @@ class Meeting:
 
     world: int
     slots: dict[int, Tensor] = field(default_factory=dict)
+    told: dict[int, Any] = field(default_factory=dict)
     barrier: threading.Barrier = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,6 +132,15 @@ class Thread(Peers):
         meeting.barrier.wait()
         assert {(part.dtype, part.shape[1:]) for part in parts} == {(own.dtype, own.shape[1:])}
         return torch.cat(list(parts))
+
+    def led(self, work: Callable[[], T]) -> T:
+        meeting = self.meeting
+        if self.lead:
+            meeting.told[0] = work()
+        meeting.barrier.wait()
+        found: T = meeting.told[0]
+        meeting.barrier.wait()
+        return found
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ class LinearProbe(Probe):
         # Threads of torch's number: bits depend on it, and a stage has no more.
         with warnings.catch_warnings(), threadpool_limits(torch.get_num_threads()):
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few pictures of each
             found = LogisticRegression(C=self.c, max_iter=self.iterations)
             found.fit(features.double().numpy(), labels.numpy())
         if found.n_iter_.max() >= self.iterations:

@@ -1,4 +1,4 @@
-"""How much poison is among the pairs that a method holds for safe, and how well the cosine tells it from clean pairs."""
+"""How much poison is among the pairs that a method holds for safe, and how well cosines tell it from clean pairs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _histogram(
     poison: NDArray[np.bool_] | None,
     mixture: list[list[float]] | None,
 ) -> pa.Table:
-    """``bin``: cosines in [bin, bin + 1) / BINS; ``safe`` and ``risky`` pairs in it; with a plan, its poison of each."""
+    """``bin``: cosines in [bin, bin + 1) / BINS; ``safe`` and ``risky`` pairs there; with a plan, poison of both."""
     import numpy as np
     import pyarrow as pa
 

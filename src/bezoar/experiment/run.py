@@ -290,8 +290,9 @@ def sets_of(experiment: Experiment) -> list[Images]:
 
     used = dict.fromkeys(stage.pairs for stage in experiment.stages)
     pairs: list[Images] = [experiment.pairs[name].open() for name in used]
-    read = [source for evaluator in experiment.evaluators for source in evaluator.sources().values()]
-    labeled = [source.open() for source in (*experiment.labeled.values(), *read)]
+    # Several evaluators may read one set.
+    read = {digest(source): source for evaluator in experiment.evaluators for source in evaluator.sources().values()}
+    labeled = [source.open() for source in (*experiment.labeled.values(), *read.values())]
     return [*pairs, *labeled, *(Exact(source.open()) for source in experiment.held_out.values())]
 
 
