@@ -19,7 +19,8 @@ from torch import Tensor
 from bezoar.cleaning import METHODS as CLEANING
 from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.data.captions import Eda
-from bezoar.pretraining import METHODS
+from bezoar.models.clip import Clip
+from bezoar.pretraining import METHODS, RoCLIP
 from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import train
 from bezoar.training.method import Method
@@ -44,9 +45,15 @@ def methods() -> dict[str, Method]:
     eda = Eda(wordnet="none")
     found["symmetric"] = CleanCLIP(**BRIEF, caption_view=eda, in_modal="symmetric")
     found["chunks"] = CleanCLIP(**BRIEF, caption_view=eda, chunk_size=2)
+    found["matched"] = _roclip(match_every=1, pool_start="random")
+    found["matched, read"] = _roclip(match_every=1, text_tower="trained")
     found["clipped"] = Finetune(**BRIEF, clip_norm=0.01)
     found["locked"] = Finetune(**BRIEF, lock=("image",))
     return found
+
+
+def _roclip(**changes: Any) -> RoCLIP:
+    return RoCLIP(**BRIEF, caption_view=Eda(wordnet="none"), pool_share=0.5, **changes)
 
 
 def step(method: Method, peers: Peers, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -90,10 +97,21 @@ def trained(
             model.tower.logit_scale.add_(0.1)  # type: ignore[operator]
     with contextlib.suppress(InterruptedError):
         model = train(method, model, tiny.data(40), seed=0, folder=folder, peers=peers, listen=hear).model
+    return _seen(model)
+
+
+def _seen(model: Clip) -> dict[str, Tensor]:
     model.eval()
     with torch.no_grad():
         seen = model.encode_image(torch.stack([tiny.data(40).image(index) for index in range(8)]))
     return {"seen": seen, **{name: value.clone() for name, value in model.state_dict().items()}}
+
+
+def pooled(peers: Peers) -> dict[str, Tensor]:
+    """The same, and the pool: filled in an epoch that does not match, and wrapped around in one that does."""
+    method = _roclip(in_modal_weight=0.5, text_tower="trained")
+    end = train(method, tiny.clip(TOWER), tiny.data(40), seed=0, peers=peers)
+    return _seen(end.model) | {name: one.clone() for name, one in end.state.named_buffers() if "model" not in name}
 
 
 def disagreement(peers: Peers) -> str:
@@ -126,6 +144,7 @@ def all_of_it(peers: Peers, out: Path) -> dict[str, dict[str, Tensor]]:
     found["broken"] = trained(peers, out / "broken", clean, stop=3)
     found["split"] = trained(peers, out / "split", Split(batch_size=6, epochs=2))
     found["clustered"] = trained(peers, out / "clustered", methods()["deep_clustering"])
+    found["pooled"] = pooled(peers)
     found["norms"] = trained(peers, out / "norms", Finetune(**BRIEF, ema=0.5), tower="micro-cnn-32")
     found["scores"] = scores(peers)
     found["said"] = {"said": torch.tensor(list(disagreement(peers).encode()), dtype=torch.uint8)}
