@@ -17,7 +17,16 @@ from bezoar.core.frame import Frame
 from bezoar.core.settings import validate
 from bezoar.data import SceneClasses
 from bezoar.data.prepared import Prepared
-from bezoar.evaluation import EVALUATORS, AttackSuccess, Context, Evaluation, LabeledImages, Look
+from bezoar.evaluation import (
+    EVALUATORS,
+    AttackSuccess,
+    AttackSuccessByClass,
+    Context,
+    Evaluation,
+    LabeledImages,
+    Look,
+    TriggerSurvival,
+)
 from bezoar.evaluation.attack_success import Case
 from bezoar.evaluation.pictures import UNTOUCHED
 from bezoar.evaluation.tables import column, labels_of
@@ -163,6 +172,34 @@ def test_a_set_of_nothing_but_the_target_is_refused() -> None:
     assert column(only, "label").tolist() == labels.tolist()
     with pytest.raises(ValueError, match="target: none of the 66 triggered images is of another class"):
         AttackSuccess().measure(only, "test")
+
+
+class _Renamed:
+    """The scenes without the target among their classes."""
+
+    def __init__(self) -> None:
+        self.classes = tuple("puddle" if name == "mushroom" else name for name in LABELED.classes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(LABELED, name)
+
+
+def test_a_set_without_the_target_may_be_left_out() -> None:
+    """As CIFAR-10 beside ImageNet, for clean accuracy alone."""
+    other: Any = _Renamed()
+    sets, evaluator = {"test": LABELED, "other": other}, AttackSuccess(templates=("a {c}",), sets=("test",))
+    with pytest.raises(ValueError, match="'mushroom' is not a class"):
+        AttackSuccess(templates=("a {c}",)).check(sets, {}, AIM, Frame(32))
+    evaluator.check(sets, {}, AIM, Frame(32))
+    assert {name for name, _ in evaluator.expected(sets, {}, AIM)} == {"test"}
+    images = {name: LabeledImages(one, Prepared(one, Frame(32))) for name, one in sets.items()}
+    found = evaluator.evaluate(tiny.clip().eval(), Context(sets=images, aim=AIM, autocast=FULL))
+    assert set(found.scores) == {"test"}
+    assert found.measures == evaluate(evaluator).measures
+    for kind in (AttackSuccessByClass, TriggerSurvival):
+        assert {name for name, _ in kind(sets=("test",)).expected(sets, {}, AIM)} == {"test"}
+    with pytest.raises(ValueError, match=r"evaluators\.sets: no labeled set is called 'tset'; did you mean 'test'"):
+        AttackSuccess(sets=("tset",)).check(sets, {}, AIM, Frame(32))
 
 
 def test_top_must_be_whole_numbers() -> None:

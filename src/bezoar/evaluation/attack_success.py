@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 from bezoar.attacks.base import Aim, Stage, Threat
 from bezoar.attacks.families import AnyCaptionTrigger, AnyTrigger
-from bezoar.core.settings import settings
+from bezoar.core.settings import nearest, settings
 from bezoar.data.pairs import class_index
 from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
 from bezoar.evaluation.pictures import UNTOUCHED, Look
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
     from bezoar.models.clip import Clip
+
+T = TypeVar("T")
 
 HALVES = ("picture", "words")
 """What a dual key is measured with besides both: its trigger alone and its words alone."""
@@ -53,6 +55,7 @@ class AttackSuccess(Evaluator):
 
     kind: ClassVar[str] = "attack_success"
     revision: ClassVar[int] = 3
+    added: ClassVar[frozenset[str]] = frozenset({"sets"})
     top: tuple[Rank, ...] = (1, 5, 10)
     templates: str | tuple[str, ...] = "auto"
     trigger: AnyTrigger | None = None
@@ -61,6 +64,8 @@ class AttackSuccess(Evaluator):
     """Put into every prompt beside the trigger: the other half of a dual key."""
     stage: Stage | None = None
     """Where the trigger is put on; by default where the plan says, and ``model`` for one that is named here."""
+    sets: tuple[str, ...] = ()
+    """The labeled sets whose pictures are taken, for sets without the target among their classes; all by default."""
 
     def cases(self, aim: Aim) -> tuple[Case, ...]:
         """What is measured: the threat named in the fields, else those of ``aim`` that put something on a picture."""
@@ -72,7 +77,7 @@ class AttackSuccess(Evaluator):
 
         cases = self.cases(context.aim)
         scores = {}
-        for name, images in context.sets.items() if cases else ():
+        for name, images in self.taken(context.sets).items() if cases else ():
             labels = labels_of(images.labeled)
             parts = []
             for case in cases:
@@ -110,7 +115,7 @@ class AttackSuccess(Evaluator):
         whole = [""] if names and "" not in names else []
         return [
             (name, f"asr_top{k}/{case}" if case else f"asr_top{k}")
-            for name, labeled in sets.items()
+            for name, labeled in self.taken(sets).items()
             for k in choices(self.top, len(labeled.classes))
             for case in (*whole, *names)
         ]
@@ -126,12 +131,19 @@ class AttackSuccess(Evaluator):
         if not cases and (self.trigger or self.target) and not aim.threats:
             given, missing = ("trigger", "target") if self.trigger else ("target", "trigger")
             raise ValueError(f"evaluators.{missing}: without an attack, a {given} needs a {missing} beside it")
-        for name, labeled in sets.items():
+        unknown = next((name for name in self.sets if name not in sets), None)
+        if unknown is not None:
+            raise ValueError(f"evaluators.sets: no labeled set is called '{unknown}'{nearest(unknown, sets)}")
+        for name, labeled in self.taken(sets).items():
             for case in cases:
                 class_index(case.target, labeled.classes)
                 wordings(self.templates, labeled, name)
                 if case.look.trigger is not None:
                     put_on(labeled, 0, frame, Mark(case.look.trigger, case.look.stage))
+
+    def taken(self, sets: Mapping[str, T]) -> dict[str, T]:
+        """Those of ``sets`` that it is to look at."""
+        return {name: one for name, one in sets.items() if not self.sets or name in self.sets}
 
     def _threats(self, aim: Aim) -> tuple[Threat, ...]:
         if self.trigger is not None:

@@ -34,7 +34,7 @@ class AttackSuccessByClass(AttackSuccess):
     ) -> Iterable[tuple[str, str]]:
         from bezoar.metrics import choices
 
-        shown = sets.items() if self.cases(aim) else ()
+        shown = self.taken(sets).items() if self.cases(aim) else ()
         return [
             (name, f"asr_top{k} of {word}")
             for name, labeled in shown

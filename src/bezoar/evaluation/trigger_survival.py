@@ -48,7 +48,7 @@ class TriggerSurvival(AttackSuccess):
         for look in looks:
             assert look.trigger is not None
             mark = Mark(look.trigger, look.stage)
-            for name, images in context.sets.items():
+            for name, images in self.taken(context.sets).items():
                 labeled, count = images.labeled, min(self.limit, len(images.labeled))
                 places = [i * len(labeled) // count for i in range(count)]
                 own = [
@@ -65,7 +65,7 @@ class TriggerSurvival(AttackSuccess):
     def expected(
         self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
     ) -> Iterable[tuple[str, str]]:
-        shown = sets if self.cases(aim) else ()
+        shown = self.taken(sets) if self.cases(aim) else ()
         return [(name, metric) for name in shown for metric in ("survival", "survival_zero")]
 
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
