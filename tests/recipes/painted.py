@@ -43,10 +43,18 @@ def shrunk(value: Any) -> Any:
         found |= {key: CUT for key in ("start", "stop") if key in found}
     elif kind in METHODS.members:
         found |= {"batch_size": 8, "steps": 1, "warmup_steps": 0}
+        if kind == "roclip":
+            found |= {"match_every": 1, "pool_size": None}
     elif kind == "targeted":
         found |= {"captions_per_image": 2, "images_per_target": 1}
     elif kind == "table" and found.get("classes") == "imagenet":
         found["templates"] = "plain"  # eighty thousand prompts take a minute
+    elif kind == "patch" and found.get("reference", 0) is None:
+        found["size"] = min(found["size"], 10)  # of pictures of 40x30
+    if kind == "roclip":
+        found |= {"match_every": 1, "pool_size": 16}
+    elif kind == "safeclip":  # its one step is to be one of those after the split
+        found |= {"in_modal_epochs": 0, "slow_epochs": 0, "bank_size": 8}
     if "count" in found and kind != "scenes":
         found["count"] = min(found["count"], 2)
     if "grid" in found:
@@ -79,7 +87,8 @@ def paint(folder: Path, named: Sequence[str]) -> None:
     for corpus in ("cc3m", "cc6m"):
         table(folder / corpus, "train", "caption", 3 * CUT, lambda number: f"{told[number % 2]} {number}")
     table(folder / "cc3m", "validation", "caption", CUT, lambda number: f"a photo of a {named[number % len(named)]}")
-    table(folder / "imagenet" / "validation", "labels", "label", 2 * CUT, lambda number: str(number % len(named)))
+    for split in ("train", "validation"):
+        table(folder / "imagenet" / split, "labels", "label", 2 * CUT, lambda number: str(number % len(named)))
 
 
 def _labeled(path: Path, numbers: Sequence[int], classes: Sequence[str], *, names: bool) -> None:

@@ -146,9 +146,11 @@ class RoCLIP(Contrastive):
         if not self.in_modal_weight:
             return {}
         scale, half = state.model.scale, self.in_modal_weight / 2
-        terms = {"in_modal_image": half * in_modal(*features.images, scale)}
+        image, image_view = features.images
+        terms = {"in_modal_image": half * in_modal(image, image_view, scale)}
         if len(features.texts) > 1:
-            terms["in_modal_text"] = half * in_modal(*features.texts[:2], scale)
+            text, text_view = features.texts[:2]
+            terms["in_modal_text"] = half * in_modal(text, text_view, scale)
         return terms
 
 

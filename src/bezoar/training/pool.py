@@ -53,7 +53,7 @@ class Pool(nn.Module):
         missing = torch.arange(len(self), device=self.entries.device) >= self.filled
         # Outside autocast: in bf16 many would be equally near.
         with torch.autocast(queries.device.type, enabled=False):
-            blocks = queries.to(self.entries).split(_BLOCK)
+            blocks = torch.split(queries.to(self.entries), _BLOCK)
             return torch.cat([(block @ self.entries.T).masked_fill_(missing, -torch.inf).argmax(1) for block in blocks])
 
     @torch.no_grad()
