@@ -15,6 +15,7 @@ from bezoar.report.fields import check, of_row
 from bezoar.report.latex import as_latex, latex
 from bezoar.report.markdown import as_markdown, markdown
 from bezoar.report.pooling import read_runs
+from bezoar.report.split_table import joined, split_grid, split_values
 from bezoar.report.tables import Row, every_epoch, last_epochs, table
 from bezoar.report.values import values
 
@@ -30,8 +31,9 @@ def export(*folders: Path, to: Path, formats: Sequence[Format] = FORMATS, by: Se
     """Write the tables and plots of run ``folders`` into folder ``to``; returns the files.
 
     Tables are ``result`` (at the chosen settings), ``last-epochs``, ``every-epoch``, and ``attacks`` where a run has
-    several, as ``md``, ``csv`` and ``tex``; plots are ``plane``, ``plane-by-FIELD`` for each of ``by``, ``dose-FIELD``
-    and ``losses-STAGE``, as ``svg`` and ``png``. Raises ``ValueError`` as ``write`` does, and for another format.
+    several and ``splits`` where a method split its pairs, as ``md``, ``csv`` and ``tex``; plots are ``plane``,
+    ``plane-by-FIELD`` for each of ``by``, ``dose-FIELD``, ``cosines-STAGE``, ``split-STAGE`` and ``losses-STAGE``, as
+    ``svg`` and ``png``. Raises ``ValueError`` as ``write`` does, and for another format.
     """
     check_formats(formats)
     runs = read_runs(folders)
@@ -73,6 +75,15 @@ def _tables(runs: Sequence[Run], formats: Sequence[Format]) -> Iterator[tuple[st
             "tex": partial(as_latex, short, f"{name}: the attacks", "tab:attacks", told),
         }
         yield from ((f"attacks.{ending}", partial(_encoded, made[ending])) for ending in formats if ending in made)
+    splits = joined([(run.title, found) for run in runs if (found := split_grid(run))])
+    if splits:
+        caption = f"{name}: what was held for safe"
+        written: dict[Format, Callable[[], str]] = {
+            "md": partial(as_markdown, splits, notes),
+            "csv": partial(split_values, runs),
+            "tex": partial(as_latex, splits, caption, "tab:splits", notes),
+        }
+        yield from ((f"splits.{ending}", partial(_encoded, written[ending])) for ending in formats if ending in written)
     for stem, caption, of in tables:
         rows = [row for run in runs for row in of(run)]
         texts: dict[Format, Callable[[], str]] = {
@@ -109,12 +120,14 @@ def _drawn(runs: Sequence[Run], by: Sequence[str]) -> Iterator[tuple[str, Plot]]
     from bezoar.report.facets import sheet
     from bezoar.report.losses import losses
     from bezoar.report.plots import draw
+    from bezoar.report.split_plots import sheets
 
     shared = dict.fromkeys((*by, "run")) if len(runs) > 1 else by
     found = [("plane", draw(runs)), *((f"plane-by-{field}", sheet(runs, field)) for field in shared)]
     for run in runs:
         before = f"{run.title}-" if len(runs) > 1 else ""
         found += [(f"dose-{before}{dose.field}", draw_dose(dose, "dose")) for dose in doses(run)]
+        found += [(f"{kind}-{before}{stage}", plot) for (kind, stage), plot in sheets(run).items()]
         found += [(f"losses-{before}{name}", losses(run, group, "losses")) for name, group in run.groups.items()]
     return ((name, plot) for name, plot in found if plot)
 

@@ -22,6 +22,7 @@ from bezoar.report.pooling import read_runs
 from bezoar.report.reading import read_run
 from bezoar.report.runs import Run
 from bezoar.report.sentences import sentences
+from bezoar.report.split_table import split_grid
 from bezoar.report.tables import every_epoch, last_epochs, table
 from bezoar.report.tables import plain as as_values
 
@@ -100,6 +101,7 @@ def document(runs: Sequence[Run]) -> str:
         parts += [
             f"{marks} {escaped(run.title)}\n\n{_points(sentences(run, rows))}",
             *_attacks(run, marks),
+            *_splits(run, marks),
             f"{marks}# At the chosen settings, on {escaped(run.measured_on)}\n\n{markdown(rows, run.notes)}",
             f"{marks}# Every stage at its last epoch\n\n{markdown(last_epochs(run), run.notes)}",
             f"{marks}# Every epoch\n\n{markdown(every_epoch(run), run.notes)}",
@@ -113,6 +115,13 @@ def _attacks(run: Run, marks: str) -> Iterator[str]:
     if beside:
         table = as_markdown(attack_grid(beside), [*run.notes, rule(run)])
         yield f"{marks}# The attacks, on {escaped(run.measured_on)}\n\n{table}"
+
+
+def _splits(run: Run, marks: str) -> Iterator[str]:
+    """The table of what was held for safe, where a method split its pairs."""
+    found = split_grid(run)
+    if found:
+        yield f"{marks}# What was held for safe\n\n{as_markdown(found, run.notes)}"
 
 
 def _points(told: Sequence[str]) -> str:

@@ -58,6 +58,7 @@ def _one(pool: Sequence[Run]) -> Run:
         stages={key: head for run in pool for key, head in run.stages.items() if key[1] in run.seeds},
         untouched={key: taken for run in pool for key, taken in run.untouched.items() if key[1] in run.seeds},
         changes={key: found for run in pool for key, found in run.changes.items() if key[1] in run.seeds},
+        splits={key: found for run in pool for key, found in run.splits.items() if key[1] in run.seeds},
         classes=next((run.classes for run in pool if run.classes), None),
         data=next((run.data for run in pool if run.data), ()),
     )

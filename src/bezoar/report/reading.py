@@ -15,6 +15,7 @@ from bezoar.report.groups import Point, group_of
 from bezoar.report.paired import changes
 from bezoar.report.plans import by_age, mapping, read_plans
 from bezoar.report.runs import DataSet, Run
+from bezoar.report.splits import splits
 
 Heads = dict[tuple[str, int], tuple[Path, dict[str, Any]]]
 """Folder and ``stage.json`` of finished stages, by name and seed."""
@@ -41,7 +42,12 @@ def read_run(folder: Path) -> Run:
         data=tuple(_data(folder / "data.json")),
     )
     folders = {key: at for key, (at, _) in heads.items()}
-    return replace(run, untouched=dict(_untouched(run, heads)), changes=dict(changes(run, folders)))
+    return replace(
+        run,
+        untouched=dict(_untouched(run, heads)),
+        changes=dict(changes(run, folders)),
+        splits=dict(splits(run, folders)),
+    )
 
 
 def _experiment(path: Path) -> Mapping[str, Any]:

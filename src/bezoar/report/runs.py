@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bezoar.core.records import Record
     from bezoar.report.paired import Changes
+    from bezoar.report.splits import Split
 
 
 TRAINED_ON = "pairs"
@@ -62,6 +63,8 @@ class Run:
     """By stage and seed: how often the model it leaves takes untouched pictures of other classes for the target."""
     changes: Mapping[tuple[str, int], Changes] = field(default_factory=dict)
     """By stage and seed: what has changed since the model was given, where that was measured, sample by sample."""
+    splits: Mapping[tuple[str, int], tuple[Split, ...]] = field(default_factory=dict)
+    """By stage and seed: what a method held for safe, of some of its epochs."""
     data: tuple[DataSet, ...] = ()
     """What the sources held, as far as the run has written it down."""
     folders: tuple[Path, ...] = ()

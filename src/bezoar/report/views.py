@@ -17,6 +17,9 @@ from bezoar.report.looks import colors
 from bezoar.report.losses import BINS, losses
 from bezoar.report.plots import draw
 from bezoar.report.sentences import rules, story
+from bezoar.report.split_plots import STAGES, Histories, histories, legend, split_stages
+from bezoar.report.split_table import split_grid
+from bezoar.report.splits import PANELS
 from bezoar.report.svg import inline
 from bezoar.report.tables import Role, Row, every_epoch, last_epochs, role_of, table
 
@@ -37,6 +40,8 @@ class Thin:
     """Whether the table of every epoch is there, and every epoch can be pointed at."""
     bins: int = BINS
     """Points of a loss curve; 0 for no curves."""
+    panels: int = PANELS
+    """Epochs of a split whose cosines are drawn."""
     rows: int | None = None
     """Rows of a long table."""
 
@@ -51,6 +56,7 @@ class Thin:
             else "",
             "" if self.epochs else "the table of every epoch, and what the plots would tell of each of them",
             "" if self.bins == full.bins else ("the losses" if not self.bins else "detail of the losses"),
+            "" if self.panels == full.panels else f"{'all' if not self.panels else 'some'} histograms of splits",
             "" if self.rows is None else f"what comes after {self.rows} rows of a long table",
         )
         left = "; ".join(part for part in parts if part)
@@ -63,10 +69,10 @@ LEVELS = (
     Thin(),
     Thin(lossy=True),
     Thin(lossy=True, pictures=3),
-    Thin(lossy=True, pictures=1, bins=40),
-    Thin(lossy=True, pictures=1, bins=40, epochs=False),
-    Thin(lossy=True, pictures=1, bins=0, epochs=False),
-    Thin(lossy=True, pictures=0, bins=0, epochs=False, rows=200),
+    Thin(lossy=True, pictures=1, bins=40, panels=3),
+    Thin(lossy=True, pictures=1, bins=40, panels=3, epochs=False),
+    Thin(lossy=True, pictures=1, bins=0, panels=0, epochs=False),
+    Thin(lossy=True, pictures=0, bins=0, panels=0, epochs=False, rows=200),
 )
 """From everything to what any page can hold."""
 
@@ -98,6 +104,14 @@ class View:
     facets: Sequence[tuple[Facets, Sequence[tuple[str, str]]]]
     """Fields, and for each the values with their planes."""
     losses: Mapping[str, str]
+    splits: Grid | None
+    """The table of what was held for safe, where a method split its pairs."""
+    histories: Sequence[tuple[Histories, Sequence[tuple[str, str]], str]]
+    """Their plots: for each stage the cosines of some epochs, and the shares over all."""
+    undrawn: int
+    """Stages whose splits are not drawn."""
+    legend: Sequence[tuple[str, str]]
+    """Words and icons that explain the cosines."""
     walls: Sequence[Wall]
     roles: Mapping[str, Role]
     seconds: Mapping[str, float]
@@ -132,6 +146,13 @@ def view(run: Run, prefix: str, by: Sequence[str], thin: Thin) -> View:
         doses=tuple((dose, inline(draw_dose(dose, f"{prefix}dose{n}"))) for n, dose in enumerate(doses(run)[:DOSES])),
         plane=inline(replace(plot, name=f"{prefix}plane")) if plot else "",
         facets=multiples([run], by, thin),
+        splits=_cut(split_grid(run), thin.rows),
+        histories=tuple(
+            (found, [(when, inline(plot)) for when, plot in found.panels], inline(found.shares))
+            for found in histories(run, prefix, thin.panels, thin.epochs)
+        ),
+        undrawn=len(split_stages(run)[STAGES:]),
+        legend=legend(),
         losses={name: inline(curve) for name, curve in curves.items() if curve},
         walls=tuple(walls(run, thin.pictures, thin.lossy)),
         roles={name: role_of(run, group) for name, group in run.groups.items()},
@@ -140,6 +161,10 @@ def view(run: Run, prefix: str, by: Sequence[str], thin: Thin) -> View:
         measured=max((record.at for record in run.records), default=None),
         yaml=to_yaml(run.experiment),
     )
+
+
+def _cut(grid: Grid | None, rows: int | None) -> Grid | None:
+    return replace(grid, lines=grid.lines[:rows]) if grid else None
 
 
 def multiples(
