@@ -27,8 +27,8 @@ class Grid:
 def grid(rows: Sequence[Row]) -> Grid:
     """The cells of rows; an attack success rate never stands without its model's clean accuracy.
 
-    The run stands before where rows are of several, recalls and losses where any was measured, and where no clean
-    accuracy was measured at all its columns are left out.
+    The run stands before where rows are of several; recalls, losses and probes where any was measured; and where no
+    clean accuracy was measured at all its columns are left out.
     """
     columns: list[tuple[str, bool, Callable[[Row], str]]] = [
         ("Model", False, lambda row: row.group),
@@ -54,8 +54,8 @@ def grid(rows: Sequence[Row]) -> Grid:
 
 
 def further(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The metrics of retrieval and the losses that any row has: they stand beside the clean accuracy."""
-    return tuple(dict.fromkeys(name for row in rows for name in (*row.recall, *row.losses)))
+    """The metrics of retrieval and probes and the losses that any row has: they stand beside the clean accuracy."""
+    return tuple(dict.fromkeys(name for row in rows for name in (*row.recall, *row.losses, *row.probes)))
 
 
 def _number(name: str) -> Callable[[Row], str]:

@@ -35,7 +35,8 @@ _CURVE = 121
 """Points of a fitted curve."""
 LEGEND = (
     ("clean pairs", "region", _CLEAN), ("poisoned pairs", "line", _POISON),
-    ("the fitted normal distributions", "line", INK), ("where most pairs are held for safe", "square", INK),
+    ("the fitted normal distributions, the lower one dashed", "line", INK),
+    ("where most pairs are held for safe", "square", INK),
 )  # fmt: skip
 """Words, mark and color of what a panel holds."""
 

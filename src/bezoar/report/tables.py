@@ -26,6 +26,7 @@ DESTROYED = "destroyed"
 NONE_WITHIN = "none within 3 points"
 NOT_CHOSEN = "not chosen: last epoch"
 ALONE = "attack success not shown: no clean accuracy"
+_PROBE = re.compile(r"\w+_probe_(accuracy|asr)_top1(?!\d)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,11 @@ class Row:
     def recall(self) -> Mapping[str, Interval]:
         """How often retrieval finds the right one first, by metric."""
         return {name: interval for name, interval in self.more.items() if re.search(r"recall_top1(?!\d)", name)}
+
+    @property
+    def probes(self) -> Mapping[str, Interval]:
+        """Accuracy and attack success, top-1, by linear classifiers of the image features, by metric."""
+        return {name: interval for name, interval in self.more.items() if _PROBE.match(name)}
 
     @property
     def losses(self) -> Mapping[str, Interval]:
@@ -178,13 +184,14 @@ def _noted(row: Row, *notes: str) -> Row:
 
 
 def _rows(run: Run, group: Group, points: Iterable[Point | None], chosen: Iterable[Point] = ()) -> list[Row]:
-    """One row a point; without a clean accuracy, a recall or a loss there is none, whatever else was measured."""
+    """One row a point; without an accuracy, a recall or a loss there is none, whatever else was measured."""
     rows = []
     victim = run.victim_of(group)
     for point in points:
         found = dict(run.reported(point)) if point else {}
         accuracy, asr = found.pop("accuracy_top1", None), found.pop("asr_top1", None)
-        if point is None or not (accuracy or any("recall_top" in name or not is_share(name) for name in found)):
+        others = any("recall_top" in name or not is_share(name) or _PROBE.match(name) for name in found)
+        if point is None or not (accuracy or others):
             continue
         before = _kept_accuracy(run, victim, point.seed) if victim and victim is not group else None
         if group.start is None and (role_of(run, group) == "trained" or run.began_trained(group)):
