@@ -36,7 +36,7 @@ _CURVE = 121
 LEGEND = (
     ("clean pairs", "region", _CLEAN), ("poisoned pairs", "line", _POISON),
     ("the fitted normal distributions, the lower one dashed", "line", INK),
-    ("where most pairs are held for safe", "square", INK),
+    ("where most pairs are held for safe", "region", INK),
 )  # fmt: skip
 """Words, mark and color of what a panel holds."""
 
