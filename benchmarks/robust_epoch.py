@@ -1,7 +1,8 @@
 """An epoch of the robust pre-training methods against one of ``clip``, without and with the same augmentation.
 
-One thread, processor time, the methods in turns, so that other work on the machine does not count. Each method is trained
-as it would be; loader, views, pool and whatever is done before an epoch are in its time. Epochs of one phase are averaged.
+One thread, processor time, the methods in turns, so that other work on the machine does not count. Each method is
+trained as it would be; loader, views, pool and whatever is done before an epoch are in its time. Epochs of one phase
+are averaged.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bezoar.data.captions import Eda
 from bezoar.data.prepared import Prepared
 from bezoar.data.views import SimClr
 from bezoar.models.clip import create
-from bezoar.pretraining import ClipPretraining, RoCLIP
+from bezoar.pretraining import ClipPretraining, RoCLIP, SafeCLIP
 from bezoar.training.loader import TrainingPairs
 from bezoar.training.loop import Pause, train
 from bezoar.training.method import Method
@@ -49,6 +50,10 @@ def sides(batch: int) -> dict[str, Side]:
         "roclip": Side(RoCLIP(epochs=2, **brief, **views), ("plain", "matching"), "clip, augmented", 1.15),
         "roclip, trained": Side(
             RoCLIP(epochs=2, **brief, **views, text_tower="trained"), ("plain", "matching"), "clip, augmented"
+        ),
+        "safeclip": Side(
+            SafeCLIP(epochs=4, in_modal_epochs=1, slow_epochs=1, in_modal_lr=1e-3, **brief, **views),
+            ("in_modal", "slow", "split", "split"), "clip, augmented", 2.3,
         ),
     }  # fmt: skip
 

@@ -20,7 +20,7 @@ from bezoar.cleaning import METHODS as CLEANING
 from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.data.captions import Eda
 from bezoar.models.clip import Clip
-from bezoar.pretraining import METHODS, RoCLIP
+from bezoar.pretraining import METHODS, RoCLIP, SafeCLIP
 from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import train
 from bezoar.training.method import Method
@@ -109,7 +109,16 @@ def _seen(model: Clip) -> dict[str, Tensor]:
 
 def pooled(peers: Peers) -> dict[str, Tensor]:
     """The same, and the pool: filled in an epoch that does not match, and wrapped around in one that does."""
-    method = _roclip(in_modal_weight=0.5, text_tower="trained")
+    return _with_state(peers, _roclip(in_modal_weight=0.5, text_tower="trained"))
+
+
+def parted(peers: Peers) -> dict[str, Tensor]:
+    """The same of an in-modal epoch and two that are split, with the split and the banks."""
+    method = tiny.method(SafeCLIP, **{**BRIEF, "epochs": 3}, score_views=True, cross_views="crossed", ratio_step=0.2)
+    return _with_state(peers, method)
+
+
+def _with_state(peers: Peers, method: Method) -> dict[str, Tensor]:
     end = train(method, tiny.clip(TOWER), tiny.data(40), seed=0, peers=peers)
     return _seen(end.model) | {name: one.clone() for name, one in end.state.named_buffers() if "model" not in name}
 
@@ -145,6 +154,7 @@ def all_of_it(peers: Peers, out: Path) -> dict[str, dict[str, Tensor]]:
     found["split"] = trained(peers, out / "split", Split(batch_size=6, epochs=2))
     found["clustered"] = trained(peers, out / "clustered", methods()["deep_clustering"])
     found["pooled"] = pooled(peers)
+    found["parted"] = parted(peers)
     found["norms"] = trained(peers, out / "norms", Finetune(**BRIEF, ema=0.5), tower="micro-cnn-32")
     found["scores"] = scores(peers)
     found["said"] = {"said": torch.tensor(list(disagreement(peers).encode()), dtype=torch.uint8)}

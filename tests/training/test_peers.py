@@ -79,15 +79,20 @@ def test_a_whole_training_ends_with_the_same_weights_on_all_ranks(
     alone: Results, several: tuple[Path, list[Results]]
 ) -> None:
     first, *others = several[1]
-    everything = ("trained", "split", "scores", "norms", "clustered", "pooled")
+    everything = ("trained", "split", "scores", "norms", "clustered", "pooled", "parted")
     for found in others:
         assert all(tiny.same(found[name], first[name]) for name in everything)
     # Not weight by weight: where a gradient is nothing but rounding, as that of a key's bias, Adam makes a step of it.
-    for name in ("trained", "split", "clustered", "pooled"):
+    for name in ("trained", "split", "clustered", "pooled", "parted"):
         torch.testing.assert_close(first[name]["seen"], alone[name]["seen"], rtol=0, atol=2e-3)
     close(first["scores"], alone["scores"], 1e-5)
     assert torch.equal(first["pooled"]["tokens"], alone["pooled"]["tokens"])
     torch.testing.assert_close(first["pooled"]["pool.entries"], alone["pooled"]["pool.entries"], rtol=0, atol=2e-3)
+    for name, value in alone["parted"].items():
+        if name in ("safe", "dropped", "first"):
+            assert torch.equal(first["parted"][name], value), name
+        elif name in ("cosine", "mixture") or "_bank." in name:
+            torch.testing.assert_close(first["parted"][name], value, rtol=0, atol=2e-3)
 
 
 def test_running_statistics_and_their_average_are_those_of_all_ranks(

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from tests import tiny
 
 import bezoar.training.scorer
+from bezoar.attacks.base import Stage
+from bezoar.core.seeds import stream_seed
+from bezoar.data.captions import Eda
+from bezoar.data.captions import Plain as PlainCaption
+from bezoar.data.views import Light, Plain
+from bezoar.training.batch import together
+from bezoar.training.loader import batches
+from bezoar.training.method import Pass
 from bezoar.training.precision import autocast_for
+from bezoar.training.schedule import Schedule
 from bezoar.training.scorer import Scorer
 
 FULL = autocast_for("fp32", torch.device("cpu"))
+STAGES: tuple[Stage, Stage] = ("model", "after_random_crop")
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -27,6 +39,46 @@ def test_features_of_every_pair_in_order(training: bool, monkeypatch: pytest.Mon
         with torch.no_grad():
             torch.testing.assert_close(images[index], model.encode_image(data.image(index)[None])[0], atol=1e-5, rtol=0)
             torch.testing.assert_close(texts[index], model.encode_captions([data.caption(index)])[0], atol=1e-5, rtol=0)
+
+
+def test_cosines_under_views_are_those_of_the_views_that_are_drawn() -> None:
+    model, data, view, wording = tiny.clip(), tiny.data(8), Light(), Eda(wordnet="none", frozen=True)
+    first, second, later = (
+        Scorer(model, data, FULL).cosines_under(view, words, 3, epoch)
+        for words, epoch in ((wording, 0), (wording, 1), (Eda(wordnet="none"), 1))
+    )
+    model.eval()
+    for found, epoch in ((first, 0), (second, 1)):
+        for index in range(8):
+            name = data.id(index)
+            picture = view.apply(data.image(index), stream_seed(3, "scored view", epoch, name))
+            caption = wording.apply(data.caption(index), stream_seed(3, "caption view", 0, name, 0))
+            with torch.no_grad():
+                image, text = model.encode_image(picture[None])[0], model.encode_captions([caption])[0]
+            torch.testing.assert_close(found[index], image @ text, atol=1e-5, rtol=0)
+    assert not torch.equal(first, second), "pictures are drawn anew"
+    assert not torch.equal(second, later), "captions that are not frozen are too"
+    # The caption is the first view that training has of it, in that epoch too.
+    this = Pass(
+        name="p", indices=torch.arange(8), image_views=(), caption_views=(wording,), encode=together,
+        loss=lambda *_: {}, schedule=Schedule(shape="constant", lr=0, warmup=0, total=1),
+    )  # fmt: skip
+    (batch,) = batches(data, model.tokenize, this, batch_size=8, seed=3, epoch=1)
+    said = [
+        wording.apply(data.caption(i), stream_seed(3, "caption view", 0, data.id(i), 0)) for i in batch.indices.tolist()
+    ]
+    assert torch.equal(batch.texts[0], model.tokenize(said))
+
+
+def test_what_an_attacker_puts_on_after_the_crop_is_scored_under_views() -> None:
+    """Under a view that crops nothing it is put on first of all, as at any other stage."""
+    plans = [dataclasses.replace(tiny.ATTACK, stage=stage).plan(tiny.data(24).pairs, 0) for stage in STAGES]
+    before, after, clean = (
+        Scorer(tiny.clip(), tiny.data(24, plan), FULL).cosines_under(Plain(), PlainCaption(), 0, 0)
+        for plan in (*plans, None)
+    )
+    assert torch.equal(before, after)
+    assert (before != clean).sum() == 12
 
 
 def test_cosines_see_the_poison() -> None:
