@@ -289,6 +289,7 @@ def test_a_poison_folder_with_other_words_and_by_class(bezoar: Bezoar, home: Pat
         (("--words", "phrase:x"), "words: belongs to a trigger: name one with --trigger, or a poison folder"),
         (("--stage", "file"), "stage: belongs to a trigger: name one with --trigger, or a poison folder"),
         (("--by-class",), "by-class: tells an attack's success, and none is named"),
+        (("--probe", VAL), "evaluators.linear_probe.train: is the set 'scenes', on which it is measured; fit another"),
         (("--trigger", "patch"), "target: a trigger needs the class it is to call up"),
         (("--target", "cup"), "trigger: a target needs the trigger that is to call it up"),
         (("--trigger", "patch", "--target", "cup", "--poison", "p"), "trigger: give a poison folder or a trigger, not"),
@@ -329,6 +330,16 @@ def test_evaluate_for_people(bezoar: Bezoar, home: Path) -> None:
     assert lines[0].startswith("accuracy_top1")
     assert "95 % interval" in lines[0]
     assert "n 20" in lines[0]
+
+
+def test_a_probe_is_told_beside_the_prompts(bezoar: Bezoar, home: Path) -> None:
+    words = ("evaluate", "--model", train(bezoar, home), "--data", VAL)
+    found = bezoar(*words, "--probe", CLEAN, "--poison", poison(bezoar, home), "--templates", "plain", "--json")
+    assert (found.code, found.err) == (0, "")
+    metrics = {one["metric"] for one in json.loads(found.out)["measures"]}
+    assert {"accuracy_top1", "asr_top1", "linear_probe_accuracy_top1", "linear_probe_asr_top1"} <= metrics
+    plain = bezoar(*words, "--probe", CLEAN).out.splitlines()
+    assert len({line.index("%") for line in plain}) == 1, "numbers stand below each other"
 
 
 def test_report_writes_where_it_is_told(bezoar: Bezoar, home: Path, tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def test_counted_by_loops(plan: PoisonPlan) -> None:
     applied = Applied(PAIRS, plan)
     offered = told(len(applied))
     found = evaluate(offered, plan)
-    clean, poison, safe, both = [], [], 0, 0
+    clean: list[float] = []
+    poison: list[float] = []
+    safe = both = 0
     for index in range(len(applied)):
         is_poison, is_safe = applied.id(index) in plan.by_id, bool(offered["safe"][index])
         (poison if is_poison else clean).append(float(offered["cosine"][index]))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from tests import tiny
 
 from bezoar.attacks.triggers import Patch
@@ -117,6 +118,20 @@ def test_measuring_otherwise_does_not_train_the_next_stage_on_another_model() ->
     before = digests(parse(tiny.experiment()), kind=training_digest)
     after = digests(changed("evaluators.0.top", [1]), kind=training_digest)
     assert before == after
+
+
+def test_what_an_evaluator_reads_is_a_part_of_what_is_measured(tmp_path: Path) -> None:
+    """By its content: its path stays the same."""
+    (tmp_path / "labels.csv").write_text("image,label\na.png,0\nb.png,1\n")
+    for number, name in enumerate("ab"):
+        Image.new("RGB", (8, 8), (100 * number, 0, 0)).save(tmp_path / f"{name}.png")
+    train = {"kind": "table", "path": str(tmp_path / "labels.csv"), "classes": ["cat", "dog"]}
+    probing = changed("evaluators", [{"kind": "linear_probe", "train": train}])
+    before, trained = digests(probing), digests(probing, kind=training_digest)
+    assert digests(probing) == before
+    (tmp_path / "labels.csv").write_text("image,label\na.png,1\nb.png,0\n")
+    assert moved(before, digests(probing)) == set(NAMES)
+    assert digests(probing, kind=training_digest) == trained
 
 
 def test_points_of_a_grid_share_their_start() -> None:

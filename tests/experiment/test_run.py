@@ -26,7 +26,7 @@ from bezoar.core.frame import Frame
 from bezoar.core.progress import Event
 from bezoar.core.records import Record, read_lines, read_records
 from bezoar.data import SceneClasses
-from bezoar.data.prepared import GEOMETRY
+from bezoar.data.prepared import GEOMETRY, is_whole
 from bezoar.evaluation import AttackSuccess, ZeroShot
 from bezoar.experiment.estimate import disk_bytes
 from bezoar.experiment.experiment import Experiment, override, parse
@@ -363,6 +363,26 @@ def test_two_evaluators_of_one_kind_keep_both_their_scores(tmp_path: Path) -> No
     assert kept == ["epoch-001.zero_shot-2.validation.parquet", "epoch-001.zero_shot.validation.parquet"]
 
 
+def test_what_an_evaluator_reads_is_prepared_once_described_and_not_measured(tmp_path: Path) -> None:
+    train = {"kind": "scenes", "split": "train", "count": 30}
+    probes = [{"kind": kind, "train": train, "top": [1]} for kind in ("linear_probe", "trained_probe")]
+    seen: list[Event] = []
+    records = run(parse(brief(evaluators=probes)), tmp_path, listen=seen.append)
+    assert {(r.evaluator, r.data) for r in records} == {
+        (kind, "validation") for kind in ("linear_probe", "trained_probe")
+    }
+    told = json.loads((tmp_path / "data.json").read_text())["evaluators"]
+    assert {name: found["count"] for name, found in told.items()} == {
+        "linear_probe.train": 30,
+        "trained_probe.train": 30,
+    }
+    opened = SceneClasses(split="train", count=30).open()
+    assert is_whole(Layout(tmp_path).prepared, opened, Frame(32))
+    (pictures,) = {event.total for event in seen if event.task == "pictures"}
+    sets = [source.open() for plain in (parse(brief()),) for source in (plain.pairs["clean"], *plain.labeled.values())]
+    assert pictures == sum(map(len, sets)) + 30
+
+
 def test_without_labeled_sets_it_only_trains(tmp_path: Path) -> None:
     assert run(parse(brief(labeled={}, evaluators=["zero_shot"])), tmp_path) == []
     assert len(weights(tmp_path)) == 1
@@ -394,6 +414,7 @@ TYPO = {"kind": "backdoor", "target": "mushrom"}
         ({"attack": None, "evaluators": [{"kind": "attack_success", "target": "star"}]}, "a target needs a trigger"),
         ({"evaluators": [{"kind": "zero_shot", "templates": ["{c} {c}"]}]}, r"templates.0: must hold \{c\} exactly"),
         ({"attack": {"kind": "planned", "folder": "nowhere"}}, "nowhere"),
+        ({"evaluators": ["linear_probe"]}, r"linear_probe\.train: names no labeled set to fit; give it one, as"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_before_anything_is_written(changes: Any, said: str, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_panel_has_the_counts_as_densities(run: Run) -> None:
     assert (centers * poison.values).sum() / poison.values.sum() == pytest.approx(
         mean, abs=np.diff(poison.edges)[0] / 2
     )
-    lower, upper = (line for line in axes.lines if len(line.get_xdata()) > 2)
+    lower, upper = (line for line in axes.lines if len(np.asarray(line.get_xdata())) > 2)
     assert (lower.get_linestyle(), upper.get_linestyle()) == ("--", "-")
     at = np.asarray(upper.get_xdata())[np.asarray(upper.get_ydata()).argmax()]
     assert at == pytest.approx(0.3, abs=0.01)
@@ -118,7 +118,7 @@ def test_the_safe_region_begins_where_most_are_safe(run: Run) -> None:
     (found,) = histories(run, "", PANELS)
     split = run.splits["victim", 0][-1]
     axes = found.panels[-1][1].figure.axes[0]
-    begin = min(line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":")  # type: ignore[index]
+    begin = min(float(np.asarray(line.get_xdata())[0]) for line in axes.lines if line.get_linestyle() == ":")
     border = float(split.bins[split.safe > split.risky][0] * split.width)
     assert begin == pytest.approx(border, abs=0.02)
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     import pyarrow as pa
+    import torch
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from bezoar.attacks import Aim
     from bezoar.core.records import Measure
@@ -117,20 +119,26 @@ def _poison(context: Context, total: int) -> NDArray[np.bool_] | None:
 
 
 def _told(diagnostics: Diagnostics, total: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Safe and cosine; raises ``ValueError`` for what is not an entry for each of ``total`` pairs."""
+    """Safe and cosine of each pair; raises ``ValueError`` for what is none."""
     import torch
 
-    safe, cosine = diagnostics[SAFE], diagnostics.get(COSINE)
-    for name, told, kind in ((SAFE, safe, "true or false"), (COSINE, cosine, "a finite number")):
-        fits = isinstance(told, torch.Tensor) and told.shape == (total,)
-        if not fits or (told.dtype == torch.bool) is not (name == SAFE) or not told.isfinite().all():
-            found = f"shape {tuple(told.shape)} of {told.dtype}" if isinstance(told, torch.Tensor) else repr(told)
-            raise ValueError(
-                f"safe_set: the method's diagnostic '{name}' must be {kind} for each of the {total} pairs, got {found}"
-            )
-    assert isinstance(safe, torch.Tensor)
-    assert isinstance(cosine, torch.Tensor)
+    safe = _each(diagnostics.get(SAFE), SAFE, "true or false", total, torch.bool)
+    cosine = _each(diagnostics.get(COSINE), COSINE, "a finite number", total, torch.float32, torch.float64)
     return safe.cpu().numpy(), cosine.double().cpu().numpy()
+
+
+def _each(told: object, name: str, what: str, total: int, *kinds: torch.dtype) -> Tensor:
+    """A diagnostic that has an entry for each of ``total`` pairs."""
+    import torch
+
+    found = repr(told)
+    if isinstance(told, torch.Tensor):
+        if told.shape == (total,) and told.dtype in kinds and bool(told.isfinite().all()):
+            return told
+        found = f"shape {tuple(told.shape)} of {told.dtype}"
+    raise ValueError(
+        f"safe_set: the method's diagnostic '{name}' must be {what} for each of the {total} pairs, got {found}"
+    )
 
 
 def _mixture(diagnostics: Diagnostics) -> list[list[float]] | None:

@@ -48,7 +48,7 @@ class TrainedProbe(Probe):
         schedule = Schedule(shape="cosine", lr=self.lr, warmup=0, total=self.epochs * per_epoch)
         for epoch in range(self.epochs):
             order = torch.randperm(len(features), generator=torch_generator(self.seed, self.kind, epoch))
-            for number, batch in enumerate(order.split(self.batch_size)):
+            for number, batch in enumerate(torch.split(order, self.batch_size)):
                 for group in optimizer.param_groups:
                     group["lr"] = schedule(epoch * per_epoch + number)
                 loss = F.cross_entropy(head(features[batch]), labels[batch])

@@ -169,16 +169,14 @@ def _histogram(axes: Axes, split: Split, span: tuple[int, int]) -> None:
         for end in (at[low], at[high]):
             axes.axvline(end, color=INK, lw=0.8, ls=":")
     tops = [0.0]
-    for counts, look in (
-        (every - poison, {"fill": True, "color": _CLEAN, "alpha": 0.4}),
-        (poison, {"color": _POISON, "lw": 1.8}),
-    ):
+    for counts, filled in ((every - poison, True), (poison, False)):
         total = int(counts.sum())
         if total:
             # Wider bars of fewer pairs, whose outline would be all teeth.
             bars, edges = _bars(split, counts, span, min(BARS, max(6, 2 * math.isqrt(total))))
             height = bars / total / (edges[1] - edges[0])
-            axes.stairs(height, edges, **look)
+            color, alpha = (_CLEAN, 0.4) if filled else (_POISON, 1.0)
+            axes.stairs(height, edges, fill=filled, color=color, alpha=alpha, lw=0 if filled else 1.8)
             tops.append(float(height.max()))
     x = np.linspace(at[0], at[-1], _CURVE)
     for (weight, mean, variance), dash in zip(split.mixture or (), ("--", "-"), strict=False):
@@ -195,7 +193,8 @@ def _bars(split: Split, counts: Counts, span: tuple[int, int], most: int) -> tup
     import numpy as np
 
     edges = np.arange(span[0], span[1] + (step := math.ceil((span[1] - span[0]) / most)), step)
-    return np.histogram(split.bins, edges, weights=counts)[0].astype(np.int64), edges * split.width
+    between: Values = edges * split.width
+    return np.histogram(split.bins, edges, weights=counts)[0].astype(np.int64), between
 
 
 def _normal(x: Values, mean: float, variance: float) -> Values:
