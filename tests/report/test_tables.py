@@ -335,3 +335,27 @@ def test_held_out_sets_of_other_names_stand_beside_the_reported_one(tmp_path: Pa
     assert run.measured_on == "test and flowers and ships"
     found = {name: interval.value for name, interval in table(run)[0].recall.items()}
     assert found == {"image_recall_top1": 0.3, "image_recall_top1 on ships": 0.2}
+
+
+def test_a_linear_probe_stands_beside_the_clean_accuracy(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, WHOLE)
+    for metric, value in (("accuracy_top1", 0.7), ("accuracy_top5", 0.9), ("asr_top1", 0.2)):
+        add_records(folder, f"linear_probe_{metric}", value, evaluator="linear_probe")
+    rows = table(read_run(folder))
+    assert {name: one.value for name, one in rows[0].probes.items()} == {
+        "linear_probe_accuracy_top1": 0.7, "linear_probe_asr_top1": 0.2
+    }  # fmt: skip
+    found = grid(rows)
+    at = found.head.index("Linear probe accuracy, top-1")
+    assert found.head[at + 1 : at + 3] == ("Linear probe attack success, top-1", "Clean accuracy")
+    assert found.lines[0][at].startswith("70.0\u00a0% (")
+
+
+def test_a_model_of_which_only_a_probe_was_fitted_has_a_row(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, {("victim", 0, 1): (0.4, None, 0.4, None)})
+    add_records(folder, "trained_probe_accuracy_top1", 0.7, evaluator="trained_probe")
+    kept = [r for r in read_records(folder / "records.jsonl") if r.evaluator == "trained_probe"]
+    write_records(folder / "records.jsonl", kept)
+    (row,) = table(read_run(folder))
+    assert row.accuracy is None
+    assert row.probes["trained_probe_accuracy_top1"].value == 0.7

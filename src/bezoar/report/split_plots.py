@@ -193,7 +193,7 @@ def _bars(split: Split, counts: Counts, span: tuple[int, int], most: int) -> tup
     import numpy as np
 
     edges = np.arange(span[0], span[1] + (step := math.ceil((span[1] - span[0]) / most)), step)
-    between: Values = edges * split.width
+    between: Values = edges.astype(np.float64) * split.width
     return np.histogram(split.bins, edges, weights=counts)[0].astype(np.int64), between
 
 

@@ -63,7 +63,8 @@ def metric(name: str) -> str:
     what, k, rest = found.groups()
     if what.endswith("recall"):
         return f"{what.replace('_', ' ')}@{k}{rest}"
-    return f"{_SHARES.get(what, what.replace('_', ' '))}, top-{k}{rest}"
+    words = re.sub(r" asr$", " attack success", what.replace("_", " "))
+    return f"{_SHARES.get(what, words)}, top-{k}{rest}"
 
 
 def setting(at: Mapping[str, Any], epoch: int | None, step: int | None = None) -> str:
