@@ -229,7 +229,7 @@ class SafeCLIP(Method):
         at = next(number for number, leg in enumerate(legs) if (leg.epoch, leg.name) == (epoch, name))
         begin, total, ahead = sum(leg.steps for leg in legs[:at]), 0.0, 0
         if self.legacy_schedule:
-            total, ahead = self._released(legs[at], state, 1 + legs[-1].epoch)
+            total, ahead = self._released(name, epoch, state, 1 + legs[-1].epoch)
         else:
             begin -= sum(leg.steps for leg in legs[:at] if leg.name == name)
             total = sum(leg.steps for leg in legs if leg.name == name)
@@ -237,7 +237,7 @@ class SafeCLIP(Method):
             shape=self.schedule, lr=lr, warmup=self.warmup_steps, total=total, begin=begin, ahead=ahead
         )  # fmt: skip
 
-    def _released(self, leg: _Leg, state: Parted, epochs: int) -> tuple[float, int]:
+    def _released(self, name: str, epoch: int, state: Parted, epochs: int) -> tuple[float, int]:
         """Of the released code: the steps over which the rate is laid out, and at which of them a pass begins.
 
         Once pairs are split, both schedules are laid out over the batches of safe pairs, without ``ratio_max``. A pass
@@ -245,12 +245,12 @@ class SafeCLIP(Method):
         those that are risky in this epoch.
         """
         batches = self.steps_per_epoch(state.pairs)
-        if leg.name == "in_modal":
-            return batches * self._begins, batches * (leg.epoch + 1)
-        first, rounds = int(state.first) / state.pairs, epochs - self._begins
-        total = sum((first + number * self.ratio_step) * batches for number in range(rounds))
-        a_round = int(total // rounds) if leg.name == "safe" else leg.steps
-        return total, a_round * (leg.epoch + 1)
+        if name == "in_modal":
+            return batches * self._begins, batches * (epoch + 1)
+        first, rounds = int(state.first), epochs - self._begins
+        total = sum((first / state.pairs + number * self.ratio_step) * batches for number in range(rounds))
+        risky = self.steps_per_epoch(state.pairs - self._safe(state.pairs, first, epoch))
+        return total, (int(total // rounds) if name == "safe" else risky) * (epoch + 1)
 
     def _legs(self, pairs: int, first: int) -> Iterator[_Leg]:
         """Every pass in its order, to the end of the budget; as if all were safe where ``first`` is not known yet."""
