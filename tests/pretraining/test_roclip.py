@@ -380,7 +380,7 @@ def test_it_goes_on_from_a_model_that_was_trained_before(tmp_path: Path) -> None
 
 
 def test_what_cannot_be_together() -> None:
-    with pytest.raises(ValidationError, match=r"chunk_size: goes through the towers twice, .*\(choices: null\)"):
+    with pytest.raises(ValidationError, match=r"chunk_size: 4 pairs at a time .*\(choices: null\)"):
         RoCLIP(text_tower="trained", chunk_size=4)
     with pytest.raises(ValidationError, match=r"pool_start: random directions are no captions .*\(choices: empty\)"):
         RoCLIP(text_tower="trained", pool_start="random")
@@ -399,8 +399,8 @@ def test_a_pool_larger_than_the_data() -> None:
 @pytest.mark.parametrize(
     ("budget", "said"),
     [
-        ({"epochs": 2}, "epochs: 2 is over before epoch 3, the first that matches"),
-        ({"epochs": 9, "steps": 8}, "steps: 8 is over before epoch 3"),  # two epochs of four steps
+        ({"epochs": 2}, "epochs: 2 end before the first epoch that matches, number 3"),
+        ({"epochs": 9, "steps": 8}, "steps: 8 end before the first epoch that matches"),  # two epochs of four steps
     ],
 )
 def test_a_budget_without_an_epoch_that_matches(budget: dict[str, Any], said: str) -> None:

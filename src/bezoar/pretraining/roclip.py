@@ -68,8 +68,8 @@ class RoCLIP(Contrastive):
             return
         if self.chunk_size is not None:
             raise ValueError(
-                "chunk_size: goes through the towers twice, and text_tower 'trained' would match other captions the "
-                "second time (choices: null)"
+                f"chunk_size: {self.chunk_size} pairs at a time go through the towers twice, and text_tower 'trained' "
+                "would match other captions the second time (choices: null)"
             )
         if self.pool_start == "random":
             raise ValueError(
@@ -84,7 +84,7 @@ class RoCLIP(Contrastive):
         if epochs < self.match_every:
             budget = f"epochs: {epochs}" if self.steps is None else f"steps: {self.steps}"
             raise ValueError(
-                f"{budget} is over before epoch {self.match_every}, the first that matches (match_every): nothing "
+                f"{budget} end before the first epoch that matches, number {self.match_every} (match_every): nothing "
                 "would be defended"
             )
 
