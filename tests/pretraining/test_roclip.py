@@ -22,6 +22,7 @@ from torch import Tensor
 from bezoar.core.records import read_lines
 from bezoar.core.seeds import torch_generator
 from bezoar.core.settings import dump
+from bezoar.core.yaml import parse as read_yaml
 from bezoar.data.captions import Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import Plain, SimClr
@@ -128,6 +129,16 @@ def test_the_size_of_the_pool(settings: dict[str, Any], size: int) -> None:
     state = begun(RoCLIP(batch_size=8, **settings))
     assert state.pool.entries.shape == (size, 128)
     assert state.pool.filled.item() == 0
+
+
+def test_the_released_form_as_its_page_writes_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "methods" / "roclip.md").read_text("utf-8")
+    written: Any = read_yaml(page.partition("```yaml\n")[2].partition("```")[0], "roclip.md")
+    assert FAMILY.parse(written["method"]) == RoCLIP(
+        epochs=30, batch_size=512, lr=5e-5, warmup_steps=10_000, weight_decay=0.1, match_every=3, pool_size=21_845,
+        pool_start="random", pool_end="cut", pool_fed="matching", text_tower="drifting", image_view=SimClr(),
+        caption_view=Eda(frozen=True), legacy_schedule=True, precision="fp32",
+    )  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------------------- the loss by hand
