@@ -236,6 +236,7 @@ def test_while_the_pool_is_empty_a_caption_stands_for_itself() -> None:
     (this,) = method.passes(state, 0)
     batch = next(batches(tiny.data(48), state.model.tokenize, this, batch_size=8, seed=0, epoch=0))
     features = this.encode(state, batch)
+    assert not features.texts[0].own.requires_grad  # between ranks even a gradient of zero would be one
     terms = this.loss(state, features, batch)
     plain = info_nce(features.images[0], features.texts[0], state.model.scale)
     assert terms["matched"].item() == pytest.approx(plain.item(), rel=1e-6)
