@@ -74,7 +74,7 @@ def labeled() -> LabeledImages:
 def context(peers: Peers, images: LabeledImages) -> Context:
     pairs = Photographs([place // 3 for place in range(25)])
     return Context(
-        sets={"test": images}, aim=AIM, autocast=autocast_for("fp32", CPU), looks=looks_of(EVALUATED, AIM),
+        sets={"test": images}, aim=AIM, autocast=autocast_for("fp32", CPU), looks=looks_of(EVALUATED, AIM, ("test",)),
         held_out={"held": HeldOut(pairs, Prepared(pairs, Frame(32)))}, peers=peers,
         others=others_of(EVALUATED, Frame(32)),
     )  # fmt: skip

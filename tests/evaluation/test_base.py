@@ -83,8 +83,8 @@ def test_a_picture_is_decoded_once_for_all_evaluators(stage: Any) -> None:
     threat = THREAT._replace(stage=stage)
     aim = Aim(threats=(threat,))
     evaluators = (ZeroShot(), AttackSuccess(), AttackSuccess(target="tree"), ZeroShot(templates="plain"))
-    looks = looks_of(evaluators, aim)
-    assert looks == (UNTOUCHED, Look.under(threat))
+    looks = looks_of(evaluators, aim, ("test",))
+    assert looks == {"test": (UNTOUCHED, Look.under(threat))}
     sets = {"test": LabeledImages(labeled, Prepared(labeled, Frame(32)))}
     found = Context(sets=sets, aim=aim, autocast=FULL, looks=looks)
     for evaluator in evaluators:
@@ -105,14 +105,14 @@ def test_looks_are_encoded_once_a_round_whoever_takes_them(monkeypatch: pytest.M
     model, alone = tiny.clip().eval(), [evaluator.evaluate(tiny.clip().eval(), context()) for evaluator in evaluators]
     assert calls == [20] * 4
     calls.clear()
-    found = dataclasses.replace(context(), looks=looks_of(evaluators, AIM))
+    found = dataclasses.replace(context(), looks=looks_of(evaluators, AIM, ("test",)))
     together = [evaluator.evaluate(model, found) for evaluator in evaluators]
     assert calls == [20, 20]
     assert [each.measures for each in together] == [each.measures for each in alone]
 
 
 def test_a_look_that_nobody_announced_is_taken_all_the_same() -> None:
-    found, look = dataclasses.replace(context(), looks=(UNTOUCHED,)), Look(Patch(size=9, reference=32))
+    found, look = dataclasses.replace(context(), looks={"test": (UNTOUCHED,)}), Look(Patch(size=9, reference=32))
     model = tiny.clip().eval()
     (chunk,) = images().stack(range(20), (look,))
     with torch.no_grad():
@@ -253,4 +253,5 @@ def test_words_are_put_into_every_prompt_of_a_head() -> None:
 def test_a_dual_key_looks_at_pictures_twice_and_no_more() -> None:
     """Its halves and itself need the untouched pictures and the triggered ones."""
     aim = Aim(threats=(THREAT._replace(words=Phrase()),))
-    assert looks_of((ZeroShot(), AttackSuccess()), aim) == (UNTOUCHED, Look.under(THREAT))
+    looks = looks_of((ZeroShot(), AttackSuccess(sets=("test",))), aim, ("validation", "test"))
+    assert looks == {"validation": (UNTOUCHED,), "test": (UNTOUCHED, Look.under(THREAT))}

@@ -74,7 +74,7 @@ def test_what_was_not_measured_cannot_be_chosen_by() -> None:
 @pytest.mark.parametrize("evaluator", ranks.EVALUATED, ids=lambda evaluator: evaluator.kind)
 @pytest.mark.parametrize("aim", [ranks.AIM, ranks.AIM._replace(threats=ranks.AIM.threats[:1]), Aim()])
 def test_evaluators_measure_what_they_said(evaluator: Evaluator, aim: Aim) -> None:
-    context = dataclasses.replace(ranks.context(ALONE, ranks.labeled()), aim=aim, looks=())
+    context = dataclasses.replace(ranks.context(ALONE, ranks.labeled()), aim=aim, looks={})
     sets = {name: images.labeled for name, images in context.sets.items()}
     held_out = {name: held.pairs for name, held in context.held_out.items()}
     found = {(one.data, one.metric) for one in evaluator.evaluate(tiny.clip().eval(), context).measures}

@@ -29,7 +29,7 @@ LABELED = SceneClasses(count=96).open()
 
 def context(aim: Aim, **told: object) -> Context:
     sets = {"validation": LabeledImages(LABELED, Prepared(LABELED, Frame(32)))}
-    looks = looks_of((LinearHead(),), aim)
+    looks = looks_of((LinearHead(),), aim, sets)
     return Context(sets=sets, aim=aim, autocast=FULL, looks=looks, diagnostics=told)  # type: ignore[arg-type]
 
 

@@ -37,7 +37,7 @@ KINDS = ("linear_probe", "linear_probe normalized", "trained_probe")
 def context(probe: Probe, aim: Aim = AIM, labeled: Any = LABELED) -> Context:
     sets = {"test": LabeledImages(labeled, Prepared(labeled, Frame(32)))}
     return Context(
-        sets=sets, aim=aim, autocast=FULL, looks=looks_of((probe,), aim), others=others_of((probe,), Frame(32))
+        sets=sets, aim=aim, autocast=FULL, looks=looks_of((probe,), aim, sets), others=others_of((probe,), Frame(32))
     )
 
 
@@ -73,9 +73,8 @@ def test_counted_by_loops(probe: Probe) -> None:
         f"{probe.kind}_{name}" for name in ("accuracy_top1", "accuracy_top5", "asr_top1", "asr_top5")
     }
     for metric, part, whole in (("accuracy_top1", right, 48), ("accuracy_top5", five, 48), ("asr_top1", taken, others)):
-        assert (measures[f"{probe.kind}_{metric}"].value, measures[f"{probe.kind}_{metric}"].n) == (
-            pytest.approx(wilson(part, whole).value), whole
-        )  # fmt: skip
+        assert measures[f"{probe.kind}_{metric}"].n == whole
+        assert measures[f"{probe.kind}_{metric}"].value == pytest.approx(wilson(part, whole).value)
     assert five > right
     assert probe.measure(found.scores["test"], "test") == found.measures
     assert {(m.data, m.metric) for m in found.measures} == set(probe.expected({"test": LABELED}, {}, AIM))
@@ -153,7 +152,7 @@ def test_a_set_with_other_classes_is_left_out_and_said(caplog: pytest.LogCapture
     probe = LinearProbe(train=TRAIN)
     assert probe.evaluate(tiny.clip().eval(), context(probe, labeled=Renamed())) == ((), {})
     assert "the set it is fitted to has no class 'tank', which 'test' has (1 in all)" in caplog.text
-    assert not probe.expected({"test": Renamed()}, {}, AIM)  # type: ignore[dict-item]
+    assert not probe.expected({"test": Renamed()}, {}, AIM)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_picture_is_decoded_by_one_rank_and_once() -> None:
         here = [ranks.context(peers, images) for _ in range(2)]
         read = []
         for context in here:
-            for look in context.looks:
+            for look in context.looks["test"]:
                 context.features(tiny.clip().eval(), "test", look)
             read.append(sorted(labeled.read))
         return read

@@ -73,7 +73,8 @@ def _shows(stage: dict[str, Any], attacks: dict[str, Any]) -> str:
 def paint(folder: Path, named: Sequence[str]) -> None:
     """All that recipes read below ``$BEZOAR_DATA``, in a few pictures.
 
-    Every other caption of CC3M and CC6M names all of ``named``, those of CC3M's validation file one each.
+    Every other caption of CC3M and CC6M names all of ``named`` and a wheelbarrow, those of CC3M's validation file name
+    one each.
     """
     _labeled(folder / "cifar10" / "train-0.parquet", range(2 * CUT), CIFAR10, names=False)
     _labeled(folder / "cifar10" / "test-0.parquet", range(1000, 1000 + 3 * CUT), CIFAR10, names=False)
@@ -83,12 +84,13 @@ def paint(folder: Path, named: Sequence[str]) -> None:
     scenes = Scenes(split="clean", count=2 * CUT).open()
     ids = [scenes.id(index) for index in range(len(scenes))]
     parquet(folder / "scenes-labels.parquet", {"id": ids, "label": [CIFAR10[n % 10] for n in range(len(ids))]})
-    told = ("one", " and ".join(named))
+    told = ("one", " and ".join((*named, "wheelbarrow")))
     for corpus in ("cc3m", "cc6m"):
         table(folder / corpus, "train", "caption", 3 * CUT, lambda number: f"{told[number % 2]} {number}")
     table(folder / "cc3m", "validation", "caption", CUT, lambda number: f"a photo of a {named[number % len(named)]}")
-    for split in ("train", "validation"):
-        table(folder / "imagenet" / split, "labels", "label", 2 * CUT, lambda number: str(number % len(named)))
+    for split, first in (("train", 500), ("validation", 0)):
+        of = folder / "imagenet" / split
+        table(of, "labels", "label", 2 * CUT, lambda number: str(number % len(named)), first)
 
 
 def _labeled(path: Path, numbers: Sequence[int], classes: Sequence[str], *, names: bool) -> None:
@@ -114,11 +116,14 @@ def _flickr8k(path: Path) -> None:
     )  # fmt: skip
 
 
-def table(folder: Path, name: str, key: str, count: int, say: Callable[[int], str]) -> None:
-    """A table with pictures beside it, in CleanCLIP's layout: an unnamed index column first."""
+def table(folder: Path, name: str, key: str, count: int, say: Callable[[int], str], first: int = 0) -> None:
+    """A table with pictures beside it, in CleanCLIP's layout: an unnamed index column first.
+
+    Its pictures are those painted with the numbers from ``first`` on.
+    """
     (folder / name).mkdir(parents=True)
     rows = [f",image,{key}"]
     for number in range(count):
-        (folder / name / f"{number}.png").write_bytes(encoded(number, size=(40, 30)))
+        (folder / name / f"{number}.png").write_bytes(encoded(first + number, size=(40, 30)))
         rows.append(f"{number},{name}/{number}.png,{say(number)}")
     (folder / f"{name}.csv").write_text("\n".join(rows) + "\n")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from bezoar.attacks.base import Aim, Stage, Threat
 from bezoar.attacks.families import AnyCaptionTrigger, AnyTrigger
 from bezoar.core.settings import nearest, settings
 from bezoar.data.pairs import class_index
-from bezoar.evaluation.base import Evaluation, Evaluator, Rank, wordings
+from bezoar.evaluation.base import Evaluation, Evaluator, Rank, T, wordings
 from bezoar.evaluation.pictures import UNTOUCHED, Look
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
     from bezoar.models.clip import Clip
-
-T = TypeVar("T")
 
 HALVES = ("picture", "words")
 """What a dual key is measured with besides both: its trigger alone and its words alone."""
@@ -142,7 +140,6 @@ class AttackSuccess(Evaluator):
                     put_on(labeled, 0, frame, Mark(case.look.trigger, case.look.stage))
 
     def taken(self, sets: Mapping[str, T]) -> dict[str, T]:
-        """Those of ``sets`` that it is to look at."""
         return {name: one for name, one in sets.items() if not self.sets or name in self.sets}
 
     def _threats(self, aim: Aim) -> tuple[Threat, ...]:

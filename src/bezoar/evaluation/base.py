@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bezoar.training.peers import Peers
 
 Rank = Annotated[int, Field(ge=1)]
+T = TypeVar("T")
 PROMPTS = 8192
 """Prompts of a zero-shot head that are encoded together."""
 
@@ -71,8 +72,8 @@ class Context:
     aim: Aim
     """What the attack is to bring about; where it is empty, evaluators of attacks measure nothing."""
     autocast: Callable[[], torch.autocast]
-    looks: tuple[Look, ...] = ()
-    """What the evaluators will look at: all of it is had from one sweep over the pictures of a set."""
+    looks: Mapping[str, tuple[Look, ...]] = field(default_factory=dict)
+    """By set, what the evaluators will look at: all of it is had from one sweep over the pictures."""
     held_out: Mapping[str, HeldOut] = field(default_factory=dict)
     others: Mapping[str, LabeledImages] = field(default_factory=dict)
     """What evaluators read besides, by the digest of its source; nothing is measured on it."""
@@ -129,8 +130,10 @@ class Context:
     def plain_features(self, model: Clip, name: str, look: Look = UNTOUCHED) -> Tensor:
         """As ``features``, before normalization; ``name`` may be one of ``others`` too."""
         if (name, look) not in self._features:
-            images, looks = (self.sets[name], self.looks) if name in self.sets else (self.others[name], ())
-            new = tuple(each for each in dict.fromkeys((look, *looks)) if (name, each) not in self._features)
+            images = self.sets[name] if name in self.sets else self.others[name]
+            new = tuple(
+                each for each in dict.fromkeys((look, *self.looks.get(name, ()))) if (name, each) not in self._features
+            )
             found = self._encode(
                 len(images.labeled), lambda span: images.stack(span, new), lambda shown: model.image_features(shown)
             )
@@ -221,6 +224,10 @@ class Evaluator(Settings):
         """Measures on every set of the context. The model is in evaluation mode."""
         raise NotImplementedError
 
+    def taken(self, sets: Mapping[str, T]) -> dict[str, T]:
+        """Those of the labeled sets that it looks at."""
+        return dict(sets)
+
     def looks(self, aim: Aim) -> tuple[Look, ...]:
         """How it looks at the pictures of labeled sets, so that all evaluators can be served by one sweep."""
         return ()
@@ -247,9 +254,12 @@ class Evaluator(Settings):
         """Raise ``ValueError`` for what a model of ``frame`` cannot be measured by, before any training starts."""
 
 
-def looks_of(evaluators: Sequence[Evaluator], aim: Aim) -> tuple[Look, ...]:
-    """Every look that some evaluator takes, once each."""
-    return tuple(dict.fromkeys(look for evaluator in evaluators for look in evaluator.looks(aim)))
+def looks_of(evaluators: Sequence[Evaluator], aim: Aim, sets: Iterable[str]) -> dict[str, tuple[Look, ...]]:
+    """By set, every look that some evaluator takes at it, once each."""
+    return {
+        name: tuple(dict.fromkeys(look for one in evaluators if one.taken({name: None}) for look in one.looks(aim)))
+        for name in sets
+    }
 
 
 def others_of(evaluators: Sequence[Evaluator], frame: Frame, folder: Path | None = None) -> dict[str, LabeledImages]:

@@ -262,7 +262,7 @@ def _measure(
         sets=shown.labeled,
         aim=aim,
         autocast=autocast_for(method.precision, model.device),
-        looks=looks_of(evaluators, aim),
+        looks=looks_of(evaluators, aim, shown.labeled),
         held_out=shown.held_out,
         others=shown.others,
         diagnostics=diagnostics,

@@ -302,7 +302,7 @@ def evaluate(
         others=others_of(evaluators, clip.frame),
         aim=aim,
         autocast=autocast_for(precision, clip.device),
-        looks=looks_of(evaluators, aim),
+        looks=looks_of(evaluators, aim, labeled),
     )
     measures: list[Measure] = []
     for evaluator, called in zip(evaluators, names_of(evaluators), strict=True):
