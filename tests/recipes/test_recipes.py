@@ -51,7 +51,8 @@ def test_those_on_scenes_can_be_run(name: str) -> None:
     ("name", "size"),
     [
         ("cifar10", 32), ("cifar10-attacks", 32), ("objectives-cifar10", 32),
-        ("tiny-imagenet", 64), ("objectives-tiny-imagenet", 64), ("flickr8k", 64),
+        ("tiny-imagenet", 64), ("objectives-tiny-imagenet", 64), ("robust-tiny-imagenet", 64), ("flickr8k", 64),
+        ("robust-cifar10", 32), ("robust-flickr8k", 64),
     ],
 )  # fmt: skip
 def test_those_on_real_images_can_be_run_where_the_images_are(name: str, size: int) -> None:
@@ -98,7 +99,16 @@ def test_poison_and_cleaning_keep_apart(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cifar10", "cifar10-attacks", "objectives-cifar10", "tiny-imagenet", "objectives-tiny-imagenet"]
+    "name",
+    [
+        "cifar10",
+        "cifar10-attacks",
+        "objectives-cifar10",
+        "robust-cifar10",
+        "tiny-imagenet",
+        "objectives-tiny-imagenet",
+        "robust-tiny-imagenet",
+    ],
 )
 def test_template_captions_are_said_to_be_what_they_are(name: str) -> None:
     experiment = parse(recipes.read(name))
