@@ -135,7 +135,7 @@ def test_the_phases() -> None:
     method = SafeCLIP(**{**BRIEF, "in_modal_epochs": 2, "epochs": 5})
     state = begun(method)
     for epoch, name in enumerate(("in_modal", "in_modal", "slow")):
-        method.begin_epoch(state, epoch, cast("Scorer", None))  # nobody is asked
+        split(method, state, cast("Tensor", None), epoch)  # nobody is scored
         (this,) = method.passes(state, epoch)
         assert (this.name, this.indices.tolist()) == (name, list(range(48)))
         assert (this.image_views, this.caption_views) == ((Light(),) * (2 - epoch // 2), (EDA,) * (2 - epoch // 2))
@@ -221,6 +221,25 @@ def test_too_few_safe_pairs_become_a_batch(caplog: pytest.LogCaptureFixture) -> 
     split(method, state, cosines, 2)
     assert state.safe.nonzero().flatten().tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     assert "fewer than a batch of 8: the 8 pairs of highest cosine are taken as safe" in caplog.text
+
+
+def test_a_warm_up_that_does_not_end_is_told_of_each_kind_of_pass(caplog: pytest.LogCaptureFixture) -> None:
+    """48 pairs are 6 batches; 36 safe ones, in two epochs, 8, and the 12 and 11 others 2."""
+    method = SafeCLIP(**{**BRIEF, "warmup_steps": 9, "lr": 2e-3, "in_modal_lr": 1e-3})
+    state, cosines = begun(method), torch.cat([torch.linspace(0.9, 0.91, 36), torch.linspace(-0.1, 0.0, 12)])
+    split(method, state, cosines, 0)
+    assert "warm-up of 9 steps does not end within the 6 steps of 'in_modal' in all epochs" in caplog.text
+    assert "ends at 0.00067 instead of 0.001" in caplog.text
+    caplog.clear()
+    split(method, state, cosines, 2)
+    assert int(state.first) == 36
+    assert (
+        "within the 8 steps of 'safe' in all epochs: its learning rate ends at 0.0018 instead of 0.002" in caplog.text
+    )
+    assert "within the 2 steps of 'risky'" in caplog.text
+    caplog.clear()
+    split(method, state, cosines, 3)
+    assert "warm-up" not in caplog.text, "once"
 
 
 def test_the_seed_of_the_mixture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -130,6 +131,8 @@ class SafeCLIP(Method):
         from bezoar.core.seeds import stream_seed
         from bezoar.training.safe_split import first_split, later_split
 
+        if epoch == 0 and scorer.peers.lead:
+            self._say_short(state, "in_modal")
         if epoch < self._begins:
             return
         if self.score_views:
@@ -147,6 +150,8 @@ class SafeCLIP(Method):
                 lambda: first_split(cosines, seed, posterior=posterior, least=least, fallback=fallback)
             )
         state.part(split, cosines, epoch)
+        if not first and scorer.peers.lead:
+            self._say_short(state, "safe", "risky")
 
     def passes(self, state: Parted, epoch: int) -> Sequence[Pass]:
         """``in_modal`` or ``slow`` on all pairs; then ``risky`` and, after it, ``safe``, as in the released code."""
@@ -236,6 +241,19 @@ class SafeCLIP(Method):
         return Schedule(
             shape=self.schedule, lr=lr, warmup=self.warmup_steps, total=total, begin=begin, ahead=ahead
         )  # fmt: skip
+
+    def _say_short(self, state: Parted, *names: str) -> None:
+        """Warn of passes that are over, in all epochs, before their learning rate is reached."""
+        legs = list(self._legs(state.pairs, int(state.first)))
+        for name in () if self.legacy_schedule else names:
+            steps = sum(leg.steps for leg in legs if leg.name == name)
+            if 0 < steps < self.warmup_steps:
+                lr = self.lr if name == "safe" else self.in_modal_lr
+                logging.getLogger(__name__).warning(
+                    "method.warmup_steps: the warm-up of %d steps does not end within the %d steps of '%s' in all "
+                    "epochs: its learning rate ends at %.2g instead of %g",
+                    self.warmup_steps, steps, name, lr * steps / self.warmup_steps, lr,
+                )  # fmt: skip
 
     def _released(self, name: str, epoch: int, state: Parted, epochs: int) -> tuple[float, int]:
         """Of the released code: the steps over which the rate is laid out, and at which of them a pass begins.
