@@ -188,7 +188,8 @@ def test_a_set_without_the_target_may_be_left_out() -> None:
     """As CIFAR-10 beside ImageNet, for clean accuracy alone."""
     other: Any = _Renamed()
     sets, evaluator = {"test": LABELED, "other": other}, AttackSuccess(templates=("a {c}",), sets=("test",))
-    with pytest.raises(ValueError, match="'mushroom' is not a class"):
+    said = r"^target: 'mushroom' is not a class .*, in set 'other'; to leave it out, .*: sets: \[test\]$"
+    with pytest.raises(ValueError, match=said):
         AttackSuccess(templates=("a {c}",)).check(sets, {}, AIM, Frame(32))
     evaluator.check(sets, {}, AIM, Frame(32))
     assert {name for name, _ in evaluator.expected(sets, {}, AIM)} == {"test"}

@@ -134,10 +134,21 @@ class AttackSuccess(Evaluator):
             raise ValueError(f"evaluators.sets: no labeled set is called '{unknown}'{nearest(unknown, sets)}")
         for name, labeled in self.taken(sets).items():
             for case in cases:
-                class_index(case.target, labeled.classes)
+                self._is_there(case.target, name, sets)
                 wordings(self.templates, labeled, name)
                 if case.look.trigger is not None:
                     put_on(labeled, 0, frame, Mark(case.look.trigger, case.look.stage))
+
+    def _is_there(self, target: str, name: str, sets: Mapping[str, LabeledSet]) -> None:
+        try:
+            class_index(target, sets[name].classes)
+        except ValueError as error:
+            have = [each for each, labeled in sets.items() if target in labeled.classes]
+            if not have:
+                raise
+            raise ValueError(
+                f"{error}, in set '{name}'; to leave it out, name the sets to take: sets: [{', '.join(have)}]"
+            ) from None
 
     def taken(self, sets: Mapping[str, T]) -> dict[str, T]:
         return {name: one for name, one in sets.items() if not self.sets or name in self.sets}

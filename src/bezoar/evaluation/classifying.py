@@ -22,9 +22,32 @@ if TYPE_CHECKING:
 _CLEAN = "clean"
 
 
-def cases_of(aim: Aim) -> list[Case]:
-    """The ways to show pictures in which an attack puts something on them; words mean nothing to a classifier."""
-    return [case for case in AttackSuccess().cases(aim) if case.look != UNTOUCHED]
+def cases_of(aim: Aim, classes: Sequence[str] | None = None) -> list[Case]:
+    """The ways to show pictures in which an attack puts something on them, towards one of ``classes`` where given.
+
+    Words mean nothing to a classifier: a dual key is but its trigger, once.
+    """
+    found: list[Case] = []
+    for case in AttackSuccess().cases(aim):
+        seen = any((case.target, case.look) == (other.target, other.look) for other in found)
+        if case.look != UNTOUCHED and not seen and (classes is None or case.target in classes):
+            found.append(case)
+    return found
+
+
+def metrics_of(aim: Aim, classes: Sequence[str], by: str, top: Sequence[int]) -> list[str]:
+    """The metrics of ``measures_of`` on a set with ``classes``."""
+    from bezoar.metrics import choices
+
+    names = [case.name for case in cases_of(aim, classes)]
+    whole = [""] if names and "" not in names else []
+    return [
+        f"{by}_{what}"
+        for k in choices(top, len(classes))
+        for what in (
+            f"accuracy_top{k}", *(f"asr_top{k}/{name}" if name else f"asr_top{k}" for name in (*whole, *names))
+        )
+    ]  # fmt: skip
 
 
 def places_of(known: Sequence[str], classes: Sequence[str]) -> list[int]:
@@ -49,6 +72,7 @@ def left_out(kind: str, what: str, missing: Sequence[str], name: str) -> None:
 def classified(context: Context, model: Clip, name: str, classify: Callable[[Tensor], Tensor]) -> pa.Table:
     """The per-sample table of set ``name``: all pictures untouched, and again with each trigger of the attack.
 
+    A trigger whose target is none of the set's classes is not shown.
     ``classify``: features before normalization, ``[n, d]``, to a logit for each class of the set, ``[n, classes]``.
     """
     from bezoar.evaluation.tables import joined, labels_of, table
@@ -57,7 +81,10 @@ def classified(context: Context, model: Clip, name: str, classify: Callable[[Ten
     labeled = context.sets[name].labeled
     labels = labels_of(labeled)
     shown = [(_CLEAN, -1, UNTOUCHED)]
-    shown += [(case.name, class_index(case.target, labeled.classes), case.look) for case in cases_of(context.aim)]
+    shown += [
+        (case.name, class_index(case.target, labeled.classes), case.look)
+        for case in cases_of(context.aim, labeled.classes)
+    ]
     parts = []
     for called, target, look in shown:
         logits = classify(context.plain_features(model, name, look)).cpu()
@@ -69,15 +96,20 @@ def classified(context: Context, model: Clip, name: str, classify: Callable[[Ten
 def measures_of(scores: pa.Table, by: str, top: Sequence[int], data: str) -> tuple[Measure, ...]:
     """``BY_accuracy_topK`` and ``BY_asr_topK`` from the table of ``classified``."""
     from bezoar.evaluation.tables import fact, parts, to_measure
-    from bezoar.metrics import accuracy, attack_success, choices
+    from bezoar.metrics import accuracy, attack_success, choices, pooled
 
     measures = []
-    for part in parts(scores):
-        for k in choices(top, fact(scores, "classes")):
+    for k in choices(top, fact(scores, "classes")):
+        found = {}
+        for part in parts(scores):
             if part.target < 0:
                 measures.append(to_measure(f"{by}_accuracy_top{k}", accuracy(part.ranks, k), data))
             else:
-                named = f"{by}_asr_top{k}/{part.name}" if part.name else f"{by}_asr_top{k}"
-                found = attack_success(part.ranks, part.labels, part.target, k)
-                measures.append(to_measure(named, found, data))
+                found[part.name] = attack_success(part.ranks, part.labels, part.target, k)
+        if found and "" not in found:
+            measures.append(to_measure(f"{by}_asr_top{k}", pooled(tuple(found.values())), data))
+        measures += [
+            to_measure(f"{by}_asr_top{k}/{name}" if name else f"{by}_asr_top{k}", interval, data)
+            for name, interval in found.items()
+        ]
     return tuple(measures)

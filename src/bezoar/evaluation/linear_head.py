@@ -35,6 +35,7 @@ class LinearHead(Evaluator):
     """
 
     kind: ClassVar[str] = "linear_head"
+    revision: ClassVar[int] = 2
     top: tuple[Rank, ...] = (1, 5, 10)
 
     def evaluate(self, model: Clip, context: Context) -> Evaluation:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bezoar.core.settings import digest, settings
 from bezoar.data.families import AnyLabeledSource
 from bezoar.evaluation.base import Evaluation, Evaluator, Rank
-from bezoar.evaluation.classifying import cases_of, classified, left_out, measures_of, places_of, unknown
+from bezoar.evaluation.classifying import cases_of, classified, left_out, measures_of, metrics_of, places_of, unknown
 from bezoar.evaluation.pictures import UNTOUCHED
 
 if TYPE_CHECKING:
@@ -84,16 +84,12 @@ class Probe(Evaluator):
     def expected(
         self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
     ) -> Iterable[tuple[str, str]]:
-        from bezoar.metrics import choices
-
         known = self.train.open().classes if self.train is not None else ()
-        by = ["accuracy_top{k}", *(f"asr_top{{k}}/{c.name}" if c.name else "asr_top{k}" for c in cases_of(aim))]
         return [
-            (name, f"{self.kind}_{each.format(k=k)}")
+            (name, metric)
             for name, labeled in sets.items()
             if not unknown(known, labeled.classes)
-            for k in choices(self.top, len(labeled.classes))
-            for each in by
+            for metric in metrics_of(aim, labeled.classes, self.kind, self.top)
         ]
 
     def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
