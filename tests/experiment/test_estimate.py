@@ -74,6 +74,16 @@ def test_few_pictures_are_looked_at_though_a_method_looks_at_all(
     assert len(loaded) == len(set(loaded)) == most
 
 
+@pytest.mark.parametrize(
+    "method", [{"kind": "roclip", "pool_size": 8}, {"kind": "safeclip", "in_modal_epochs": 1, "bank_size": 8}]
+)
+def test_methods_with_phases_are_timed_as_they_are(method: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Cut short they would be refused; and nothing is said of the few pairs that are timed."""
+    experiment = parse(tiny.experiment(**stages(**method, epochs=4)))
+    assert seconds_per_step(experiment, experiment.stages[0], 3) >= 0
+    assert not caplog.records
+
+
 def test_every_model_that_is_kept_takes_room() -> None:
     """Of five epochs, or of three steps in two."""
     (one,) = parse(tiny.experiment(**stages(epochs=5))).stages

@@ -452,3 +452,19 @@ def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
         epochs=2, batch_size=64, lr=1e-4, warmup_steps=5, precision="fp32", caption_view=EDA, pool_share=0.2
     )  # fmt: skip
     tiny.golden("roclip", method, monkeypatch)
+
+
+@pytest.mark.parametrize("tower", ["frozen", "drifting"])
+def test_a_locked_image_tower_is_refused_where_nothing_would_learn(tower: str) -> None:
+    method = RoCLIP(**{**BRIEF, "text_tower": tower, "lock": ("image",)})
+    with pytest.raises(ValueError, match=rf"^method\.lock: with 'image' nothing would learn in .* is '{tower}'"):
+        train(method, tiny.clip(), tiny.data(64), seed=0)
+
+
+def test_a_pool_smaller_than_a_batch_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    method = RoCLIP(**{**BRIEF, "batch_size": 8, "pool_size": 7})
+    method.build(tiny.clip(), AsLeft(tiny.data(64)), 0)
+    assert "method.pool_size: the pool of 7 captions is smaller than a batch of 8" in caplog.text
+    caplog.clear()
+    dataclasses.replace(method, pool_size=8).build(tiny.clip(), AsLeft(tiny.data(64)), 0)
+    assert not caplog.text

@@ -429,9 +429,13 @@ def test_a_budget_of_steps_is_laid_out_too() -> None:
     assert end.step == 20
 
 
-def test_a_budget_of_steps_may_end_before_the_split() -> None:
-    """As of the few steps that an estimate times."""
-    assert train(SafeCLIP(**BRIEF, steps=2), tiny.clip(), tiny.data(48), seed=0).step == 2
+def test_a_budget_of_steps_that_ends_before_the_split_is_refused() -> None:
+    """48 pairs are 6 batches, and two epochs come before the split."""
+    with pytest.raises(
+        ValueError, match=r"^method\.steps: 12 leave none after the 12 of the 2 epochs before the split"
+    ):
+        check_pairs(SafeCLIP(**BRIEF, steps=12), tiny.data(48).pairs)
+    check_pairs(SafeCLIP(**BRIEF, steps=13), tiny.data(48).pairs)
 
 
 def test_the_log_of_a_training(tmp_path: Path) -> None:

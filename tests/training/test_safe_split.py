@@ -154,3 +154,9 @@ def test_what_is_in_it() -> None:
     assert not torch.equal(random.image_bank.entries, random.text_bank.entries)
     assert parted(bank=0).image_bank is None
     assert parted(bank=0).text_bank is None
+
+
+def test_a_later_split_of_equal_cosines_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    split = later_split(torch.full((9,), 0.25), 0, 4)
+    assert split.safe.tolist() == [True] * 4 + [False] * 5
+    assert "all cosines of pictures and captions are the same: the first 4 pairs are taken as safe" in caplog.text

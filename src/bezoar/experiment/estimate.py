@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from bezoar.core.frame import Frame
     from bezoar.data.pairs import Images, Pairs
     from bezoar.experiment.experiment import Experiment, Stage
+    from bezoar.training.loop import Pause
     from bezoar.training.method import Method
 
 
@@ -79,6 +83,22 @@ def estimate(experiment: Experiment, steps: int = 6) -> list[Cost]:
     return costs
 
 
+class _EnoughError(Exception):
+    """As many steps were taken as are to be timed."""
+
+
+@contextlib.contextmanager
+def _unsaid() -> Iterator[None]:
+    """Without warnings: they would be of the few pairs that are timed."""
+    log = logging.getLogger("bezoar")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
 def _some(method: Method, pairs: Pairs, steps: int) -> Pairs:
     """As few of the pairs as so many steps need: before the first a method may look at all there are."""
     import numpy as np
@@ -112,9 +132,18 @@ def seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float:
     pairs = _some(stage.method, experiment.pairs[stage.pairs].open(), 2 + steps)
     data = TrainingPairs(pairs, _Kept(pairs, model.frame))
 
+    # The budget stays as it is, for methods whose phases follow from it; it only has to be long enough.
+    budget = stage.method.steps
+    method = dataclasses.replace(stage.method, steps=None if budget is None else max(budget, 2 + steps))
+
     def timed(count: int) -> float:
+        def enough(pause: Pause) -> None:
+            if pause.step >= count:
+                raise _EnoughError
+
         began = time.perf_counter()
-        train(dataclasses.replace(stage.method, steps=count), model, data, seed=0)
+        with contextlib.suppress(_EnoughError), _unsaid():
+            train(method, model, data, seed=0, on_pause=enough, pause_steps=count)
         return time.perf_counter() - began
 
     warm = timed(2)  # draws the first pictures

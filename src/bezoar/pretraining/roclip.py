@@ -5,6 +5,7 @@ Yang et al. 2023, "Robust Contrastive Language-Image Pretraining against Data Po
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -76,6 +77,14 @@ class RoCLIP(Contrastive):
                 "pool_start: random directions are no captions that text_tower 'trained' could read (choices: empty)"
             )
 
+    def check(self, model: Clip) -> None:
+        super().check(model)
+        if "image" in self.lock and self.text_tower != "trained":
+            raise ValueError(
+                "lock: with 'image' nothing would learn in the epochs that match, where text_tower is "
+                f"'{self.text_tower}' (choices: text_tower: trained, or another lock)"
+            )
+
     def check_pairs(self, pairs: Pairs) -> None:
         count = len(pairs)
         if self.pool_size is not None and self.pool_size > count:
@@ -95,6 +104,12 @@ class RoCLIP(Contrastive):
         from bezoar.training.pooled import Pooled
 
         size = max(1, int(self.pool_share * len(pairs))) if self.pool_size is None else self.pool_size
+        if size < self.batch_size:
+            logging.getLogger(__name__).warning(
+                "method.pool_size: the pool of %s captions is smaller than a batch of %s: in epochs that match, "
+                "pictures of a batch share captions, and are wrong answers for each other",
+                f"{size:,}", f"{self.batch_size:,}",
+            )  # fmt: skip
         pool = Pool(
             size, width_of(model), generator=torch_generator(seed, "roclip", "pool"), start=self.pool_start,
             end=self.pool_end,

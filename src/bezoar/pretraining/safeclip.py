@@ -116,6 +116,12 @@ class SafeCLIP(Method):
                 f"ratio_max: {self.ratio_max:g} of {count} pairs are fewer than a batch of {self.batch_size}: none of "
                 "the safe pairs would be trained on"
             )
+        before = self._begins * self.steps_per_epoch(count)
+        if self.steps is not None and self.steps <= before:
+            raise ValueError(
+                f"steps: {self.steps} leave none after the {before} of the {self._begins} epochs before the split: no "
+                "pairs would be split"
+            )
 
     def views(self) -> tuple[ImageView | CaptionView, ...]:
         across = self.cross_views != "plain" or self.score_views

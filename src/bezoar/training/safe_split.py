@@ -103,6 +103,8 @@ def later_split(cosines: Tensor, seed: int, count: int) -> Split:
     """Safe are the first ``count`` by posterior, then by cosine, then by position."""
     values = _checked(cosines)
     mixture = fit(values, seed)
+    if mixture is None:
+        logging.getLogger(__name__).warning("%s: the first %s pairs are taken as safe", _told(mixture), f"{count:,}")
     ranks = (values,) if mixture is None else (mixture.posterior(values), values)
     return Split(safe=torch.from_numpy(_highest(count, *ranks)), mixture=_numbers(mixture, values))
 

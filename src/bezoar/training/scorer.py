@@ -38,25 +38,22 @@ class Scorer:
 
     def images(self) -> Tensor:
         """The image features alone."""
-        image, encode = self._data.image, self.model.encode_image
-        return self._of_all(lambda span: encode(torch.stack([image(index) for index in span])))
+        return self._of_all(lambda span: self._seen(span, self._data.image))
 
     def texts(self) -> Tensor:
         """The text features alone."""
-        caption, encode = self._data.caption, self.model.encode_captions
-        return self._of_all(lambda span: encode([caption(index) for index in span]))
+        return self._of_all(lambda span: self._read(span, self._data.caption))
 
     def cosines(self) -> Tensor:
         """Cosine of image and caption of every pair, ``[n]``."""
-        images, texts = self.features()
-        return (images * texts).sum(1)
+        return self._cosines(self._data.image, self._data.caption)
 
     def cosines_under(self, image_view: ImageView, caption_view: CaptionView, seed: int, epoch: int) -> Tensor:
         """The cosines ``[n]`` under a view of each, drawn for ``epoch``: of pictures anew, of captions as in training.
 
         A caption view that is drawn once for a training of ``seed`` is the first that it trains with.
         """
-        data, model, drawn = self._data, self.model, caption_view.drawn_in(epoch)
+        data, drawn = self._data, caption_view.drawn_in(epoch)
 
         def image(index: int) -> Tensor:
             at, mark = stream_seed(seed, "scored view", epoch, data.id(index)), data.after_crop(index)
@@ -66,9 +63,17 @@ class Scorer:
         def caption(index: int) -> str:
             return caption_view.apply(data.caption(index), stream_seed(seed, "caption view", drawn, data.id(index), 0))
 
-        images = self._of_all(lambda span: model.encode_image(torch.stack([image(index) for index in span])))
-        texts = self._of_all(lambda span: model.encode_captions([caption(index) for index in span]))
-        return (images * texts).sum(1)
+        return self._cosines(image, caption)
+
+    def _cosines(self, image: Callable[[int], Tensor], caption: Callable[[int], str]) -> Tensor:
+        # A batch at a time: the features of a million pairs take gigabytes, their cosines do not.
+        return self._of_all(lambda span: (self._seen(span, image) * self._read(span, caption)).sum(1))
+
+    def _seen(self, span: range, image: Callable[[int], Tensor]) -> Tensor:
+        return self.model.encode_image(torch.stack([image(index) for index in span]))
+
+    def _read(self, span: range, caption: Callable[[int], str]) -> Tensor:
+        return self.model.encode_captions([caption(index) for index in span])
 
     @torch.no_grad()
     def _of_all(self, encode: Callable[[range], Tensor]) -> Tensor:
