@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 from typing import Any
 
@@ -18,7 +20,18 @@ from bezoar.core.settings import digest
 from bezoar.data import LABELED_SOURCES, SceneClasses
 from bezoar.data.pairs import LabeledSource
 from bezoar.data.prepared import Prepared
-from bezoar.evaluation import EVALUATORS, Context, LabeledImages, LinearProbe, TrainedProbe, looks_of, others_of
+from bezoar.evaluation import (
+    EVALUATORS,
+    Context,
+    LabeledImages,
+    LinearProbe,
+    TrainedProbe,
+    ZeroShot,
+    looks_of,
+    others_of,
+)
+from bezoar.evaluation.choosing import check_metric
+from bezoar.evaluation.linear_probe import STRENGTHS
 from bezoar.evaluation.probing import Probe
 from bezoar.metrics import wilson
 from bezoar.training.precision import autocast_for
@@ -28,7 +41,7 @@ TRAIN = SceneClasses(split="train", count=96)
 LABELED = SceneClasses(count=48).open()
 AIM = Aim(threats=(Threat(Patch(size=12, reference=32), "mushroom"),))
 PROBES: tuple[Probe, ...] = (
-    LinearProbe(train=TRAIN, top=(1, 5)), LinearProbe(train=TRAIN, top=(1, 5), normalize=True, c=30.0),
+    LinearProbe(train=TRAIN, top=(1, 5), c=1.0), LinearProbe(train=TRAIN, top=(1, 5), normalize=True, c=30.0),
     TrainedProbe(train=TRAIN, top=(1, 5), epochs=3, batch_size=20),
 )  # fmt: skip
 KINDS = ("linear_probe", "linear_probe normalized", "trained_probe")
@@ -82,7 +95,9 @@ def test_counted_by_loops(probe: Probe) -> None:
 
 def test_it_ends_at_the_optimum() -> None:
     features, labels = clusters()
-    weight, bias = (part.double().requires_grad_() for part in LinearProbe(train=TRAIN).fit(features, labels, 4))
+    weight, bias = (
+        part.double().requires_grad_() for part in LinearProbe(train=TRAIN, c=0.316).fit(features, labels, 4)
+    )
     loss = (
         0.316 * F.cross_entropy(features.double() @ weight.T + bias, labels, reduction="sum")
         + weight.square().sum() / 2
@@ -129,6 +144,58 @@ def test_the_released_probe_step_by_step() -> None:
     torch.testing.assert_close(found.bias, head.bias - 0.005 * head.bias.grad.sign(), atol=1e-5, rtol=0)
 
 
+def test_c_is_chosen_on_a_held_out_tenth(caplog: pytest.LogCaptureFixture) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    from bezoar.core.seeds import torch_generator
+
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(300) % 4
+    features = torch.randn(4, 40, generator=generator)[labels] + 2.5 * torch.randn(300, 40, generator=generator)
+    order = torch.randperm(300, generator=torch_generator(3, "linear_probe", "held out"))
+    held, rest = order[:30], order[30:]
+    right = [
+        LogisticRegression(C=c, max_iter=1000).fit(features[rest].double(), labels[rest]).score(
+            features[held].double(), labels[held]
+        )
+        for c in STRENGTHS
+    ]  # fmt: skip
+    best = STRENGTHS[right.index(max(right))]
+    assert len(set(right)) > 2
+    assert best not in (STRENGTHS[0], STRENGTHS[-1])
+    found = LinearProbe(train=TRAIN, seed=3).fit(features, labels, 4)
+    assert torch.equal(found.weight, LinearProbe(train=TRAIN, c=best).fit(features, labels, 4).weight)
+    LinearProbe(train=TRAIN, iterations=1).fit(features, labels, 4)
+    assert len(caplog.records) == 1, "only the classifier's own fit is spoken of"
+
+
+def test_features_of_any_norm_are_classified_alike() -> None:
+    features, labels = clusters()
+    features += torch.randn(features.shape, generator=torch.Generator().manual_seed(1))
+    small, large = (LinearProbe(train=TRAIN).fit(by * features, labels, 4) for by in (1, 10))
+    chosen = [(by * features @ w.T + b).argmax(1) for by, (w, b) in ((1, small), (10, large))]
+    assert (chosen[0] == chosen[1]).float().mean() > 0.97
+
+
+def test_of_a_handful_of_pictures_something_is_fitted() -> None:
+    weight, bias = LinearProbe(train=TRAIN).fit(torch.eye(2), torch.tensor([0, 1]), 2)
+    assert (torch.eye(2) @ weight.T + bias).argmax(1).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("at", ["last", "every"])
+def test_it_is_fitted_for_the_last_model_or_for_every_one(at: Any) -> None:
+    probe = TrainedProbe(train=TRAIN, epochs=1, at=at)
+    here = dataclasses.replace(context(probe), last=False)
+    assert bool(probe.evaluate(tiny.clip().eval(), here).measures) == (at == "every")
+    sets = {"test": LABELED}
+    said = (
+        "stages.a.best_by: 'trained_probe_asr_top1' is measured of the last model alone; give 'trained_probe' at: every"
+    )
+    with pytest.raises(ValueError, match=f"^{said}$") if at == "last" else contextlib.nullcontext():
+        check_metric("trained_probe_asr_top1", "test", (ZeroShot(), probe), sets, {}, AIM, "stages.a.best_by")
+    check_metric("accuracy_top1", "test", (ZeroShot(), probe), sets, {}, AIM)
+
+
 def test_too_few_iterations_are_said(caplog: pytest.LogCaptureFixture) -> None:
     LinearProbe(train=TRAIN, iterations=1).fit(*clusters(), 4)
     assert "linear_probe.iterations: L-BFGS has not converged after 1" in caplog.text
@@ -169,9 +236,25 @@ def test_what_cannot_be_fitted_is_refused_before(train: LabeledSource | None, la
         LinearProbe(train=train).check({"test": labeled}, {}, AIM, Frame(32))
 
 
+def test_classes_without_pictures_are_said_and_none_may_be_the_target(caplog: pytest.LogCaptureFixture) -> None:
+    few = SceneClasses(split="train", count=3)
+    there = {few.open().classes[few.open().label(index)] for index in range(3)}
+    target = next(name for name in LABELED.classes if name not in there)
+    aim = Aim(threats=(Threat(Patch(size=12, reference=32), target),))
+    with pytest.raises(
+        ValueError, match=rf"^evaluators\.linear_probe\.train: has no picture of the target '{target}'$"
+    ):
+        LinearProbe(train=few).check({"test": LABELED}, {}, aim, Frame(32))
+    assert not caplog.records
+    LinearProbe(train=few).check({"test": LABELED}, {}, Aim(), Frame(32))
+    classes = len(LABELED.classes)
+    (record,) = caplog.records
+    assert f"has no picture of {classes - len(there)} of the {classes} classes" in record.getMessage()
+
+
 def test_it_is_named_in_yaml_with_its_set() -> None:
     found = EVALUATORS.parse({"kind": "linear_probe", "train": {"kind": "scenes", "split": "train", "count": 9}})
     assert found == LinearProbe(train=SceneClasses(split="train", count=9))
     assert EVALUATORS.members["trained_probe"] is TrainedProbe
-    found.check({"test": LABELED}, {}, AIM, Frame(32))
+    found.check({"test": LABELED}, {}, Aim(), Frame(32))
     assert digest(found) != digest(LinearProbe(train=LABELED_SOURCES.parse("scenes:clean")))

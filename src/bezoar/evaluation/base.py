@@ -84,6 +84,8 @@ class Context:
     plan: PoisonPlan | None = None
     """Who of them is poisoned: for evaluators, which join it by id; a method never sees it."""
     peers: Peers = field(default_factory=_alone)
+    last: bool = True
+    """Whether no later model of the same training will be measured."""
     _heads: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
     _features: dict[tuple[str, Look], Tensor] = field(default_factory=dict)
     _held_out: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -227,6 +229,11 @@ class Evaluator(Settings):
     def taken(self, sets: Mapping[str, T]) -> dict[str, T]:
         """Those of the labeled sets that it looks at."""
         return dict(sets)
+
+    @property
+    def only_last(self) -> bool:
+        """Whether it measures only the first and the last model of a training, so that none can be chosen by it."""
+        return False
 
     def looks(self, aim: Aim) -> tuple[Look, ...]:
         """How it looks at the pictures of labeled sets, so that all evaluators can be served by one sweep."""

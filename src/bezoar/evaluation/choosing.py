@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from bezoar.core.records import is_share
-from bezoar.core.settings import nearest
+from bezoar.core.settings import kind_of, nearest
 
 if TYPE_CHECKING:
     from bezoar.attacks import Aim
@@ -51,8 +51,15 @@ def check_metric(
     ``where`` is the setting that names the metric. An evaluator from outside that does not say what it will measure is
     believed to measure anything.
     """
+    rare = [evaluator for evaluator in evaluators if evaluator.only_last]
+    evaluators = [evaluator for evaluator in evaluators if not evaluator.only_last]
     expected = [evaluator.expected(sets, held_out, aim) for evaluator in evaluators]
     if not any(each is None for each in expected):
+        for evaluator in rare:
+            if (data, metric) in (evaluator.expected(sets, held_out, aim) or ()):
+                raise ValueError(
+                    f"{where}: '{metric}' is measured of the last model alone; give '{kind_of(evaluator)}' at: every"
+                )
         _refuse(metric, data, {measured for each in expected for measured in each or ()}, where)
 
 

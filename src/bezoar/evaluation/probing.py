@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+import logging
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bezoar.core.settings import digest, settings
 from bezoar.data.families import AnyLabeledSource
@@ -49,6 +50,8 @@ class Probe(Evaluator):
     top: tuple[Rank, ...] = (1, 5, 10)
     normalize: bool = False
     """Whether features are L2-normalized, as they are before prompts. Neither CLIP's example nor the systems do so."""
+    at: Literal["last", "every"] = "last"
+    """Which models of a stage it is fitted for: the last, or every one that is measured. A fit may take minutes."""
 
     def fit(self, features: Tensor, labels: Tensor, classes: int) -> Fitted:
         """The classifier of ``features`` ``[n, d]``, float32 on the CPU, by ``labels`` ``[n]`` in [0, ``classes``)."""
@@ -57,6 +60,8 @@ class Probe(Evaluator):
     def evaluate(self, model: Clip, context: Context) -> Evaluation:
         from bezoar.evaluation.tables import labels_of
 
+        if self.only_last and not context.last:
+            return Evaluation((), {})
         assert self.train is not None, "check refuses it"
         key = digest(self.train)
         train = context.others[key].labeled
@@ -71,6 +76,10 @@ class Probe(Evaluator):
                 continue
             scores[name] = classified(context, model, name, self._choosing(fitted, places_of(train.classes, classes)))
         return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
+
+    @property
+    def only_last(self) -> bool:
+        return self.at == "last"
 
     def looks(self, aim: Aim) -> tuple[Look, ...]:
         return tuple(dict.fromkeys((UNTOUCHED, *(case.look for case in cases_of(aim)))))
@@ -103,13 +112,26 @@ class Probe(Evaluator):
         same = next((name for name, labeled in sets.items() if labeled.fingerprint == train.fingerprint), None)
         if same is not None:
             raise ValueError(f"{where}: is the set '{same}', on which it is measured; fit another")
-        first = train.label(0)
-        if all(train.label(index) == first for index in range(len(train))):
-            raise ValueError(f"{where}: needs pictures of two classes, and all are '{train.classes[first]}'")
+        there = {train.classes[train.label(index)] for index in range(len(train))}
+        if len(there) < 2:
+            raise ValueError(f"{where}: needs pictures of two classes, and all are '{train.classes[train.label(0)]}'")
+        self._check_pictures(there, sets, aim)
         missing = {name: unknown(train.classes, labeled.classes) for name, labeled in sets.items()}
         if missing and all(missing.values()):
             name, classes = next(iter(missing.items()))
             raise ValueError(f"{where}: has no class '{classes[0]}', which '{name}' has ({len(classes)} in all)")
+
+    def _check_pictures(self, there: Set[str], sets: Mapping[str, LabeledSet], aim: Aim) -> None:
+        """A class that no picture had is never chosen: as the target its success would be 0 whatever the model."""
+        asked = {one for labeled in sets.values() for one in labeled.classes}
+        target = next((case.target for case in cases_of(aim, list(asked)) if case.target not in there), None)
+        if target is not None:
+            raise ValueError(f"evaluators.{self.kind}.train: has no picture of the target '{target}'")
+        if empty := len(asked - there):
+            logging.getLogger(__name__).warning(
+                "%s.train: has no picture of %d of the %d classes that are measured: these are never chosen",
+                self.kind, empty, len(asked),
+            )  # fmt: skip
 
     def _seen(self, features: Tensor) -> Tensor:
         from torch.nn import functional as F

@@ -269,6 +269,7 @@ def _measure(
         pairs=data.pairs,
         plan=data.plan,
         peers=peers,
+        last=pause is None or pause.last,
     )
     epoch, step, whole = _when(pause)
     called_so = f"epoch-{epoch:03d}" if whole else f"epoch-{epoch:03d}-step-{step:06d}"
