@@ -54,8 +54,16 @@ def test_counted_by_loops(plan: PoisonPlan) -> None:
         safe, both = safe + is_safe, both + (is_poison and is_safe)
     above = sum((c > p) + (c == p) / 2 for c in clean for p in poison)
     measures = {m.metric: m for m in found.measures}
+    shown = {(row.images, row.index) for row in plan.rows if row.id in {applied.id(i) for i in range(len(applied))}}
+    assert len(shown) == len(poison), "each has a picture of its own"
+    inside = measures.pop("poison_in_safe")
+    assert (inside.value, inside.n) == (both / safe, len(poison))
+    called = wilson(both, len(poison))
+    assert [inside.low, inside.high] == [
+        pytest.approx(end * len(poison) / (end * len(poison) + safe - both)) for end in (called.low, called.high)
+    ]
     wanted = {
-        "safe_share": wilson(safe, len(applied)), "poison_in_safe": wilson(both, safe),
+        "safe_share": wilson(safe, len(applied)),
         "poison_in_safe_by_chance": wilson(len(poison), len(applied)), "poison_called_safe": wilson(both, len(poison)),
     }  # fmt: skip
     area = measures.pop("cosine_auroc")
@@ -101,7 +109,26 @@ def test_what_cannot_be_told_is_left_out() -> None:
         "safe_share", "poison_in_safe_by_chance", "poison_called_safe", "cosine_auroc"
     ]  # fmt: skip
     nobody = evaluate(told(), dataclasses.replace(PLAN, rows=()))
-    assert [m.metric for m in nobody.measures] == ["safe_share", "poison_in_safe", "poison_in_safe_by_chance"]
+    assert [m.metric for m in nobody.measures] == ["safe_share", "poison_in_safe_by_chance"]
+    everything = evaluate({**told(), "safe": torch.arange(40) < 0})
+    assert {m.metric: m.value for m in everything.measures}["poison_called_safe"] == 0
+
+
+def test_many_captions_of_one_picture_count_once() -> None:
+    """As a targeted attack has them: the shares are those of pairs, and their intervals wider."""
+    new = (dataclasses.replace(row, id=f"{row.id}+", appended=True) for row in PLAN.rows)
+    plan = dataclasses.replace(PLAN, rows=tuple(new))
+    rows = tuple(dataclasses.replace(row, index=plan.rows[0].index) for row in plan.rows)
+    same, offered = dataclasses.replace(plan, rows=rows), told(plan.length)
+    many, one = ({m.metric: m for m in evaluate(offered, each).measures} for each in (plan, same))
+    assert list(many) == list(one)
+    for name in many:
+        assert many[name].value == one[name].value
+        if name in ("poison_in_safe", "poison_called_safe", "cosine_auroc"):
+            assert (many[name].n, one[name].n) == (len(rows), 1)
+            assert one[name].low < many[name].low <= many[name].value <= many[name].high < one[name].high
+        else:
+            assert many[name] == one[name]
 
 
 def test_a_method_without_a_mixture_is_measured_too() -> None:

@@ -23,7 +23,7 @@ def told(epoch: int, known: bool = True) -> Evaluation:
     poison = np.arange(PAIRS) < POISON
     cosine = np.clip(rng.normal(np.where(poison, 0.28 - 0.01 * epoch, 0.3), 0.05), -1, 1)
     safe = cosine > np.median(cosine)
-    rows = _histogram(safe, cosine, poison if known else None, [[0.1, 0.1, 0.003], [0.9, 0.3, 0.0025]])
+    rows = _histogram(safe, cosine, poison if known else None, POISON, [[0.1, 0.1, 0.003], [0.9, 0.3, 0.0025]])
     return Evaluation(SafeSet().measure(rows, "pairs"), {"pairs": rows})
 
 

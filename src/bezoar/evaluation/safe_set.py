@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bezoar.core.records import Measure
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Context
+    from bezoar.metrics import Interval
     from bezoar.models.clip import Clip
     from bezoar.training.method import Diagnostics
 
@@ -29,6 +30,8 @@ SAFE, COSINE, MIXTURE = "safe", "cosine", "mixture"
 """The diagnostics that a method offers once it has split its pairs, poison and all: which it holds for safe (``bool`` a
 pair) and the cosine of image and caption by which it does (``float`` a pair); of the two normal distributions that it
 has fitted to the cosines, where it has, weight, mean and variance (``float [2, 3]``), the one of larger mean last."""
+PICTURES = "poisoned_pictures"
+"""In the table's metadata: the pictures that the poisoned pairs show; a targeted attack gives one many captions."""
 BINS = 1000
 """Bins of a cosine of 1: far narrower than any cosines are spread."""
 
@@ -39,9 +42,10 @@ class SafeSet(Evaluator):
 
     ``poison_in_safe_by_chance`` is the share of all pairs that is poison, ``poison_called_safe`` the share of the
     poison that is held for safe, to be read against ``safe_share``. ``cosine_auroc`` is how often a clean pair has a
-    higher cosine than a poisoned one, where pairs in one bin of a thousandth count half. It joins the plan by id, so it
-    is for experiments that know it; the method does not. Without a plan there is ``safe_share`` alone, and nothing
-    where the method has not split its pairs.
+    higher cosine than a poisoned one, where pairs in one bin of a thousandth count half. The intervals of these count
+    poisoned pictures, not pairs: the pairs of one picture are not independent. It joins the plan by id, so it is for
+    experiments that know it; the method does not. Without a plan there is ``safe_share`` alone, and nothing where the
+    method has not split its pairs.
     """
 
     kind: ClassVar[str] = "safe_set"
@@ -52,13 +56,14 @@ class SafeSet(Evaluator):
         assert context.pairs is not None
         total = context.plan.length if context.plan is not None else len(context.pairs)
         safe, cosine = _told(context.diagnostics, total)
-        rows = _histogram(safe, cosine, _poison(context, total), _mixture(context.diagnostics))
+        rows = _histogram(safe, cosine, *_poison(context, total), _mixture(context.diagnostics))
         return Evaluation(self.measure(rows, PAIRS), {PAIRS: rows})
 
     def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
         """From a row for each bin of cosines that has pairs: how many are safe and risky, and of these are poison."""
-        from bezoar.evaluation.tables import to_measure
+        from bezoar.evaluation.tables import fact, to_measure
         from bezoar.metrics import auroc, wilson
+        from bezoar.metrics.intervals import of_share
 
         safe, risky = (scores[name].to_numpy() for name in ("safe", "risky"))
         shares = [("safe_share", safe.sum(), (safe + risky).sum())]
@@ -66,14 +71,18 @@ class SafeSet(Evaluator):
         if known:
             caught, missed = scores["poison_risky"].to_numpy(), scores["poison_safe"].to_numpy()
             poison = caught + missed
-            shares += [
-                ("poison_in_safe", missed.sum(), safe.sum()),
-                ("poison_in_safe_by_chance", poison.sum(), (safe + risky).sum()),
-                ("poison_called_safe", missed.sum(), poison.sum()),
-            ]
+            shares.append(("poison_in_safe_by_chance", poison.sum(), (safe + risky).sum()))
         measures = [to_measure(name, wilson(int(part), int(whole)), data) for name, part, whole in shares if whole]
-        if known and 0 < poison.sum() < (safe + risky).sum():
-            measures.append(to_measure("cosine_auroc", auroc(safe + risky - poison, poison), data))
+        if known and poison.sum():
+            pictures = fact(scores, PICTURES)
+            called = of_share(int(missed.sum()) / int(poison.sum()), pictures)
+            measures.append(to_measure("poison_called_safe", called, data))
+            if safe.sum():
+                within = _within(called, int(poison.sum()), int((safe - missed).sum()))
+                measures.append(to_measure("poison_in_safe", within, data))
+            if poison.sum() < (safe + risky).sum():
+                area = auroc(safe + risky - poison, poison)
+                measures.append(to_measure("cosine_auroc", of_share(area.value, min(area.n, pictures)), data))
         return tuple(measures)
 
     def expected(
@@ -83,10 +92,20 @@ class SafeSet(Evaluator):
         return ()
 
 
+def _within(called: Interval, poison: int, clean: int) -> Interval:
+    """The share of the safe pairs that is poison, from that of the ``poison`` called safe beside ``clean`` safe pairs.
+
+    Which poison is called safe is what another draw of the poison would change, so its interval is carried over.
+    """
+    value, low, high = (end * poison / (end * poison + clean) if end else 0.0 for end in called[:3])
+    return called._replace(value=value, low=low, high=high)
+
+
 def _histogram(
     safe: NDArray[np.bool_],
     cosine: NDArray[np.float64],
     poison: NDArray[np.bool_] | None,
+    pictures: int,
     mixture: list[list[float]] | None,
 ) -> pa.Table:
     """``bin``: cosines in [bin, bin + 1) / BINS; ``safe`` and ``risky`` pairs there; with a plan, poison of both."""
@@ -98,24 +117,31 @@ def _histogram(
     def count(which: NDArray[np.bool_]) -> pa.Array:
         return pa.array(np.bincount(place[which], minlength=len(bins)), pa.int64())
 
+    facts: dict[str, str] = {}
     columns = {"bin": pa.array(bins, pa.int32()), "safe": count(safe), "risky": count(~safe)}
     if poison is not None:
         columns |= {"poison_safe": count(safe & poison), "poison_risky": count(~safe & poison)}
-    facts = {"bins": str(BINS)} | ({MIXTURE: json.dumps(mixture)} if mixture is not None else {})
+        facts[PICTURES] = str(pictures)
+    facts |= {"bins": str(BINS)} | ({MIXTURE: json.dumps(mixture)} if mixture is not None else {})
     return pa.table(columns).replace_schema_metadata(facts)
 
 
-def _poison(context: Context, total: int) -> NDArray[np.bool_] | None:
-    """Which pairs are poison, as far as that is known."""
+def _poison(context: Context, total: int) -> tuple[NDArray[np.bool_] | None, int]:
+    """Which pairs are poison, as far as that is known, and how many pictures they show."""
     import numpy as np
 
     from bezoar.attacks.applied import Applied
+    from bezoar.data.pairs import SharesPictures
 
     if context.plan is None:
-        return None
-    assert context.pairs is not None
-    applied = Applied(context.pairs, context.plan)
-    return np.fromiter((applied.row(index) is not None for index in range(total)), bool, total)
+        return None, 0
+    pairs = context.pairs
+    assert pairs is not None
+    applied = Applied(pairs, context.plan)
+    rows = [applied.row(index) for index in range(total)]
+    shared = pairs.picture if isinstance(pairs, SharesPictures) else None
+    pictures = {(row.images, shared(row.index) if shared and row.images is None else row.index) for row in rows if row}
+    return np.array([row is not None for row in rows], bool), len(pictures)
 
 
 def _told(diagnostics: Diagnostics, total: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

@@ -26,7 +26,7 @@ DESTROYED = "destroyed"
 NONE_WITHIN = "none within 3 points"
 NOT_CHOSEN = "not chosen: last epoch"
 ALONE = "attack success not shown: no clean accuracy"
-_PROBE = re.compile(r"\w+_probe_(accuracy|asr)_top1(?!\d)")
+_PROBE = re.compile(r"\w+_probe_(accuracy|asr)_top1$")
 
 
 @dataclass(frozen=True, kw_only=True)
