@@ -338,6 +338,9 @@ def test_a_probe_is_told_beside_the_prompts(bezoar: Bezoar, home: Path) -> None:
     assert (found.code, found.err) == (0, "")
     metrics = {one["metric"] for one in json.loads(found.out)["measures"]}
     assert {"accuracy_top1", "asr_top1", "linear_probe_accuracy_top1", "linear_probe_asr_top1"} <= metrics
+    flags = ("--trigger", "patch", "--target", "mushroom", "--templates", "plain", "--json")
+    named = json.loads(bezoar(*words, "--probe", CLEAN, *flags).out)["measures"]
+    assert {"asr_top1", "linear_probe_asr_top1"} <= {one["metric"] for one in named}
     plain = bezoar(*words, "--probe", CLEAN).out.splitlines()
     assert len({line.index("%") for line in plain}) == 1, "numbers stand below each other"
 

@@ -17,6 +17,7 @@ from bezoar.cli.families import one_word
 from bezoar.experiment.experiment import Device
 
 if TYPE_CHECKING:
+    from bezoar.attacks import Aim, Planned
     from bezoar.evaluation import AttackSuccess, LinearProbe
 
 
@@ -57,7 +58,7 @@ class Evaluate:
     def __call__(self) -> None:
         from bezoar.core.records import is_share
         from bezoar.evaluation import Evaluator, ZeroShot
-        from bezoar.experiment.verbs import ATTACKED, HELD_OUT, evaluate, planned
+        from bezoar.experiment.verbs import ATTACKED, HELD_OUT, evaluate
 
         self._check()
         self.keys.refuse_idle(self.data, self.held_out, self.probe)
@@ -70,7 +71,7 @@ class Evaluate:
             model=self.model, data=self.data and self.keys.of(self.data),
             held_out=self.held_out and self.keys.of(self.held_out),
             evaluators=(*measured, *(HELD_OUT if self.held_out else ())),
-            against=planned(self.poison) if self.poison else None, scores=self.scores, device=self.device,
+            against=self._against(), scores=self.scores, device=self.device,
         )  # fmt: skip
         if self.json:
             say(json.dumps({"model": self.model, "measures": [dataclasses.asdict(m) for m in measures]}))
@@ -96,6 +97,17 @@ class Evaluate:
             raise ValueError("data: an attack is measured on a labeled set, and none is given")
         if self.probe and not self.data:
             raise ValueError("data: a probe is measured on a labeled set, and none is given")
+
+    def _against(self) -> Planned | Aim | None:
+        """What all evaluators measure."""
+        from bezoar.attacks import Aim
+        from bezoar.attacks.base import Threat
+        from bezoar.experiment.verbs import planned
+
+        if self.trigger is not None:
+            assert self.target is not None
+            return Aim(threats=(Threat(self.trigger, self.target, self.stage or "model", self.words),))
+        return planned(self.poison) if self.poison else None
 
     def _probe(self) -> tuple[LinearProbe, ...]:
         from bezoar.evaluation import LinearProbe

@@ -265,13 +265,13 @@ def evaluate(
     data: LabeledSource | None = None,
     held_out: PairsSource | None = None,
     evaluators: Sequence[Evaluator] | None = None,
-    against: Attack | None = None,
+    against: Attack | Aim | None = None,
     seed: int = 0,
     precision: Precision = "auto",
     device: Device = "auto",
     scores: Path | None = None,
 ) -> tuple[Measure, ...]:
-    """Measure a model on a labeled set, on held-out pairs, or both; an attack's trigger where one is given.
+    """Measure a model on a labeled set, on held-out pairs, or both; an attack's trigger, or an aim, where one is given.
 
     ``seed`` is the one that ``against`` was planned with, where it draws what it measures; a poison folder knows its
     own. ``precision`` is that of the methods by default, so that a model measures here as it did in its run.
@@ -292,7 +292,7 @@ def evaluate(
     evaluators = _usual(data, held_out) if evaluators is None else evaluators
     labeled = {kind_of(data): data.open()} if data else {}
     pairs = {kind_of(held_out): held_out.open()} if held_out else {}
-    aim = against.pinned().aim(seed) if against else Aim()
+    aim = against.pinned().aim(seed) if isinstance(against, Attack) else against or Aim()
     clip = load_model(str(model)).to(pick_device(device)).eval()
     for evaluator in evaluators:
         evaluator.check(labeled, pairs, aim, clip.frame)
