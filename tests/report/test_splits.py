@@ -150,14 +150,20 @@ def test_the_page_and_its_levels(folder: Path, run: Run) -> None:
     assert [thin.panels for thin in LEVELS] == [PANELS] * 3 + [3, 3, 0, 0]
     for thin in (LEVELS[3], LEVELS[5]):
         assert len(view(run, "", (), thin).histories[0][1]) == thin.panels
-    assert "some histograms of splits" in LEVELS[3].said
-    assert "all histograms of splits" in LEVELS[5].said
+    assert "some histograms of splits" in LEVELS[3].said(True)
+    assert "all histograms of splits" in LEVELS[5].said(True)
+    assert "histograms" not in LEVELS[3].said(False)
+    assert "poisoned pairs</li>" in html
 
 
 def test_exports(folder: Path, run: Run, tmp_path: Path) -> None:
     names = {path.name for path in export(folder, to=tmp_path, formats=["md", "csv", "tex", "svg"])}
     assert {"splits.md", "splits.csv", "splits.tex", "cosines-victim.svg", "split-victim.svg"} <= names
     assert (tmp_path / "splits.csv").read_text() == split_values([run])
+    assert (
+        "clean and poisoned pairs each have an area of 1"
+        in sheets(run)["cosines", "victim"].figure.legends[0].get_title().get_text()
+    )
     assert "Cosines of the pairs of victim, split by split" in (tmp_path / "cosines-victim.svg").read_text()
 
 
@@ -172,6 +178,13 @@ def test_without_a_plan_only_the_share_is_drawn(tmp_path: Path) -> None:
     assert len(found.shares.figure.axes) == 1
     assert len([p for p in found.panels[0][1].figure.axes[0].patches if hasattr(p, "get_data")]) == 1
     assert run.splits["victim", 0][0].poison is None
+    words = [text.get_text() for text in sheets(run)["cosines", "victim"].figure.legends[0].get_texts()]
+    assert words[0] == "pairs"
+    assert not any("poison" in each or "clean" in each for each in words)
+    html = page.html([run])
+    assert "</svg>pairs</li>" in html
+    assert "poisoned pairs</li>" not in html
+    assert "clean and poisoned pairs are drawn on scales" not in html.lower()
 
 
 def test_without_histograms_there_are_the_shares(tmp_path: Path) -> None:
@@ -202,6 +215,13 @@ def test_seeds_are_pooled_and_the_first_is_drawn(tmp_path: Path) -> None:
     (both,) = pooled(runs)
     assert set(both.splits) == {("victim", 0), ("victim", 1)}
     (found,) = histories(both, "", PANELS)
+    grid = split_grid(both)
+    assert grid is not None
+    assert [line[:3] for line in grid.lines] == [
+        ("victim", seed, epoch) for seed in ("mean", "0", "1") for epoch in ("3", "4")
+    ]
+    assert grid.lines[0][3].startswith("50.0\u00a0% (")
+    assert grid.lines[0][3].endswith("n\u00a02)")
     assert found.seed == 0
     assert len(found.shares.figure.axes[0].lines) == 4
 

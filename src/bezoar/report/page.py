@@ -179,7 +179,7 @@ def _rendered(runs: Sequence[Run], by: Sequence[str], thin: Thin) -> str:
         further=further([row for found in rows.values() for row in found]),
         plane=plane(*runs) if several else "",
         facets_found=multiples(runs, shared, thin) if several else (),
-        thinned=thin.said,
+        thinned=thin.said(any(run.splits for run in runs)),
         script=script,
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

@@ -39,6 +39,8 @@ LEGEND = (
     ("where most pairs are held for safe", "region", INK),
 )  # fmt: skip
 """Words, mark and color of what a panel holds."""
+UNKNOWN = (("pairs", "region", _CLEAN), *LEGEND[2:])
+"""The same where nobody knows which pairs are poison."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +76,9 @@ def histories(run: Run, prefix: str, panels: int, every: bool = True) -> tuple[H
     return tuple(found)
 
 
-def legend() -> tuple[tuple[str, str], ...]:
-    """Words and icons that explain the panels."""
-    return tuple((words, icon(mark, color)) for words, mark, color in LEGEND)
+def legend(known: bool) -> tuple[tuple[str, str], ...]:
+    """Words and icons that explain the panels; ``known``: whether a plan tells which pairs are poison."""
+    return tuple((words, icon(mark, color)) for words, mark, color in (LEGEND if known else UNKNOWN))
 
 
 def sheets(run: Run) -> dict[tuple[str, str], Plot]:
@@ -143,18 +145,20 @@ def _sheet(stage: str, shown: Sequence[Split]) -> Plot:
             axes = figure.add_subplot(rows, columns, place)
             _histogram(axes, split, _span(shown))
             axes.set_title(_when(split.point))
-        _explain(figure)
+        _explain(figure, all(split.poison is not None for split in shown))
     return Plot(name="cosines", label=f"Cosines of the pairs of {stage}, split by split", figure=figure)
 
 
-def _explain(figure: Figure) -> None:
+def _explain(figure: Figure, known: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     clean, safe = Patch(color=_CLEAN, alpha=0.4, lw=0), Patch(color=INK, alpha=0.1, lw=0)
-    looks = (clean, Line2D([], [], color=_POISON, lw=1.8), Line2D([], [], color=INK, lw=1), safe)
-    words = [words for words, _, _ in LEGEND]
-    figure.legend(looks, words, loc="outside lower center", ncols=2, fontsize=10)
+    poison = (Line2D([], [], color=_POISON, lw=1.8),) if known else ()
+    looks = (clean, *poison, Line2D([], [], color=INK, lw=1), safe)
+    words = [words for words, _, _ in (LEGEND if known else UNKNOWN)]
+    said = "clean and poisoned pairs each have an area of 1, the curves that of all pairs" if known else None
+    figure.legend(looks, words, loc="outside lower center", ncols=2, fontsize=10, title=said, title_fontsize=10)
 
 
 def _histogram(axes: Axes, split: Split, span: tuple[int, int]) -> None:

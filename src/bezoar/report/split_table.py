@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from bezoar.metrics import student_t
 from bezoar.report.grid import Grid
 from bezoar.report.splits import METRICS, measured_splits
 from bezoar.report.text import DASH, count
@@ -14,29 +15,52 @@ from bezoar.report.values import safe
 
 if TYPE_CHECKING:
     from bezoar.metrics import Interval
+    from bezoar.report.groups import Point
     from bezoar.report.runs import Run
 
 _HEAD = ("Safe", "Poison called safe", "Poison in the safe set", "By chance", "AUROC of the cosine")
 """Of ``METRICS``."""
+ALL = -1
+"""The seed of a mean over seeds."""
 _SMALL = 0.05
 """Shares below it are told to a thousandth of a percent: poison may be a pair in ten thousand."""
 
 
 def split_grid(run: Run) -> Grid | None:
-    """A line for each model whose method had split its pairs; ``None`` where there is none."""
+    """A line for each model whose method had split its pairs; ``None`` where there is none.
+
+    Of several seeds their means, with Student's t-interval over seeds, come first.
+    """
     found = measured_splits(run)
     if not found:
         return None
     lines = tuple(
-        (
-            point.stage,
-            str(point.seed),
-            str(point.epoch) if point.whole else f"{point.epoch}, step {count(point.step)}",
-            *(told(measures.get(metric), metric) for metric in METRICS),
-        )
-        for point, measures in found
+        (*_where(point), *(told(measures.get(metric), metric) for metric in METRICS))
+        for point, measures in (*_means(found), *found)
     )
     return Grid(("Stage", "Seed", "Epoch", *_HEAD), lines, (False, False, False, *(True for _ in METRICS)))
+
+
+def _means(found: Sequence[tuple[Point, Mapping[str, Interval]]]) -> Iterator[tuple[Point, Mapping[str, Interval]]]:
+    """Over the seeds that have split their pairs at the same place of a stage, where there are several."""
+    by: dict[Point, list[Mapping[str, Interval]]] = {}
+    for point, measures in found:
+        by.setdefault(point._replace(seed=ALL), []).append(measures)
+    for point, several in by.items():
+        if len(several) > 1:
+            yield (
+                point,
+                {
+                    metric: student_t([measures[metric].value for measures in several])
+                    for metric in METRICS
+                    if all(metric in measures for measures in several)
+                },
+            )
+
+
+def _where(point: Point) -> tuple[str, str, str]:
+    seed = "mean" if point.seed == ALL else str(point.seed)
+    return point.stage, seed, str(point.epoch) if point.whole else f"{point.epoch}, step {count(point.step)}"
 
 
 def joined(grids: Sequence[tuple[str, Grid]]) -> Grid | None:

@@ -45,9 +45,8 @@ class Thin:
     rows: int | None = None
     """Rows of a long table."""
 
-    @property
-    def said(self) -> str:
-        """What is left out, in a sentence; empty where nothing is."""
+    def said(self, splits: bool) -> str:
+        """What is left out, in a sentence; empty where nothing is. ``splits``: whether there are histograms of any."""
         full = Thin()
         parts = (
             "what the eye does not see in pictures (compressed; changes were measured before)" if self.lossy else "",
@@ -56,7 +55,9 @@ class Thin:
             else "",
             "" if self.epochs else "the table of every epoch, and what the plots would tell of each of them",
             "" if self.bins == full.bins else ("the losses" if not self.bins else "detail of the losses"),
-            "" if self.panels == full.panels else f"{'all' if not self.panels else 'some'} histograms of splits",
+            ""
+            if self.panels == full.panels or not splits
+            else f"{'all' if not self.panels else 'some'} histograms of splits",
             "" if self.rows is None else f"what comes after {self.rows} rows of a long table",
         )
         left = "; ".join(part for part in parts if part)
@@ -112,6 +113,8 @@ class View:
     """Stages whose splits are not drawn."""
     legend: Sequence[tuple[str, str]]
     """Words and icons that explain the cosines."""
+    known: bool
+    """Whether a plan tells which of the pairs that were split are poison."""
     walls: Sequence[Wall]
     roles: Mapping[str, Role]
     seconds: Mapping[str, float]
@@ -126,6 +129,7 @@ def view(run: Run, prefix: str, by: Sequence[str], thin: Thin) -> View:
     rows = table(run)
     plot = draw([run], thin.epochs)
     beside = several(run)
+    known = all(split.poison is not None for found in run.splits.values() for split in found)
     curves = {
         name: losses(run, group, f"{prefix}losses{number}", thin.bins) if thin.bins else None
         for number, (name, group) in enumerate(run.groups.items())
@@ -152,7 +156,8 @@ def view(run: Run, prefix: str, by: Sequence[str], thin: Thin) -> View:
             for found in histories(run, prefix, thin.panels, thin.epochs)
         ),
         undrawn=len(split_stages(run)[STAGES:]),
-        legend=legend(),
+        legend=legend(known),
+        known=known,
         losses={name: inline(curve) for name, curve in curves.items() if curve},
         walls=tuple(walls(run, thin.pictures, thin.lossy)),
         roles={name: role_of(run, group) for name, group in run.groups.items()},
