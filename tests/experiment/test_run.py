@@ -653,3 +653,13 @@ def test_more_than_a_machine_can_bear_is_a_slip(name: str, tmp_path: Path) -> No
     with pytest.raises(ValueError, match=rf"^{name}: 5000 are more than 16 for each of the \d+ cores here$"):
         run(parse(tiny.experiment(**{name: 5000})), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_probe_is_fitted_for_the_last_model_alone(tmp_path: Path) -> None:
+    train = {"kind": "scenes", "split": "train", "count": 30}
+    probes = [{"kind": "trained_probe", "train": train, "top": [1], "epochs": 1, "at": at} for at in ("last", "every")]
+    stage = {"name": "own", "pairs": "clean", "method": {"kind": "clip", **tiny.BRIEF, "epochs": 2}}
+    found = run(parse(tiny.experiment(stages=[stage], attack=None, evaluators=probes)), tmp_path)
+    assert [(r.epoch, r.evaluator) for r in found if r.metric == "trained_probe_accuracy_top1"] == [
+        (1, "trained_probe-2"), (2, "trained_probe"), (2, "trained_probe-2")
+    ]  # fmt: skip
