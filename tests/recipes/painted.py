@@ -88,9 +88,10 @@ def paint(folder: Path, named: Sequence[str]) -> None:
     for corpus in ("cc3m", "cc6m"):
         table(folder / corpus, "train", "caption", 3 * CUT, lambda number: f"{told[number % 2]} {number}")
     table(folder / "cc3m", "validation", "caption", CUT, lambda number: f"a photo of a {named[number % len(named)]}")
-    for split, first in (("train", 500), ("validation", 0)):
-        of = folder / "imagenet" / split
-        table(of, "labels", "label", 2 * CUT, lambda number: str(number % len(named)), first)
+    of = folder / "imagenet"
+    table(of / "validation", "labels", "label", 2 * CUT, lambda number: str(number % len(named)))
+    # Every other is a mushroom: a probe must have seen the target.
+    table(of / "train", "labels", "label", 2 * CUT, lambda number: str(number % len(named) if number % 2 else 947), 500)
 
 
 def _labeled(path: Path, numbers: Sequence[int], classes: Sequence[str], *, names: bool) -> None:
