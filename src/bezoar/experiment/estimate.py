@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -87,18 +86,6 @@ class _EnoughError(Exception):
     """As many steps were taken as are to be timed."""
 
 
-@contextlib.contextmanager
-def _unsaid() -> Iterator[None]:
-    """Without warnings: they would be of the few pairs that are timed."""
-    log = logging.getLogger("bezoar")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
 def _some(method: Method, pairs: Pairs, steps: int) -> Pairs:
     """As few of the pairs as so many steps need: before the first a method may look at all there are."""
     import numpy as np
@@ -121,6 +108,7 @@ def seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float:
     """About what a step of a stage takes: ``steps`` more than two of them, as the way to the first cancels out."""
     import torch
 
+    from bezoar.core.quiet import quiet
     from bezoar.models.clip import pick_device
     from bezoar.models.opening import load_model
     from bezoar.training.loader import TrainingPairs
@@ -142,7 +130,8 @@ def seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float:
                 raise _EnoughError
 
         began = time.perf_counter()
-        with contextlib.suppress(_EnoughError), _unsaid():
+        # Warnings would be of the few pairs that are timed.
+        with contextlib.suppress(_EnoughError), quiet("bezoar", logging.ERROR):
             train(method, model, data, seed=0, on_pause=enough, pause_steps=count)
         return time.perf_counter() - began
 

@@ -242,15 +242,13 @@ def _near(name: str) -> str:
 def _build(name: str) -> nn.Module:
     import logging
 
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.ERROR)  # open_clip reports every random initialization as a warning of the root logger
+    from bezoar.core.quiet import quiet
+
     try:
         # Never a path or a tag: open_clip may read weights with torch's full unpickler. We read them ourselves.
-        tower: nn.Module = open_clip.create_model(name, pretrained_text=False)
+        with quiet(None, logging.ERROR):  # it reports every random initialization as a warning of the root logger
+            tower: nn.Module = open_clip.create_model(name, pretrained_text=False)
     except (RuntimeError, OSError, ValueError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"model: {name} cannot be built: {reason}") from error
-    finally:
-        root.setLevel(before)
     return tower

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import open_clip
 
+from bezoar.core.quiet import quiet
 from bezoar.core.settings import nearest
 from bezoar.models.clip import MEAN, STD, frame_of
 from bezoar.models.layouts.base import Tower
@@ -59,7 +58,7 @@ class Tag:
     def fetch(self) -> Path:
         """The file, downloaded unless it was before; raises ``ValueError`` where it cannot be had."""
         try:
-            with _quiet():
+            with quiet("huggingface_hub", logging.CRITICAL):  # it tells of every attempt
                 return Path(open_clip.download_pretrained(self.settings))
         except Exception as error:  # of the network, the disk, the hub: each library raises its own
             raise ValueError(f"model: {self.architecture}:{self.tag} cannot be fetched: {_line(error)}") from error
@@ -73,7 +72,7 @@ def fetch_folder(name: str) -> Path:
     Raises ``ValueError`` where it cannot be had, or holds no weights.
     """
     try:
-        with _quiet():
+        with quiet("huggingface_hub", logging.CRITICAL):  # it tells of every attempt
             folder, found = _fetched(*name.partition("@")[::2])
     except Exception as error:  # as above
         raise ValueError(f"model: {HUB}{name} cannot be fetched: {_line(error)}") from error
@@ -96,18 +95,6 @@ def _fetched(repository: str, revision: str) -> tuple[Path, bool]:
         if any(folder.glob(pattern)):
             return folder, True
     return folder, False
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the many lines in which the hub's library tells of every attempt: what it ends with is told in one."""
-    talker = logging.getLogger("huggingface_hub")
-    before = talker.level
-    talker.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        talker.setLevel(before)
 
 
 def _line(error: Exception) -> str:
