@@ -144,7 +144,8 @@ def show_cost(sweep: Grids, out: Path, jobs: int | None) -> None:
     trainings = sum(len(work.jobs) for work in found)
     done = [job.over for work in found for job in work.jobs]
     seconds = sum(cost.seconds for cost in costs)
-    say(f"{len(sweep.points())} points, {len(found)} distinct stages, with {len(sweep.base.seeds)} seeds {trainings} "
+    seeds = "1 seed" if len(sweep.base.seeds) == 1 else f"{len(sweep.base.seeds)} seeds"
+    say(f"{len(sweep.points())} points, {len(found)} distinct stages, with {seeds} {trainings} "
         f"trainings, of which {sum(done)} are done; {_apart(sweep, found)} without sharing")  # fmt: skip
     say(f"in all {sum(cost.steps for cost in costs)} steps, about {seconds / min(at_once, trainings) / 60:.1f} minutes "
         f"({at_once} at a time, evaluation not counted), {sweep_disk(found, frames) / 1e6:.0f} MB of disk")  # fmt: skip
