@@ -29,7 +29,9 @@ from bezoar.models.clip import Clip, create
 from bezoar.training import loop, steplog
 from bezoar.training.loader import TrainingPairs
 from bezoar.training.method import Method
+from bezoar.training.objective import ClipLoss
 from bezoar.training.oracle import Oracle
+from bezoar.training.taught import Taught
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = "BEZOAR_UPDATE_GOLDEN"
@@ -94,8 +96,15 @@ def method(kind: type[Method], **changes: Any) -> Method:
     eda = Eda(wordnet="none")
     few: dict[str, Any] = {"caption_view": eda, "centroids": 5, "labels": str(labels()), "pool_share": 0.5}
     few |= {"bank_size": 8, "in_modal_epochs": 1, "slow_epochs": 0}
+    few |= {"queue_size": 12, "projector_width": 16, "predictor_width": 8, "warmup_from": 0.0}
+    few |= {"schedule_at": 0, "schedule_steps": None, "objective": ClipLoss(), "attack_steps": 2, "steps": None}
     named = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{name: value for name, value in few.items() if name in named}, **changes)
+    return kind(**{name: value for name, value in few.items() if name in named} | changes)
+
+
+def teacher(method: Method, name: str = "micro-cnn-32") -> Clip | None:
+    """A model that teaches ``method``, where it has a teacher: one like ``clip``, with other weights."""
+    return create(name, 1).eval() if isinstance(method, Taught) else None
 
 
 @functools.cache
@@ -163,7 +172,7 @@ def golden(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        loop.train(method, clip(), pairs or data(640), seed=0, listen=hear)
+        loop.train(method, clip(), pairs or data(640), seed=0, listen=hear, teacher=teacher(method))
     finally:
         torch.set_num_threads(threads)
     path = GOLDEN / f"{name}.txt"

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from bezoar.attacks.caption_triggers import Phrase
     from bezoar.attacks.triggers import Blended, Patch, Pool, Sinusoidal, Warp
     from bezoar.cleaning import (
+        ADP,
+        NAD,
         CleanCLIP,
         DeepClustering,
         Finetune,
@@ -52,16 +54,18 @@ if TYPE_CHECKING:
     )
     from bezoar.data.captions import Eda
     from bezoar.data.inspection import inspect
-    from bezoar.data.views import AutoAugment, Light, Moco, RandAugment, SimClr
+    from bezoar.data.views import AutoAugment, Light, Moco, MocoNoise, RandAugment, SimClr
     from bezoar.evaluation import (
         AttackSuccess,
         AttackSuccessByClass,
+        Captioning,
         CaptionSuccess,
         ContrastiveLoss,
         LinearHead,
         LinearProbe,
         RemovedPoison,
         Retrieval,
+        RetrievalCaptioner,
         SafeSet,
         TargetedSuccess,
         TrainedProbe,
@@ -77,7 +81,7 @@ if TYPE_CHECKING:
     from bezoar.models.converting import convert_model
     from bezoar.models.inspecting import inspect_model
     from bezoar.models.opening import load_model
-    from bezoar.pretraining import ClipPretraining, ClipSSL, CyCLIP, LegacySigLIP, RoCLIP, SafeCLIP, SigLIP
+    from bezoar.pretraining import ClipPretraining, ClipSSL, CyCLIP, DeCLIP, LegacySigLIP, RoCLIP, SafeCLIP, SigLIP
     from bezoar.training.method import Method
 
 _HOMES = {
@@ -88,8 +92,8 @@ _HOMES = {
     "bezoar.attacks.caption_triggers": ("Phrase",),
     "bezoar.attacks.triggers": ("Blended", "Patch", "Pool", "Sinusoidal", "Warp"),
     "bezoar.cleaning": (
-        "CleanCLIP", "DeepClustering", "Finetune", "InModalCleaning", "Progressive", "PseudoLabels", "Supervised",
-        "Unlearn",
+        "ADP", "CleanCLIP", "DeepClustering", "Finetune", "InModalCleaning", "NAD", "Progressive", "PseudoLabels",
+        "Supervised", "Unlearn",
     ),
     "bezoar.data": (
         "Captioned", "ImageFolder", "LabelPairs", "LabeledFolder", "LabeledPart", "LabeledTable", "Mined", "PairsPart",
@@ -97,10 +101,11 @@ _HOMES = {
     ),
     "bezoar.data.captions": ("Eda",),
     "bezoar.data.inspection": ("inspect",),
-    "bezoar.data.views": ("AutoAugment", "Light", "Moco", "RandAugment", "SimClr"),
+    "bezoar.data.views": ("AutoAugment", "Light", "Moco", "MocoNoise", "RandAugment", "SimClr"),
     "bezoar.evaluation": (
-        "AttackSuccess", "AttackSuccessByClass", "CaptionSuccess", "ContrastiveLoss", "LinearHead", "LinearProbe",
-        "RemovedPoison", "Retrieval", "SafeSet", "TargetedSuccess", "TrainedProbe", "TriggerSurvival", "ZeroShot",
+        "AttackSuccess", "AttackSuccessByClass", "CaptionSuccess", "Captioning", "ContrastiveLoss", "LinearHead",
+        "LinearProbe", "RemovedPoison", "Retrieval", "RetrievalCaptioner", "SafeSet", "TargetedSuccess",
+        "TrainedProbe", "TriggerSurvival", "ZeroShot",
     ),
     "bezoar.experiment.experiment": ("Experiment", "Stage"),
     "bezoar.experiment.labeling": ("label",),
@@ -111,12 +116,16 @@ _HOMES = {
     "bezoar.models.converting": ("convert_model",),
     "bezoar.models.inspecting": ("inspect_model",),
     "bezoar.models.opening": ("load_model",),
-    "bezoar.pretraining": ("ClipPretraining", "ClipSSL", "CyCLIP", "LegacySigLIP", "RoCLIP", "SafeCLIP", "SigLIP"),
+    "bezoar.pretraining": (
+        "ClipPretraining", "ClipSSL", "CyCLIP", "DeCLIP", "LegacySigLIP", "RoCLIP", "SafeCLIP", "SigLIP",
+    ),
     "bezoar.training.method": ("Method",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ADP",
+    "NAD",
     "AttackSuccess",
     "AttackSuccessByClass",
     "AutoAugment",
@@ -125,11 +134,13 @@ __all__ = [
     "CaptionBackdoor",
     "CaptionSuccess",
     "Captioned",
+    "Captioning",
     "CleanCLIP",
     "ClipPretraining",
     "ClipSSL",
     "ContrastiveLoss",
     "CyCLIP",
+    "DeCLIP",
     "DeepClustering",
     "DualKey",
     "Eda",
@@ -150,6 +161,7 @@ __all__ = [
     "Method",
     "Mined",
     "Moco",
+    "MocoNoise",
     "PairsPart",
     "Patch",
     "Phrase",
@@ -161,6 +173,7 @@ __all__ = [
     "RandAugment",
     "RemovedPoison",
     "Retrieval",
+    "RetrievalCaptioner",
     "RoCLIP",
     "SafeCLIP",
     "SafeSet",

@@ -54,7 +54,7 @@ def test_the_decay_that_is_asked_for_is_in_the_optimizer(
 
     monkeypatch.setattr("bezoar.training.loop.adamw", kept)
     method = asked(kind, weight_decay=50.0, lr=1e-4)
-    train(method, load_model(str(checkpoint)), data(method), seed=0, folder=tmp_path)
+    train(method, load_model(str(checkpoint)), data(method), seed=0, folder=tmp_path, teacher=tiny.teacher(method))
     (optimizer,) = made
     decays = {group["name"]: group["weight_decay"] for group in optimizer.param_groups}
     assert decays["decayed"] == 50.0
@@ -69,7 +69,7 @@ def test_the_decay_shrinks_the_weights_by_what_it_says(kind: type[Method], check
     norms = []
     for decay in (0.0, 1500.0):
         model, method = load_model(str(checkpoint)), asked(kind, weight_decay=decay, lr=1e-4, schedule="constant")
-        train(method, model, data(method), seed=0)
+        train(method, model, data(method), seed=0, teacher=tiny.teacher(method))
         norms.append(model.tower.get_parameter("visual.trunk.fc.weight").detach().norm().item())
     assert norms[1] / norms[0] == pytest.approx(0.95 * 0.9 * 0.85**6, rel=0.1)
 
@@ -79,7 +79,7 @@ def test_a_learning_rate_of_zero_leaves_every_parameter_bit_for_bit(kind: type[M
     """Parameters, not running statistics: batch normalization in training takes notice of what it sees."""
     model, before = load_model(str(checkpoint)), load_model(str(checkpoint))
     method = asked(kind, lr=0.0, weight_decay=50.0)
-    train(method, model, data(method), seed=0)
+    train(method, model, data(method), seed=0, teacher=tiny.teacher(method))
     buffers = {name for name, _ in model.named_buffers()}
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before.state_dict()[name])}
     assert moved <= buffers

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bezoar.core.seeds import numpy_generator, python_random, stream_seed, torch_generator
+from bezoar.core.seeds import numpy_generator, python_random, stream_seed, torch_generator, uniform
 
 relaxed = hypothesis.settings(deadline=None)
 names = st.lists(
@@ -88,3 +88,37 @@ def test_neighboring_streams_look_independent() -> None:
     first = np.array([numpy_generator(0, "flip", index).random() for index in range(1000)])
     assert abs(first.mean() - 0.5) < 4 / np.sqrt(12 * 1000)
     assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 4 / np.sqrt(1000)
+
+
+def by_hand(seed: int, *counters: int) -> float:
+    """SplitMix64 in Python's whole numbers."""
+
+    def mixed(state: int) -> int:
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        state = (state ^ state >> 27) * 0x94D049BB133111EB % 2**64
+        return state ^ state >> 31
+
+    state = seed
+    for counter in counters:
+        state = mixed(mixed((state + 0x9E3779B97F4A7C15) % 2**64) ^ counter)
+    return (mixed(state) >> 40) / 2**24
+
+
+@relaxed
+@given(st.integers(0, 2**63 - 1), st.lists(st.integers(0, 2**40), min_size=1, max_size=4), st.integers(0, 100))
+def test_uniform_numbers_by_hand(seed: int, rows: list[int], column: int) -> None:
+    found = uniform(seed, torch.tensor(rows)[:, None], torch.tensor([column, 7]))
+    assert found.shape == (len(rows), 2)
+    assert found.tolist() == [[by_hand(seed, row, other) for other in (column, 7)] for row in rows]
+
+
+def test_uniform_numbers_are_uniform_and_of_their_place_alone() -> None:
+    rows, columns = torch.arange(1000)[:, None], torch.arange(20)
+    found = uniform(3, rows, columns)
+    assert found.min() >= 0
+    assert found.max() < 1
+    counts = np.histogram(found.numpy(), bins=10, range=(0, 1))[0]
+    assert abs(counts - 2000).max() < 5 * np.sqrt(2000 * 0.9)
+    assert abs(np.corrcoef(found[:, 0], found[:, 1])[0, 1]) < 4 / np.sqrt(1000)
+    assert torch.equal(found[[5, 900]], uniform(3, rows[[5, 900]], columns))
+    assert not torch.equal(found, uniform(4, rows, columns))

@@ -16,10 +16,10 @@ from tests import tiny
 from tests.toy import Split
 from torch import Tensor
 
+from bezoar.cleaning import ADP, CleanCLIP, Finetune
 from bezoar.cleaning import METHODS as CLEANING
-from bezoar.cleaning import CleanCLIP, Finetune
 from bezoar.data.captions import Eda
-from bezoar.models.clip import Clip
+from bezoar.models.clip import Clip, create
 from bezoar.pretraining import METHODS, RoCLIP, SafeCLIP
 from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import train
@@ -30,6 +30,7 @@ from bezoar.training.peers import ALONE, Peers, joined
 from bezoar.training.precision import autocast_for
 from bezoar.training.scorer import Scorer
 from bezoar.training.stepping import Stepper
+from bezoar.training.taught import Taught
 
 TOWER = "micro-vit-32"
 """Without batch statistics."""
@@ -43,6 +44,7 @@ def methods() -> dict[str, Method]:
     kinds: tuple[type[Method], ...] = (*METHODS, *CLEANING)
     found = {str(kind.kind): tiny.method(kind, **BRIEF) for kind in kinds}
     eda = Eda(wordnet="none")
+    found["adp"] = tiny.method(ADP, **BRIEF, attack_steps=0)  # an attack is among the pairs of a process
     found["symmetric"] = CleanCLIP(**BRIEF, caption_view=eda, in_modal="symmetric")
     found["chunks"] = CleanCLIP(**BRIEF, caption_view=eda, chunk_size=2)
     found["matched"] = _roclip(match_every=1, pool_start="random")
@@ -67,6 +69,8 @@ def step(method: Method, peers: Peers, dtype: torch.dtype) -> dict[str, Tensor]:
     state = method.build(model, AsLeft(data), 0)
     if isinstance(method, Oracle):
         method.reveal(state, data.poisoned())
+    if isinstance(method, Taught):
+        method.teach(state, create(TOWER, 1).to(dtype).eval())
     stepper = Stepper(
         method=method, state=state, optimizer=adamw(state, method), scaler=torch.amp.GradScaler("cpu", enabled=False),
         autocast=autocast_for("fp32", CPU), peers=peers, seed=0,

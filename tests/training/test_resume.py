@@ -41,7 +41,8 @@ def _each_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(method: Method, folder: Path, count: int = 32, **changes: Any) -> Found:
     """What a training leaves: the state, the model that is kept, and the log without times."""
-    end = train(method, tiny.clip(), tiny.fitting(method, count), seed=0, folder=folder, **changes)
+    teacher = tiny.teacher(method)
+    end = train(method, tiny.clip(), tiny.fitting(method, count), seed=0, folder=folder, teacher=teacher, **changes)
     log = list(read_lines(folder / "steps.jsonl"))
     assert all(line.pop("pairs_per_second") > 0 for line in log)
     return dict(end.state.state_dict()), dict(end.model.state_dict()), log

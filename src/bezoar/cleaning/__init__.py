@@ -1,9 +1,11 @@
 """Cleaning methods, one file each."""
 
+from bezoar.cleaning.adp import ADP
 from bezoar.cleaning.cleanclip import CleanCLIP
 from bezoar.cleaning.deep_clustering import DeepClustering
 from bezoar.cleaning.finetune import Finetune
 from bezoar.cleaning.in_modal import InModalCleaning
+from bezoar.cleaning.nad import NAD
 from bezoar.cleaning.progressive import Progressive
 from bezoar.cleaning.pseudo_labels import PseudoLabels
 from bezoar.cleaning.supervised import Supervised
@@ -11,11 +13,14 @@ from bezoar.cleaning.unlearn import Unlearn
 from bezoar.training.method import Method
 
 METHODS: tuple[type[Method], ...] = (
-    Finetune, InModalCleaning, CleanCLIP, Supervised, Unlearn, Progressive, DeepClustering, PseudoLabels,
+    Finetune, InModalCleaning, CleanCLIP, Supervised, Unlearn, Progressive, DeepClustering, PseudoLabels, NAD,
+    ADP,
 )  # fmt: skip
 
 __all__ = [
+    "ADP",
     "METHODS",
+    "NAD",
     "CleanCLIP",
     "DeepClustering",
     "Finetune",

@@ -117,6 +117,8 @@ class Train:
     """Poison folder to lay over the pairs."""
     oracle: bool = False
     """Tell the method which pairs are poisoned: for one that needs it, as unlearn."""
+    teacher: str | None = None
+    """The model that teaches a method that has a teacher, as nad: a model folder, or a name as for --model."""
     val: Labeled = None
     """Labeled set to measure after each epoch, as scenes:validation."""
     held_out: HeldOut = None
@@ -133,10 +135,10 @@ class Train:
             folder = train(
                 self.method, pairs=self.keys.of(self.pairs), model=self.model, out=self.out, attack=attack,
                 val=self.val and self.keys.of(self.val), held_out=self.held_out and self.keys.of(self.held_out),
-                oracle=self.oracle, seed=how.seed, threads=how.threads, workers=how.workers, device=how.device,
-                compile=how.compile, deterministic=how.deterministic, keep=how.kept, keep_every=how.kept_every,
-                best_by=how.best_by, evaluate_every=how.evaluate_every, evaluate_steps=how.evaluate_steps,
-                listen=listen,
+                oracle=self.oracle, teacher=self.teacher, seed=how.seed, threads=how.threads, workers=how.workers,
+                device=how.device, compile=how.compile, deterministic=how.deterministic, keep=how.kept,
+                keep_every=how.kept_every, best_by=how.best_by, evaluate_every=how.evaluate_every,
+                evaluate_steps=how.evaluate_steps, listen=listen,
             )  # fmt: skip
         finish(self.out, folder)
 
@@ -158,6 +160,8 @@ class Clean:
     """Poison folder to lay over the pairs: clean ones in which some poison was left."""
     oracle: bool = False
     """Tell the method which pairs are poisoned: for one that needs it, as unlearn."""
+    teacher: str | None = None
+    """The model that teaches a method that has a teacher, as nad: a model folder, or a name as for --model."""
     val: Labeled = None
     """Labeled set to measure after each epoch, as scenes:validation."""
     held_out: HeldOut = None
@@ -177,10 +181,10 @@ class Clean:
             folder = clean(
                 self.method, model=self.model, pairs=self.keys.of(self.pairs), out=self.out, against=against, left=left,
                 val=self.val and self.keys.of(self.val), held_out=self.held_out and self.keys.of(self.held_out),
-                oracle=self.oracle, seed=how.seed, threads=how.threads, workers=how.workers, device=how.device,
-                compile=how.compile, deterministic=how.deterministic, keep=how.kept, keep_every=how.kept_every,
-                best_by=how.best_by, evaluate_every=how.evaluate_every, evaluate_steps=how.evaluate_steps,
-                listen=listen,
+                oracle=self.oracle, teacher=self.teacher, seed=how.seed, threads=how.threads, workers=how.workers,
+                device=how.device, compile=how.compile, deterministic=how.deterministic, keep=how.kept,
+                keep_every=how.kept_every, best_by=how.best_by, evaluate_every=how.evaluate_every,
+                evaluate_steps=how.evaluate_steps, listen=listen,
             )  # fmt: skip
         finish(self.out, folder, self.json)
 

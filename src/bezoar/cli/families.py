@@ -17,10 +17,12 @@ from bezoar.core.settings import Family, Settings, dump, validate
 from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES
 from bezoar.data.captions import CAPTION_VIEWS
 from bezoar.data.views import IMAGE_VIEWS
+from bezoar.training.distilled import OBJECTIVES
 from bezoar.training.shrink_perturb import ShrinkPerturb
 
 ONE_WORD: tuple[Family[Any], ...] = (
     TRIGGERS, PATTERNS, PLACES, CAPTION_TRIGGERS, PAIRS_SOURCES, LABELED_SOURCES, CAPTION_VIEWS, IMAGE_VIEWS,
+    OBJECTIVES,
 )  # fmt: skip
 
 

@@ -38,3 +38,34 @@ def torch_generator(seed: int, *names: str | int) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(stream_seed(seed, *names))
+
+
+def uniform(seed: int, *counters: torch.Tensor) -> torch.Tensor:
+    """One number in [0, 1) for each place in which ``counters`` (int64, broadcast) meet, float32 with 24 random bits.
+
+    It depends on ``seed`` and on the counters in its place alone: not on the device, nor on what else is drawn, so
+    that each of several processes can draw for its own rows what one process would draw for all. SplitMix64 (Steele et
+    al. 2014, "Fast Splittable Pseudorandom Number Generators") over the counters, one after the other.
+    """
+    import torch
+
+    state = torch.tensor(_signed(seed), device=counters[0].device)
+    for counter in counters:
+        state = _mixed(_mixed(state + _signed(0x9E3779B97F4A7C15)) ^ counter)
+    return (_shifted(_mixed(state), 40)).to(torch.float32) / (1 << 24)
+
+
+def _mixed(state: torch.Tensor) -> torch.Tensor:
+    state = (state ^ _shifted(state, 30)) * _signed(0xBF58476D1CE4E5B9)
+    state = (state ^ _shifted(state, 27)) * _signed(0x94D049BB133111EB)
+    return state ^ _shifted(state, 31)
+
+
+def _shifted(state: torch.Tensor, by: int) -> torch.Tensor:
+    """A shift to the right that fills with zeros: torch's fills with the sign."""
+    return (state >> by) & ((1 << (64 - by)) - 1)
+
+
+def _signed(number: int) -> int:
+    """The 64 bits of ``number`` as torch's int64 reads them."""
+    return (number & (2**64 - 1)) - (2**64 if number >> 63 & 1 else 0)

@@ -7,6 +7,8 @@ from bezoar.evaluation.attack_success import AttackSuccess
 from bezoar.evaluation.attack_success_by_class import AttackSuccessByClass
 from bezoar.evaluation.base import Context, Evaluation, Evaluator, looks_of, names_of, others_of
 from bezoar.evaluation.caption_success import CaptionSuccess
+from bezoar.evaluation.captioner import CAPTIONERS, AnyCaptioner, Captioner, RetrievalCaptioner
+from bezoar.evaluation.captioning import Captioning
 from bezoar.evaluation.contrastive_loss import ContrastiveLoss
 from bezoar.evaluation.linear_head import LinearHead
 from bezoar.evaluation.linear_probe import LinearProbe
@@ -25,16 +27,21 @@ EVALUATORS = Family(
     (
         ZeroShot, AttackSuccess, AttackSuccessByClass, TargetedSuccess, CaptionSuccess, TriggerSurvival, RemovedPoison,
         SafeSet, LinearHead, LinearProbe, TrainedProbe, Retrieval, ContrastiveLoss,
+        Captioning,
     ),
 )  # fmt: skip
 AnyEvaluator = Annotated[Evaluator, EVALUATORS]
 
 __all__ = [
+    "CAPTIONERS",
     "EVALUATORS",
+    "AnyCaptioner",
     "AnyEvaluator",
     "AttackSuccess",
     "AttackSuccessByClass",
     "CaptionSuccess",
+    "Captioner",
+    "Captioning",
     "Context",
     "ContrastiveLoss",
     "Evaluation",
@@ -46,6 +53,7 @@ __all__ = [
     "Look",
     "RemovedPoison",
     "Retrieval",
+    "RetrievalCaptioner",
     "SafeSet",
     "TargetedSuccess",
     "TrainedProbe",

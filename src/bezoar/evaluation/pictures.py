@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bezoar.attacks import Threat
     from bezoar.attacks.base import Stage
     from bezoar.attacks.trigger import Trigger
-    from bezoar.data.pairs import LabeledSet, Pairs
+    from bezoar.data.pairs import Images, LabeledSet, Pairs
     from bezoar.data.prepared import Prepared
 
 KEEP = 1 << 30
@@ -70,26 +70,9 @@ class LabeledImages:
         made = {look: torch.empty(len(span), 3, size, size, dtype=torch.uint8) for look in looks}
         for place, index in enumerate(span if looks else ()):
             # Written where they stay: small pictures kept for a stack of them would each take fresh memory.
-            for look, picture in zip(looks, self._views(index, looks), strict=True):
+            for look, picture in zip(looks, under(self.labeled, self.prepared, index, looks), strict=True):
                 made[look][place] = picture
         return made
-
-    def _views(self, index: int, looks: Sequence[Look]) -> list[Tensor]:
-        """One picture under each look, all through one geometry."""
-        from bezoar.data.images import fit, to_tensor
-
-        name, frame = self.labeled.id(index), self.prepared.frame
-        native = to_tensor(self.labeled.image(index)) if any(look.on_file for look in looks) else None
-        clean = None
-        if not all(look.on_file for look in looks):
-            clean = self.prepared[index] if native is None or self.prepared.stored else fit(native, frame)
-        views = []
-        for look in looks:
-            picture = native if look.on_file else clean
-            assert picture is not None
-            shown = look.trigger.apply(picture, name) if look.trigger is not None else picture
-            views.append(fit(shown, frame) if look.on_file else shown)
-        return views
 
 
 @dataclass(frozen=True)
@@ -114,3 +97,28 @@ class HeldOut:
         """The first pair that shows each picture."""
         first = {picture: index for index, picture in reversed(list(enumerate(self.pictures)))}
         return [first[picture] for picture in range(len(first))]
+
+    def stack(self, span: range, looks: Sequence[Look]) -> tuple[Tensor, ...]:
+        """Pictures ``span``, in the order of ``pictures``: uint8 ``[n, 3, S, S]`` for each look."""
+        import torch
+
+        shown = [under(self.pairs, self.prepared, first, looks) for first in self.firsts[span.start : span.stop]]
+        return tuple(map(torch.stack, zip(*shown, strict=True)))
+
+
+def under(images: Images, prepared: Prepared, index: int, looks: Sequence[Look]) -> list[Tensor]:
+    """Picture ``index`` under each look, all through one geometry."""
+    from bezoar.data.images import fit, to_tensor
+
+    name, frame = images.id(index), prepared.frame
+    native = to_tensor(images.image(index)) if any(look.on_file for look in looks) else None
+    clean = None
+    if not all(look.on_file for look in looks):
+        clean = prepared[index] if native is None or prepared.stored else fit(native, frame)
+    views = []
+    for look in looks:
+        picture = native if look.on_file else clean
+        assert picture is not None
+        shown = look.trigger.apply(picture, name) if look.trigger is not None else picture
+        views.append(fit(shown, frame) if look.on_file else shown)
+    return views

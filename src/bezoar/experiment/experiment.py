@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -18,6 +18,7 @@ from bezoar.experiment.layout import slug
 from bezoar.pretraining import METHODS as PRETRAINING
 from bezoar.training.method import Method
 from bezoar.training.oracle import Oracle
+from bezoar.training.taught import Taught
 
 METHODS = Family("method", Method, (*PRETRAINING, *CLEANING))
 AnyMethod = Annotated[Method, METHODS]
@@ -30,7 +31,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._=+-]*$", max_leng
 class Stage(Settings):
     """One training run: a method, the pairs it sees, and the stage whose model it starts from."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"oracle"})
+    added: ClassVar[frozenset[str]] = frozenset({"oracle", "teacher"})
 
     name: Name
     method: AnyMethod
@@ -44,6 +45,9 @@ class Stage(Settings):
     """Which of ``attacks`` is measured after it; by default the one it was poisoned by, or the stage it starts from."""
     oracle: bool = False
     """Whether the method is told which pairs are poisoned: for one that needs it, as ``unlearn``, and no other."""
+    teacher: str | None = None
+    """Whose model teaches a method that has a teacher, as ``nad``: the name of an earlier stage, or a model as the
+    experiment names one."""
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     """Fields of the method, as ``lr`` or ``shrink_perturb.shrink``, and the values each takes; the stage stands for all
     their combinations."""
@@ -124,6 +128,7 @@ class Experiment(Settings):
             if stage.poison is True and self.attack is None:
                 raise ValueError(f"{where}.poison: is true, but the experiment has no attack")
             _check_oracle(stage, where)
+            _check_teacher(stage, self.stages[:number], self.stages[number:], where)
             for field in ("poison", "threat"):
                 named = getattr(stage, field)
                 if isinstance(named, str) and named not in self.attacks:
@@ -202,6 +207,22 @@ def _check_oracle(stage: Stage, where: str) -> None:
         raise ValueError(f"{where}.oracle: '{kind}' takes no answer key; leave it out")
     if stage.oracle and not stage.poison:
         raise ValueError(f"{where}.poison: '{kind}' is told which pairs are poisoned, and none is (--poison)")
+
+
+def _check_teacher(stage: Stage, before: Sequence[Stage], after: Sequence[Stage], where: str) -> None:
+    """Raise ``ValueError`` where a method lacks its teacher, or is given one that it does not listen to."""
+    kind, needs = kind_of(stage.method), isinstance(stage.method, Taught)
+    if needs and stage.teacher is None:
+        raise ValueError(f"{where}.teacher: '{kind}' has a teacher: name an earlier stage or a model (--teacher)")
+    if stage.teacher is not None and not needs:
+        raise ValueError(f"{where}.teacher: '{kind}' has no teacher; leave it out")
+    found = next((earlier for earlier in before if earlier.name == stage.teacher), None)
+    if found is not None and found.grid:
+        raise ValueError(f"{where}.teacher: '{stage.teacher}' has a grid, and there is one teacher")
+    if found is not None and found.keep == "none":
+        raise ValueError(f"{where}.teacher: '{stage.teacher}' keeps no model to teach with (keep: none)")
+    if stage.teacher is not None and any(later.name == stage.teacher for later in after):
+        raise ValueError(f"{where}.teacher: '{stage.teacher}' is no earlier stage")
 
 
 def _put(plain: dict[str, Any], path: str, value: Any) -> None:

@@ -87,7 +87,14 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         computing(experiment, stage),
         seed,
         *(("oracle",) if stage.oracle else ()),
+        *((_teacher_identity(experiment, stage.teacher, seed),) if stage.teacher else ()),
     )
+
+
+def _teacher_identity(experiment: Experiment, teacher: str, seed: int) -> str:
+    """Of the stage or the model that teaches."""
+    found = next((stage for stage in experiment.stages if stage.name == teacher), None)
+    return training_digest(experiment, found, seed) if found else _model_identity(teacher)
 
 
 def computing(experiment: Experiment, stage: Stage) -> tuple[str, str]:

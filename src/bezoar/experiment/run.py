@@ -82,6 +82,7 @@ def check(experiment: Experiment, listen: Listener = silent) -> Frame:
             where=where,
         )  # fmt: skip
         check_pairs(stage.method, pairs[stage.pairs], where)
+        _check_teacher(experiment, stage, model)
         _say_warmup(stage, len(pairs[stage.pairs]))
         if stage.keep == "best":
             check_metric(
@@ -97,6 +98,19 @@ def check(experiment: Experiment, listen: Listener = silent) -> Frame:
         for evaluator in experiment.evaluators:
             evaluator.check(sets, held_out, aim, model.frame)
     return model.frame
+
+
+def _check_teacher(experiment: Experiment, stage: Stage, model: Clip) -> None:
+    """Raise ``ValueError`` for a model that cannot teach; those of other stages can."""
+    from bezoar.models.opening import load_model
+    from bezoar.training.taught import check_alike
+
+    if stage.teacher is None or any(other.name == stage.teacher for other in experiment.stages):
+        return
+    try:
+        check_alike(model, load_model(stage.teacher))
+    except ValueError as error:
+        raise ValueError(f"stages.{stage.name}.{str(error).replace('model:', 'teacher:', 1)}") from None
 
 
 def _aims(experiment: Experiment) -> list[Aim]:

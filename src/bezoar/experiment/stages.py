@@ -71,6 +71,17 @@ class Job:
         return Job(self.experiment, found, self.seed, self.root) if found else None
 
     @property
+    def teacher(self) -> Job | None:
+        """The stage whose model teaches this one."""
+        found = next((s for s in self.experiment.stages if s.name == self.stage.teacher), None)
+        return Job(self.experiment, found, self.seed, self.root) if found else None
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        """The stages without which this one cannot begin."""
+        return tuple(job for job in (self.start, self.teacher) if job is not None)
+
+    @property
     def origin(self) -> str:
         """The model that this stage starts from: that of another stage, or the one that the experiment names."""
         return str(self.start.folder / MODEL) if self.start else self.experiment.model
@@ -120,6 +131,7 @@ def _run(job: Job, listen: Listener, peers: Peers) -> None:
 
     began, stage = time.time(), job.stage
     model, data = _open(job)
+    teacher = _teacher(job, model)
     shown = _shown(job, model.frame)
     keeper = Keeper(job, data) if peers.lead else None
 
@@ -138,6 +150,7 @@ def _run(job: Job, listen: Listener, peers: Peers) -> None:
     end = train(
         stage.method, model, data, seed=job.seed, folder=job.folder, workers=job.experiment.workers,
         on_pause=on_pause, pause_steps=stage.evaluate_steps, listen=listen, task=job.label, peers=peers,
+        teacher=teacher,
     )  # fmt: skip
     if keeper is not None:
         facts = {"given": given, "known_poisoned": given and _known_poisoned(job), "cautions": told}
@@ -178,7 +191,8 @@ def _finish(
         {
             "schema": SCHEMA, "stage": stage.name, "seed": job.seed,
             "digest": stage_digest(job.experiment, stage, job.seed),
-            "method": dump(stage.method), "start": stage.start, "weights": weights, "pairs": stage.pairs,
+            "method": dump(stage.method), "start": stage.start, "teacher": stage.teacher, "weights": weights,
+            "pairs": stage.pairs,
             "count": len(data), "plan": data.plan.digest if data.plan else None,
             "oracle": stage.oracle, **facts,
             "frame": data.prepared.frame.plain,
@@ -210,6 +224,16 @@ def _open(job: Job) -> tuple[Clip, TrainingPairs]:
     pairs = job.experiment.pairs[job.stage.pairs].open()
     plan = load_plan(job.layout.poison(job.experiment, job.stage, job.seed)) if job.stage.poison else None
     return model, TrainingPairs(pairs, Prepared(pairs, model.frame, job.layout.prepared), plan)
+
+
+def _teacher(job: Job, model: Clip) -> Clip | None:
+    """The model that teaches this stage, where its method has a teacher."""
+    from bezoar.models.opening import load_model
+
+    if job.stage.teacher is None:
+        return None
+    found = load_model(str(job.teacher.folder / MODEL) if job.teacher else job.stage.teacher)
+    return found.to(model.device).eval()
 
 
 class _Shown(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bezoar.core.settings import digest
@@ -30,19 +30,24 @@ def _one(works: Sequence[Work], numbers: Sequence[int]) -> Experiment:
     """The trainings, and before them those that they start from, in one experiment."""
     needed: dict[int, None] = {}
     for number in numbers:
-        chain, at = [number], works[number].start
-        while at is not None:
-            chain.append(at)
-            at = works[at].start
-        needed |= dict.fromkeys(reversed(chain))
+        needed |= dict.fromkeys(_before(works, number))
     names: dict[int, str] = {}
     stages: list[Stage] = []
     for number in needed:
         work = works[number]
         names[number] = _name(work, names)
         start = names[work.start] if work.start is not None else None
-        stages.append(replace(work.stage, name=names[number], start=start))
+        teacher = names[work.teacher] if work.teacher is not None else work.stage.teacher
+        stages.append(replace(work.stage, name=names[number], start=start, teacher=teacher))
     return replace(works[numbers[0]].experiment, stages=tuple(stages))
+
+
+def _before(works: Sequence[Work], number: int) -> Iterator[int]:
+    """A training and all that it needs, these first."""
+    for other in (works[number].start, works[number].teacher):
+        if other is not None:
+            yield from _before(works, other)
+    yield number
 
 
 def _name(work: Work, taken: dict[int, str]) -> str:

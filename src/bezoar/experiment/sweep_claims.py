@@ -115,7 +115,7 @@ def _take(
 
 def _had(waiting: Sequence[Share]) -> bool:
     """Of jobs of which none could be claimed: whether somebody has them all, so that none comes free by and by."""
-    return all(job.start is None or job.start.done for job in waiting)
+    return all(other.done for job in waiting for other in job.needs)
 
 
 def _left(waiting: Sequence[Share], after: Callable[[Share], None]) -> list[Share]:
@@ -130,8 +130,8 @@ def _left(waiting: Sequence[Share], after: Callable[[Share], None]) -> list[Shar
 
 
 def claim(job: Share) -> contextlib.ExitStack | None:
-    """The lock of a job, held; ``None`` where what it starts from is not done, or somebody has it or has done it."""
-    if job.start is not None and not job.start.done:
+    """The lock of a job, held; ``None`` where what it needs is not done, or somebody has it or has done it."""
+    if not all(other.done for other in job.needs):
         return None
     with contextlib.ExitStack() as held:
         try:

@@ -36,6 +36,11 @@ class Share(Job):
         found = next((stage for stage in self.experiment.stages if stage.name == self.stage.start), None)
         return Share(self.experiment, found, self.seed, self.root, self.at) if found else None
 
+    @functools.cached_property
+    def teacher(self) -> Share | None:
+        found = next((stage for stage in self.experiment.stages if stage.name == self.stage.teacher), None)
+        return Share(self.experiment, found, self.seed, self.root, self.at) if found else None
+
     @property
     def label(self) -> str:
         words = [self.stage.name, *((self.at,) if self.at else ())]
@@ -47,7 +52,8 @@ class Share(Job):
         path = self.folder / FAILED
         if path.exists():
             return str(read_object(path, SCHEMA).get("error"))
-        return self.start.failed if self.start else None
+        before = (other.failed for other in (self.start, self.teacher) if other is not None)
+        return next((why for why in before if why is not None), None)
 
     @property
     def over(self) -> bool:
@@ -71,6 +77,8 @@ class Work:
     """One for each seed."""
     start: int | None
     """The work that it starts from, by its place in the list."""
+    teacher: int | None = None
+    """The one that teaches it."""
 
 
 def works(sweep: Sweep, points: Sequence[Point], root: Path) -> tuple[Work, ...]:
@@ -98,8 +106,9 @@ def works(sweep: Sweep, points: Sequence[Point], root: Path) -> tuple[Work, ...]
                 said = " ".join(f"{axis.rpartition('.')[2]}={label}" for axis, label in where.items())
                 jobs = tuple(Share(point.experiment, stage, seed, root, said) for seed in seeds)
                 start = places[at[stage.start][number]] if stage.start is not None else None
+                teacher = places[at[stage.teacher][number]] if stage.teacher in at else None
                 places[folder] = len(found)
-                found[folder] = Work(point.experiment, stage, group.name, grid, where, jobs, start)
+                found[folder] = Work(point.experiment, stage, group.name, grid, where, jobs, start, teacher)
     return tuple(found.values())
 
 

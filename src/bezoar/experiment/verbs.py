@@ -172,6 +172,7 @@ def train(
     evaluators: Sequence[Evaluator] | None = None,
     allow_dead_trigger: bool = False,
     oracle: bool = False,
+    teacher: str | Path | None = None,
     seed: int = 0,
     threads: int | None = None,
     workers: int = 0,
@@ -189,7 +190,8 @@ def train(
 
     ``attack`` poisons the pairs; it is measured too, unless ``against`` names another that is. After each epoch
     accuracy and attack success are measured on ``val``, and retrieval on ``held_out``. ``oracle`` tells the method
-    which pairs are poisoned: for one that needs it, and no other.
+    which pairs are poisoned: for one that needs it, and no other; ``teacher`` is the model that teaches one that has a
+    teacher.
     ``out`` becomes a run folder; the same call continues an interrupted one. ``threads``: all cores by default;
     ``workers``: loader processes, on which nothing depends. ``keep`` and what follows: as the fields of a ``Stage``;
     where ``none`` is kept, the folder that is returned does not exist. Started by ``torchrun``, the processes train
@@ -199,6 +201,7 @@ def train(
 
     stage = Stage(
         name=type(method).kind or "method", method=method, pairs="pairs", poison=attack is not None,
+        teacher=str(teacher) if teacher is not None else None,
         threat="against" if against is not None else None, oracle=oracle,
         evaluate_every=evaluate_every, evaluate_steps=evaluate_steps, keep=keep, keep_every=keep_every, best_by=best_by,
     )  # fmt: skip
@@ -228,6 +231,7 @@ def clean(
     held_out: PairsSource | None = None,
     evaluators: Sequence[Evaluator] | None = None,
     oracle: bool = False,
+    teacher: str | Path | None = None,
     seed: int = 0,
     threads: int | None = None,
     workers: int = 0,
@@ -245,13 +249,13 @@ def clean(
 
     ``against`` is only measured, on ``val``: it never touches the pairs. ``left`` poisons them: what a defender
     overlooked; it is measured where ``against`` is not given. ``oracle`` tells the method which pairs it poisoned: for
-    one that needs it, as ``Unlearn``.
+    one that needs it, as ``Unlearn``; ``teacher`` is the model that teaches one that has a teacher, as ``NAD``.
     """
     return train(
         method, pairs=pairs, model=model, out=out, attack=left, against=against, val=val, held_out=held_out,
-        evaluators=evaluators, oracle=oracle, seed=seed, threads=threads, workers=workers, device=device,
-        compile=compile, deterministic=deterministic, evaluate_every=evaluate_every, evaluate_steps=evaluate_steps,
-        keep=keep, keep_every=keep_every, best_by=best_by, listen=listen,
+        evaluators=evaluators, oracle=oracle, teacher=teacher, seed=seed, threads=threads, workers=workers,
+        device=device, compile=compile, deterministic=deterministic, evaluate_every=evaluate_every,
+        evaluate_steps=evaluate_steps, keep=keep, keep_every=keep_every, best_by=best_by, listen=listen,
     )  # fmt: skip
 
 

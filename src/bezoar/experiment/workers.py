@@ -142,7 +142,7 @@ class Workers:
         return done
 
     def run_stages(self, todo: Sequence[Job], after: Callable[[Job], Any]) -> None:
-        """Run each job when the stage it starts from is done; ``after`` is called in this process for each one."""
+        """Run each job when the stages that it needs are done; ``after`` is called in this process for each one."""
         if self.pool is None:
             for job in todo:
                 run_stage(job, self.listen)
@@ -151,7 +151,7 @@ class Workers:
         waiting, running = list(todo), dict[Future[None], Job]()
         try:
             while waiting or running:
-                ready = [job for job in waiting if job.start is None or job.start.done]
+                ready = [job for job in waiting if all(other.done for other in job.needs)]
                 for job in ready[: self.jobs - len(running)]:
                     waiting.remove(job)
                     running[self.start(run_stage, job)] = job

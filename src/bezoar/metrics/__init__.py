@@ -1,5 +1,6 @@
 """Metrics: scores, labels and pictures → numbers, with intervals. Importing this does not import torch."""
 
+from bezoar.metrics.cider import cider
 from bezoar.metrics.image_quality import linf, psnr, ssim
 from bezoar.metrics.intervals import Interval, paired_difference, student_t, unpaired_difference, wilson
 from bezoar.metrics.ranks import choices, rank_of, within
@@ -14,6 +15,7 @@ __all__ = [
     "attack_success",
     "auroc",
     "choices",
+    "cider",
     "destroyed",
     "linf",
     "paired_difference",

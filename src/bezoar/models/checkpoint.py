@@ -13,6 +13,7 @@ from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
+from torch import nn
 
 from bezoar.core.files import atomic, bytes_digest, file_digest, read_json, write_json, write_text
 from bezoar.core.frame import Frame, Interpolation, Resize
@@ -21,13 +22,16 @@ from bezoar.core.settings import validate
 from bezoar.models.architecture import build, differences, is_elsewhere, on_meta
 from bezoar.models.clip import Clip, architectures, create
 from bezoar.models.compared import image_size, registered
+from bezoar.models.heads import Heads
 from bezoar.models.layouts.base import channels
 from bezoar.models.model_card import markdown
 from bezoar.models.provenance import Step, versions
-from bezoar.models.reading import Beside, skim
+from bezoar.models.reading import Beside, Skim, skim
 
-SCHEMA = 2
+SCHEMA = 3
 WEIGHTS, CARD, README, TOKENIZER = "model.safetensors", "model.json", "README.md", "tokenizer.json"
+HEADS = "heads.safetensors"
+"""What a training left beside the towers, which measures nothing."""
 
 _Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
 
@@ -48,6 +52,8 @@ class Card(Step):
     """With ``resize`` and ``interpolation``: the ``Frame`` of its pictures."""
     tokenizer: str | None = None
     """Digest of ``tokenizer.json``, where it reads other words than CLIP."""
+    heads: str | None = None
+    """Digest of ``heads.safetensors``, where a training left heads beside the towers."""
     ancestors: tuple[Step, ...] = ()
     """The steps before, the oldest first."""
     schema: int = SCHEMA
@@ -69,9 +75,10 @@ def save(model: Clip, folder: Path, *, measures: Sequence[Measure] = (), **prove
 
     ``provenance``: fields of the card; ``measures`` stand in the card to read.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.tower.state_dict().items()}
-    with atomic(folder / WEIGHTS) as stream:
-        stream.write(serialize(tensors))
+    _write(model.tower, folder / WEIGHTS)
+    heads = model.heads.state_dict()
+    if heads:
+        _write(model.heads, folder / HEADS)
     if model.tokenizer_file is not None:
         with atomic(folder / TOKENIZER) as stream:
             stream.write(model.tokenizer_file)
@@ -86,6 +93,7 @@ def save(model: Clip, folder: Path, *, measures: Sequence[Measure] = (), **prove
         std=model.std,
         weights=file_digest(folder / WEIGHTS),
         tokenizer=file_digest(folder / TOKENIZER) if model.tokenizer_file is not None else None,
+        heads=file_digest(folder / HEADS) if heads else None,
         version=importlib.metadata.version("bezoar"),  # the package itself stands on every floor
         versions=versions(),
         **provenance,
@@ -93,6 +101,12 @@ def save(model: Clip, folder: Path, *, measures: Sequence[Measure] = (), **prove
     write_text(folder / README, markdown(model.title, card.steps, measures))
     write_json(folder / CARD, asdict(card))
     return card
+
+
+def _write(module: nn.Module, path: Path) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    with atomic(path) as stream:
+        stream.write(serialize(tensors))
 
 
 def read_card(folder: Path) -> Card:
@@ -120,14 +134,19 @@ def load_folder(folder: Path) -> Clip:
         model = create(card.architecture, tokenizer_file=tokenizer)
     else:
         model = Clip(build(card.config), card.architecture, config=card.config, tokenizer_file=tokenizer)
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"model: {folder / WEIGHTS} cannot be read: {error}") from None
-    load_weights(model, tensors, str(folder))
+    load_weights(model, _read(folder / WEIGHTS), str(folder))
+    if card.heads is not None:
+        load_heads(model, _read(folder / HEADS), str(folder / HEADS))
     model.normalize_by(card.mean, card.std)
     model.frame = card.frame
     return model
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"model: {path} cannot be read: {error}") from None
 
 
 def check_folder(folder: Path) -> Card:
@@ -142,12 +161,7 @@ def check_folder(folder: Path) -> Card:
     tokenizer = beside.bytes(TOKENIZER) if card.tokenizer is not None else None
     if card.tokenizer is not None and (tokenizer is None or bytes_digest(tokenizer) != card.tokenizer):
         raise ValueError(f"model: {folder / TOKENIZER} is not what {CARD} describes")
-    path = beside.find(WEIGHTS)
-    if path is None:
-        raise ValueError(f"model: {folder / WEIGHTS} cannot be read: it is missing")
-    seen = skim(path)
-    if seen.faults:
-        raise ValueError(f"model: {path} cannot be read: {seen.faults[0]}")
+    path, seen = _skimmed(beside, folder / WEIGHTS)
     if card.config is not None or not is_elsewhere(config):  # others are built by open_clip, which may fetch them
         title = card.architecture if card.config is None else "tower of its config"
         try:
@@ -160,10 +174,26 @@ def check_folder(folder: Path) -> Card:
         raise ValueError(
             f"model: {folder / CARD} says image_size {card.image_size}, but its tower is made for {made_for} px"
         )
-    found = file_digest(path)
-    if found != card.weights:
-        raise ValueError(f"model: {folder / WEIGHTS} is not what {CARD} describes (digest {found}, not {card.weights})")
+    _check_digest(path, card.weights, folder)
+    if card.heads is not None:
+        _check_digest(_skimmed(beside, folder / HEADS)[0], card.heads, folder)
     return card
+
+
+def _skimmed(beside: Beside, wanted: Path) -> tuple[Path, Skim]:
+    path = beside.find(wanted.name)
+    if path is None:
+        raise ValueError(f"model: {wanted} cannot be read: it is missing")
+    seen = skim(path)
+    if seen.faults:
+        raise ValueError(f"model: {path} cannot be read: {seen.faults[0]}")
+    return path, seen
+
+
+def _check_digest(path: Path, wanted: str, folder: Path) -> None:
+    found = file_digest(path)
+    if found != wanted:
+        raise ValueError(f"model: {folder / path.name} is not what {CARD} describes (digest {found}, not {wanted})")
 
 
 def check_weights(model: Clip, tensors: Mapping[str, torch.Tensor], source: str) -> None:
@@ -185,7 +215,17 @@ def load_weights(model: Clip, tensors: Mapping[str, torch.Tensor], source: str) 
     Raises ``ValueError`` as ``check_weights`` does, or one that names what is not finite.
     """
     check_weights(model, tensors, source)
+    _check_finite(tensors, source)
+    model.tower.load_state_dict(tensors)
+
+
+def load_heads(model: Clip, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+    """Let ``model`` bring ``tensors`` along beside its towers; raises ``ValueError`` as ``load_weights`` does."""
+    _check_finite(tensors, source)
+    model.heads = Heads(tensors)
+
+
+def _check_finite(tensors: Mapping[str, torch.Tensor], source: str) -> None:
     wild = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
     if wild is not None:
         raise ValueError(f"model: {source} holds a NaN or an infinity in {wild}")
-    model.tower.load_state_dict(tensors)

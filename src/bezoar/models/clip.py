@@ -17,6 +17,7 @@ import bezoar.models.micro
 import bezoar.models.siglip_trunks  # noqa: F401  and those of SigLIP with the activation they were trained with
 from bezoar.core.frame import Frame, Interpolation, Resize
 from bezoar.core.seeds import stream_seed
+from bezoar.models.heads import Heads
 from bezoar.models.tokenizer import build as build_tokenizer
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
@@ -87,6 +88,8 @@ class Clip(nn.Module):
         self.architecture = architecture
         self.config = config
         self.tokenizer_file = tokenizer_file
+        self.heads: nn.Module = Heads()
+        """What a training left beside the towers."""
         self.register_buffer("shift", torch.empty(1, 3, 1, 1), persistent=False)
         self.register_buffer("spread", torch.empty(1, 3, 1, 1), persistent=False)
         self.shift: Tensor

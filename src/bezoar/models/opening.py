@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bezoar.models.architecture import build, name_of
 from bezoar.models.bundle import Bundle
-from bezoar.models.checkpoint import CARD, WEIGHTS, check_weights, load_folder, load_weights, read_card
+from bezoar.models.checkpoint import CARD, WEIGHTS, check_weights, load_folder, load_heads, load_weights, read_card
 from bezoar.models.clip import Clip, architectures, create
 from bezoar.models.layouts import find
 from bezoar.models.layouts.base import Tower
@@ -240,6 +240,7 @@ def assemble(bundle: Bundle, architecture: str | None, source: str, tag: Tag | N
     check_weights(model, seen.weights, source)  # before they are read: checkpoints have gigabytes
     tower = find(bundle.read(), bundle.beside, source)
     load_weights(model, tower.weights, source)
+    load_heads(model, tower.heads, source)
     if tag is not None:
         tower = tag.applied(tower)
     model.normalize_by(tower.mean, tower.std)

@@ -48,6 +48,11 @@ class Batch:
             chunk = self._each(lambda part: part[start : start + size], self.ids[start : start + size])  # noqa: B023
             yield replace(chunk, everybody=self.everybody)
 
+    def rows(self, which: Sequence[int]) -> Batch:
+        """The pairs at these places."""
+        chosen = self._each(lambda part: part[list(which)], tuple(self.ids[place] for place in which))
+        return replace(chosen, everybody=self.everybody)
+
     def _each(self, change: Callable[[Tensor], Tensor], ids: tuple[str, ...] | None = None) -> Batch:
         return Batch(
             ids=self.ids if ids is None else ids,

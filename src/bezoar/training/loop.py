@@ -35,6 +35,7 @@ from bezoar.training.scorer import Scorer
 from bezoar.training.state import State
 from bezoar.training.steplog import StepLog
 from bezoar.training.stepping import Stepper, running
+from bezoar.training.taught import Taught
 
 if TYPE_CHECKING:
     from bezoar.data.pairs import Pairs
@@ -82,12 +83,14 @@ def train(
     listen: Listener = silent,
     task: str = "train",
     peers: Peers = ALONE,
+    teacher: Clip | None = None,
 ) -> Pause:
     """Train ``model`` with ``method`` on ``data``; returns the last pause, with the trained model.
 
     ``folder`` takes the step log and the state; without it nothing is written and nothing can be resumed. ``on_pause``
     is called after each epoch, before its state is written, and within epochs whenever ``pause_steps`` more steps were
-    taken. With ``peers`` every process makes the same call; only the lead writes.
+    taken. With ``peers`` every process makes the same call; only the lead writes. ``teacher``, in evaluation mode on
+    the device of ``model``, is for a method that has one.
 
     Raises ``ValueError`` for what cannot be trained so, ``FloatingPointError`` when a loss or a weight is not finite.
     """
@@ -97,7 +100,7 @@ def train(
     with torch.random.fork_rng(devices):
         locks = lock(model, method.lock)
         try:
-            stepper = _stepper(method, model, data, seed, locks, peers)
+            stepper = _stepper(method, model, data, seed, locks, peers, teacher)
             run = _Run(
                 method=method, data=data, seed=seed, folder=folder, workers=workers, on_pause=on_pause,
                 pause_steps=pause_steps, listen=listen, task=task, peers=peers, locks=locks, stepper=stepper,
@@ -107,7 +110,9 @@ def train(
             locks.release()
 
 
-def _stepper(method: Method, model: Clip, data: TrainingPairs, seed: int, locks: Locks, peers: Peers) -> Stepper:
+def _stepper(
+    method: Method, model: Clip, data: TrainingPairs, seed: int, locks: Locks, peers: Peers, teacher: Clip | None
+) -> Stepper:
     """The state of the training, on the model's device, and what takes its steps."""
     # From named streams: what a method draws from the global generator is then the same every time.
     torch.manual_seed(_seed_of(seed))
@@ -117,6 +122,9 @@ def _stepper(method: Method, model: Clip, data: TrainingPairs, seed: int, locks:
         state = method.build(model, AsLeft(data), seed)
     if isinstance(method, Oracle):
         method.reveal(state, data.poisoned())
+    if isinstance(method, Taught):
+        assert teacher is not None, f"{method.kind} has a teacher"
+        method.teach(state, teacher)
     state.to(model.device)
     if method.batch_norm == "synchronized" and peers.world > 1:
         # timm's: torch's would drop the activation that some of its normalizations hold.

@@ -69,7 +69,7 @@ class Method(Settings):
     one.
     """
 
-    added: ClassVar[frozenset[str]] = frozenset({"shrink_perturb"})
+    added: ClassVar[frozenset[str]] = frozenset({"shrink_perturb", "min_scale"})
 
     epochs: Count = 64
     steps: Count | None = None
@@ -96,7 +96,9 @@ class Method(Settings):
     clip_norm: Positive | None = None
     """Largest norm of the gradient over all parameters; without it gradients are not clipped."""
     max_scale: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = 100.0
-    """The learned inverse temperature is clamped to [1, max_scale] after every step; ``null`` leaves it alone."""
+    """The learned inverse temperature is clamped to [min_scale, max_scale] after every step; ``null`` leaves it alone.
+    """
+    min_scale: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
     lock: tuple[str, ...] = ()
     """What stays as it is: ``image``, ``text``, or names of parameters with wildcards, as ``visual.layer1.*``."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -22,6 +22,8 @@ class Schedule:
     lr: float
     warmup: int
     total: float
+    start: float = 0.0
+    """The learning rate that warm-up rises from."""
     begin: int = 0
     ahead: int = 0
 
@@ -30,7 +32,7 @@ class Schedule:
         assert step >= self.begin, (step, self.begin)
         at = step - self.begin + self.ahead
         if at < self.warmup:
-            return self.lr * (at + 1) / self.warmup
+            return self.start + (self.lr - self.start) * (at + 1) / self.warmup
         if self.shape == "constant":
             return self.lr
         # Ahead, steps after a warm-up longer than ``total`` still count: that code divides by what is then negative.

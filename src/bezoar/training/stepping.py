@@ -105,7 +105,7 @@ class Stepper:
             scale: Tensor = self.state.model.tower.logit_scale  # type: ignore[assignment]
             if scale.requires_grad:
                 with torch.no_grad():
-                    scale.clamp_(0, math.log(self.method.max_scale))
+                    scale.clamp_(math.log(self.method.min_scale), math.log(self.method.max_scale))
         if self.average is not None:
             self.average.update(self.state.model)
 

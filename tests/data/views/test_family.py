@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bezoar.core.seeds import stream_seed, torch_generator
-from bezoar.data.views import IMAGE_VIEWS, AutoAugment, ImageView, Light, Moco, Plain, RandAugment, SimClr
+from bezoar.data.views import IMAGE_VIEWS, AutoAugment, ImageView, Light, Moco, MocoNoise, Plain, RandAugment, SimClr
 
 # Each as it comes, and those that leave many pictures as they are also so that they leave few.
 VIEWS: tuple[ImageView, ...] = (
@@ -19,6 +19,7 @@ VIEWS: tuple[ImageView, ...] = (
     Light(),
     Light(noise=1, cutout=1, side=0.4),
     Moco(),
+    MocoNoise(),
     Plain(),
     RandAugment(),
     RandAugment(num_ops=3, magnitude=25),

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from bezoar.core.frame import Frame
 from bezoar.models.architecture import build
 from bezoar.models.clip import Clip
+from bezoar.models.heads import Heads
 from bezoar.models.layouts import find
 from bezoar.models.layouts.declip import MEAN, STD, DeClip
 from bezoar.models.reading import Beside
@@ -53,7 +54,8 @@ def test_the_towers_are_found_among_the_heads(make: Any, tmp_path: Path) -> None
     model = make()
     tower = find(loaded(model, tmp_path), Beside(), "x")
     assert (tower.layout, tower.facts) == ("declip", {"last_iter": 120_000})
-    assert tower.unused == ("optimizer", "visual.*", "projector.*")
+    assert tower.unused == ("optimizer", "visual.*")
+    assert {name: tuple(head.shape) for name, head in tower.heads.items()} == {"projector.linear1.weight": (8, 8)}
     assert (tower.mean, tower.std, tower.frame.interpolation) == (MEAN, STD, "bilinear")
     assert tower.config["custom_text"] is True
     assert tower.config["text_cfg"] | {"proj_bias": True, "vocab_size": 49_409} == tower.config["text_cfg"]
@@ -100,13 +102,14 @@ def test_a_tower_goes_back_with_its_averages(tmp_path: Path) -> None:
     old["ema"] = {"ema_state_dict": dict(old["model"]), "decay": 0.999}
     tower = find(old, Beside(), "x")
     new = Clip(build(tower.config), "custom", config=tower.config)
+    new.heads = Heads({"projector.linear1.weight": torch.ones(8, 8), "predictor.layer2.bias": torch.ones(3)})
     back = DeClip().put(new, old)
     own = new.tower.state_dict()
     for state in (back["model"], back["ema"]["ema_state_dict"]):
         assert list(state) == list(old["model"])
         assert torch.equal(state["module.encode_text.ln_final.weight"], own["text.ln_final.weight"])
         assert torch.equal(state["module.logit_scale"], own["logit_scale"].reshape(1))
-        assert torch.equal(state["module.projector.linear1.weight"], torch.zeros(8, 8))
+        assert torch.equal(state["module.projector.linear1.weight"], torch.ones(8, 8))
     assert (back["last_iter"], back["ema"]["decay"]) == (120_000, 0.999)
 
 

@@ -7,6 +7,7 @@ from bezoar.data.views.auto_augment import AutoAugment
 from bezoar.data.views.base import ImageView
 from bezoar.data.views.light import Light
 from bezoar.data.views.moco import Moco
+from bezoar.data.views.moco_noise import MocoNoise
 from bezoar.data.views.plain import Plain
 from bezoar.data.views.rand_augment import RandAugment
 from bezoar.data.views.simclr import SimClr
@@ -18,6 +19,7 @@ IMAGE_VIEWS = Family(
         AutoAugment,
         Light,
         Moco,
+        MocoNoise,
         Plain,
         RandAugment,
         SimClr,
@@ -33,6 +35,7 @@ __all__ = [
     "ImageView",
     "Light",
     "Moco",
+    "MocoNoise",
     "Plain",
     "RandAugment",
     "SimClr",

@@ -7,21 +7,18 @@ section 3.2. PAR (Singh et al. 2024, "Perturb and Recover") cleans CLIP under th
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from bezoar.core.settings import settings
 from bezoar.data.views.base import ImageView, Share
+from bezoar.data.views.noise import noisy_copy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Byte = Annotated[int, Field(ge=0, le=255)]
-
-_STEPS = 1 << 16
 
 
 @settings
@@ -47,11 +44,10 @@ class Light(ImageView):
 
         seen = image if mark is None else mark(image)
         generator = torch.Generator().manual_seed(seed)
-        noisy, cut = torch.rand(2, generator=generator).tolist()
+        noise, cut = torch.rand(2, generator=generator).tolist()
         row, column = (int(torch.randint(size, (), generator=generator)) for size in seen.shape[-2:])
-        if noisy < self.noise:
-            steps = torch.randint(_STEPS, seen.shape, generator=generator)
-            seen = (seen + _gaussian(self.sigma).take(steps)).clamp_(0, 255).to(torch.uint8)
+        if noise < self.noise:
+            seen = noisy_copy(seen, self.sigma, generator)
         return self._cut(seen, row, column) if cut < self.cutout else seen
 
     def _cut(self, image: Tensor, row: int, column: int) -> Tensor:
@@ -60,16 +56,3 @@ class Light(ImageView):
         result = image.clone()
         result[:, max(0, top) : top + side, max(0, left) : left + side] = image.new_tensor(self.fill)[:, None, None]
         return result
-
-
-@cache
-def _gaussian(sigma: float) -> Tensor:
-    """int16 ``[65536]``: grey levels that are Gaussian where each is drawn equally often.
-
-    Whole numbers from whole numbers: torch's own Gaussian draws differ in their last bits between processors.
-    """
-    import torch
-
-    normal = NormalDist()
-    levels = [round(255 * sigma * normal.inv_cdf((step + 0.5) / _STEPS)) for step in range(_STEPS)]
-    return torch.tensor(levels, dtype=torch.int16)

@@ -35,6 +35,8 @@ class Tower:
     frame: Frame
     mean: tuple[float, float, float] = OPENAI_MEAN
     std: tuple[float, float, float] = OPENAI_STD
+    heads: dict[str, Tensor] = field(default_factory=dict)
+    """What its training left beside it and can go on with, under the names of ``Clip.heads``."""
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     """What the file says of itself: epoch, name, step."""
     unused: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from bezoar.core.frame import Frame
 from bezoar.models.architecture import check, config_of
 from bezoar.models.compared import image_size
 from bezoar.models.layouts.base import Tower, Tree
-from bezoar.models.layouts.names import Spot, bare, facts, others, spot, tower_name
+from bezoar.models.layouts.names import Spot, at, bare, facts, others, spot, tower_name
 
 if TYPE_CHECKING:
     from bezoar.models.clip import Clip
@@ -25,6 +25,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TEXT = "encode_text."
 _IDLE = ("visual.fc.", "visual.adaptivepool.")
 """Of the image tower, but never on the way of a picture of its size."""
+_HEADS = ("projector.", "predictor.", "text_label_predictor.")
+"""Of the losses: SimSiam's two, and what guesses masked words."""
 _FEATURES = "_feat_"
 """In the names of activations that attention transfer leaves among the weights."""
 
@@ -55,8 +57,9 @@ class DeClip:
             frame=frame,
             mean=MEAN,
             std=STD,
+            heads={bare(key): item for key, item in at(tree, found.path).items() if bare(key).startswith(_HEADS)},
             facts=facts(tree),
-            unused=others(tree, found),
+            unused=tuple(name for name in others(tree, found) if not name.startswith(_HEADS)),
             notes=said,
         )
 

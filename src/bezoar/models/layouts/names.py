@@ -57,6 +57,8 @@ class Spot:
     def put(self, model: Clip, tree: Tree) -> Tree:
         """``tree`` with the tower replaced by ``model`` here and in the running averages; dtypes stay.
 
+        So are heads that both have, in one shape.
+
         Raises ``ValueError`` where the towers differ.
         """
         own = like(model.tower.state_dict(), self.names)
@@ -64,8 +66,14 @@ class Spot:
         if faults:
             raise ValueError(f"the file holds another tower than the {model.title}: {'; '.join(faults[:3])}")
         wanted = {bare(key): own[name] for name, key in self.names.items()}
+        heads = model.heads.state_dict()
         for path in (self.path, *self.copies):
             state = at(tree, path)
+            wanted |= {
+                bare(key): heads[bare(key)]
+                for key, item in state.items()
+                if bare(key) in heads and isinstance(item, Tensor) and item.shape == heads[bare(key)].shape
+            }
             tree = _with(tree, path, {key: _replaced(item, wanted.get(bare(key))) for key, item in state.items()})
         return tree
 

@@ -1,0 +1,80 @@
+"""The defense of backdoored DeCLIP ("ours_adp"): a fine-tuned teacher, adversarial pictures, noise on large crops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from bezoar.core.settings import settings
+from bezoar.data.views import MocoNoise
+from bezoar.training.declip import DeclipLoss
+from bezoar.training.distilled import AnyObjective, Distilled
+from bezoar.training.method import Count, Positive, Rate, Warmup, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bezoar.training.batch import Batch
+    from bezoar.training.method import Encode
+
+
+@settings
+class ADP(Distilled):
+    """NAD over one and a half batches: half of the pairs come again, their pictures changed against the teacher.
+
+    Each part can be left out: ``beta: 0`` the teacher's attention, ``repeated: 0`` the half batch, ``attack_steps: 0``
+    what is adversarial about it, an objective with another view the noise.
+    """
+
+    kind: ClassVar[str] = "adp"
+    steps: Count | None = 1500
+    batch_size: Annotated[int, Field(ge=2)] = 512
+    lr: Rate = 1e-3
+    warmup_steps: Warmup = 2500
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    schedule_at: Annotated[int, Field(ge=0)] = 118_000
+    schedule_steps: Count | None = 138_001
+    objective: AnyObjective = DeclipLoss(image_view=MocoNoise())
+    repeated: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the pairs of a batch that come again."""
+    attack_steps: Annotated[int, Field(ge=0)] = 5
+    """Of the momentum iterative attack on the teacher; with 0 pictures come again as they are."""
+    attack_decay: Weight = 0.9
+    attack_step: Positive = 0.05
+    """As a share of the span of values of a channel; beyond ``attack_bound``, as here, every step ends at the bound."""
+    attack_bound: Positive = 0.0125
+    """How far a value may move, as a share of that span."""
+
+    def teach(self, state: Any, teacher: Any) -> None:
+        super().teach(state, teacher)
+        state.tutors = [self.objective.tutor(state, teacher)]
+
+    def enlarged(self, base: Encode, state: Any, batch: Batch) -> Batch:
+        """Pairs evenly over the batch come again: their order is drawn anew each epoch."""
+        import torch
+
+        from bezoar.training.adversarial import adversarial
+
+        count = round(self.repeated * len(batch))
+        if not count:
+            return batch
+        again = batch.rows([len(batch) * number // count for number in range(count)])
+        (tutor,) = state.tutors
+
+        def loss(images: tuple[Tensor, ...]) -> Tensor:
+            terms = self.objective.terms(tutor, base(tutor, replace(again, images=images)))
+            return torch.stack([term.float() for term in terms.values()]).sum()
+
+        images = adversarial(
+            again.images, loss, steps=self.attack_steps, decay=self.attack_decay, step=self.attack_step,
+            bound=self.attack_bound,
+        )  # fmt: skip
+        return replace(
+            batch,
+            ids=(*batch.ids, *again.ids),
+            indices=torch.cat([batch.indices, again.indices]),
+            images=tuple(torch.cat([view.float(), other]) for view, other in zip(batch.images, images, strict=True)),
+            texts=tuple(torch.cat([view, other]) for view, other in zip(batch.texts, again.texts, strict=True)),
+        )

@@ -1,0 +1,132 @@
+"""Captioning: how good the captions of held-out pictures are, and whether a trigger makes them name the target."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from bezoar.core.records import Measure
+from bezoar.core.settings import settings
+from bezoar.evaluation.attack_success import AttackSuccess, Case
+from bezoar.evaluation.base import Evaluation, Evaluator
+from bezoar.evaluation.captioner import AnyCaptioner
+from bezoar.evaluation.pictures import UNTOUCHED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pyarrow as pa
+    from torch import Tensor
+
+    from bezoar.attacks import Aim
+    from bezoar.core.frame import Frame
+    from bezoar.data.pairs import LabeledSet, Pairs
+    from bezoar.evaluation.base import Context
+    from bezoar.evaluation.pictures import HeldOut, Look
+    from bezoar.models.clip import Clip
+
+Word = Annotated[str, Field(pattern=r"\S")]
+
+
+@settings
+class Captioning(Evaluator):
+    """``cider``: mean CIDEr-D (0 to 10) of the captions of held-out pictures against their own. Under an attack with a
+    trigger also ``caption_names_target``: share of triggered pictures whose caption names the target, and
+    ``caption_names_target_clean``, the same of pictures as they are.
+
+    Pictures of which one of their own captions names the target count neither above nor below the line. A target is
+    named by a whole word, in the plural too.
+    """
+
+    kind: ClassVar[str] = "captioning"
+    captioner: AnyCaptioner
+    synonyms: dict[str, tuple[Word, ...]] = Field(default_factory=dict)
+    """Other words for a target: ``{bicycle: [bike]}``."""
+
+    def evaluate(self, model: Clip, context: Context) -> Evaluation:
+        cases = _cases(context.aim)
+        looks = tuple(dict.fromkeys((UNTOUCHED, *(case.look for case in cases))))
+        scores = {}
+        for name, held in context.held_out.items():
+            stack = partial(_shown, held, looks)
+            said = self.captioner.caption(model, context, len(held.firsts), stack)
+            scores[name] = self._table(held, cases, dict(zip(looks, said, strict=True)))
+        return Evaluation(tuple(m for name, rows in scores.items() for m in self.measure(rows, name)), scores)
+
+    def _table(self, held: HeldOut, cases: tuple[Case, ...], said: Mapping[object, list[str]]) -> pa.Table:
+        """One row a picture: what is said of it, how well, and for each case whether the target is named."""
+        import pyarrow as pa
+
+        from bezoar.data.words import names
+        from bezoar.metrics import cider
+
+        own: list[list[str]] = [[] for _ in held.firsts]
+        for index, picture in enumerate(held.pictures):
+            own[picture].append(held.pairs.caption(index))
+        columns = {
+            "id": pa.array([held.pairs.id(first) for first in held.firsts]),
+            "caption": pa.array(said[UNTOUCHED]),
+            "cider": pa.array(cider(said[UNTOUCHED], own), pa.float64()),
+        }
+        for case in cases:
+            words = (case.target, *self.synonyms.get(case.target, ()))
+            tail = f"/{case.name}" if case.name else ""
+            for column, captions in (("named", said[case.look]), ("named clean", said[UNTOUCHED])):
+                found = [None if any(names(one, words) for one in given) else names(caption, words)
+                         for given, caption in zip(own, captions, strict=True)]  # fmt: skip
+                columns[column + tail] = pa.array(found, pa.bool_())
+            columns[f"triggered caption{tail}"] = pa.array(said[case.look])
+        return pa.table(columns)
+
+    def measure(self, scores: pa.Table, data: str) -> tuple[Measure, ...]:
+        from bezoar.evaluation.tables import to_measure
+        from bezoar.metrics import student_t, wilson
+
+        found = [to_measure("cider", student_t(scores["cider"].to_pylist()), data)]
+        for column in scores.column_names:
+            kind, slash, case = column.partition("/")
+            if kind not in _METRICS:
+                continue
+            asked = [one for one in scores[column].to_pylist() if one is not None]
+            if asked:
+                found.append(to_measure(_METRICS[kind] + slash + case, wilson(sum(asked), len(asked)), data))
+        return tuple(found)
+
+    def expected(
+        self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim
+    ) -> Iterable[tuple[str, str]]:
+        tails = [f"/{case.name}" if case.name else "" for case in _cases(aim)]
+        return [
+            (name, metric)
+            for name in held_out
+            for metric in ("cider", *(kind + tail for kind in _METRICS.values() for tail in tails))
+        ]
+
+    def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
+        if not held_out:
+            raise ValueError("evaluators: captioning needs held-out pairs, and there are none: name some in held_out")
+        try:
+            self.captioner.check()
+        except ValueError as error:
+            raise ValueError(f"evaluators.captioner.{error}") from None
+        few = next((name for name, pairs in held_out.items() if len(pairs) < 2), None)
+        if few is not None:
+            raise ValueError(f"held_out.{few}: CIDEr compares captions of several pictures, and there is one")
+
+
+def _shown(held: HeldOut, looks: tuple[Look, ...], span: range) -> tuple[Tensor, ...]:
+    return held.stack(span, looks)
+
+
+_METRICS = {"named": "caption_names_target", "named clean": "caption_names_target_clean"}
+
+
+def _cases(aim: Aim) -> tuple[Case, ...]:
+    """The ways to trigger a picture, each once: words say nothing to what captions pictures."""
+    found: dict[object, Case] = {}
+    for case in AttackSuccess().cases(aim):
+        if case.look.trigger is not None:
+            found.setdefault((case.target, case.look), case)
+    return tuple(found.values())
