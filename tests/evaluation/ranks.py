@@ -25,12 +25,14 @@ from bezoar.data import SceneClasses, Scenes
 from bezoar.data.prepared import Prepared
 from bezoar.evaluation import (
     EVALUATORS,
+    Captioning,
     Context,
     ContrastiveLoss,
     Evaluator,
     HeldOut,
     LabeledImages,
     LinearProbe,
+    RetrievalCaptioner,
     TrainedProbe,
     looks_of,
     names_of,
@@ -56,7 +58,10 @@ AIM = Aim(
     chosen=(CHOSEN,),
 )
 FITTED = SceneClasses(split="train", count=24)
-_GIVEN = (ContrastiveLoss(batch_size=6), LinearProbe(train=FITTED), TrainedProbe(train=FITTED, epochs=1))
+_GIVEN = (
+    ContrastiveLoss(batch_size=6), LinearProbe(train=FITTED), TrainedProbe(train=FITTED, epochs=1),
+    Captioning(captioner=RetrievalCaptioner(bank=Scenes(split="clean", count=20))),
+)  # fmt: skip
 EVALUATED: tuple[Evaluator, ...] = (
     *(kind() for kind in EVALUATORS.members.values() if kind not in map(type, _GIVEN)),
     *_GIVEN,

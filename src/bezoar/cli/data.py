@@ -15,6 +15,8 @@ from tyro.conf import Positional
 from bezoar.core.settings import Family, Settings
 from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES, LabeledSource
 from bezoar.experiment.experiment import Device
+from bezoar.training.distilled import AnyObjective
+from bezoar.training.objective import ClipLoss
 
 if TYPE_CHECKING:
     from bezoar.data.inspection import Inspection, Spread
@@ -156,6 +158,52 @@ def _classes(word: str) -> str | LabeledSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adversarial:
+    """Write pairs again with their pictures changed a little against a model: what adp takes as --pictures."""
+
+    source: Annotated[Positional[str], tyro.conf.arg(metavar="SOURCE")]
+    """Pairs: a .csv, .tsv, .parquet or .jsonl file, a folder, scenes:train, or YAML in braces."""
+    model: str
+    """The model that shall do worse on them: a folder, a file, NAME:TAG, hf-hub:OWNER/NAME."""
+    out: Path
+    """Folder for pairs.csv and the pictures; the same command continues an interrupted one."""
+    objective: AnyObjective = ClipLoss()
+    """The loss that is raised."""
+    steps: int = 5
+    """Steps of the momentum iterative attack."""
+    decay: float = 0.9
+    """Of its momentum."""
+    step: float = 0.05
+    """Length of a step, as a share of the span of values of a channel."""
+    bound: float = 0.0125
+    """How far a value may move, as such a share."""
+    batch_size: int = 128
+    """Pairs that are compared with each other."""
+    seed: int = 0
+    keys: NamedKeys = Keys()
+    device: Device = "auto"
+    """auto is a GPU where there is one."""
+
+    def __call__(self) -> None:
+        from bezoar.cli.common import listening, say
+        from bezoar.experiment.adversarial import adversarial
+
+        given = PAIRS_SOURCES.parse_text(self.source)
+        self.keys.refuse_idle(given)
+        with listening() as listen:
+            source = self.keys.of(given)
+            source.ingest(listen)
+            found = adversarial(
+                source, model=self.model, out=self.out, objective=self.objective, steps=self.steps, decay=self.decay,
+                step=self.step, bound=self.bound, batch_size=self.batch_size, seed=self.seed, device=self.device,
+                listen=listen,
+            )  # fmt: skip
+        say(f"changed     {found.pairs:,} pictures")
+        say(f"loss        rises from {found.before:.4g} to {found.after:.4g}")
+        say(f"written to  {found.out / 'pairs.csv'}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cache:
     """Show what is kept of sources so that they are read fast, and how much room it takes."""
 
@@ -181,11 +229,12 @@ class Cache:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Look at data and label it: inspect a source, have a model label it, see what is kept of sources."""
+    """Look at data: inspect a source, have a model label it, change it against a model, see what is kept of sources."""
 
     verb: (
         Annotated[Inspect, tyro.conf.subcommand("inspect", prefix_name=False)]
         | Annotated[Label, tyro.conf.subcommand("label", prefix_name=False)]
+        | Annotated[Adversarial, tyro.conf.subcommand("adversarial", prefix_name=False)]
         | Annotated[Cache, tyro.conf.subcommand("cache", prefix_name=False)]
     )
 

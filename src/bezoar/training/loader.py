@@ -112,13 +112,22 @@ class _Items(Dataset[Batch | ValueError]):
         captions = [self.data.caption(i) for i in indices]
         views = self.this.image_views
         wordings = self.this.caption_views
-        words = [self._word(w, v, ids[k], c) for v, w in enumerate(wordings) for k, c in enumerate(captions)]
+        draws = list(ids)
+        if self.this.again is not None:
+            which = self.this.again.which(len(indices))
+            indices = [*indices, *(indices[k] for k in which)]
+            images += [self.this.again.picture(indices[k]) for k in which]
+            captions += [captions[k] for k in which]
+            marks += [None] * len(which)
+            draws += [f"{ids[k]} again" for k in which]
+            ids += tuple(ids[k] for k in which)
+        words = [self._word(w, v, draws[k], c) for v, w in enumerate(wordings) for k, c in enumerate(captions)]
         return Batch(
             ids=ids,
             indices=torch.tensor(indices),
             everybody=torch.tensor(everybody),
             images=tuple(
-                torch.stack([self._view(view, v, ids[k], image, marks[k]) for k, image in enumerate(images)])
+                torch.stack([self._view(view, v, draws[k], image, marks[k]) for k, image in enumerate(images)])
                 for v, view in enumerate(views)
             ),
             texts=self.tokenize(words).chunk(len(wordings)) if words else (),

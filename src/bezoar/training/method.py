@@ -46,6 +46,21 @@ Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Again:
+    """Pairs that come again in their batch, after all others, with another picture and views drawn for themselves."""
+
+    share: float
+    """Of the pairs of a process in each batch, evenly over it."""
+    picture: Callable[[int], Tensor]
+    """The other picture by the position of the pair, uint8 ``[3, S, S]``; loader processes are given it by pickle."""
+
+    def which(self, count: int) -> list[int]:
+        """The places among ``count`` pairs."""
+        chosen = round(self.share * count)
+        return [count * number // chosen for number in range(chosen)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pass:
     """One run over some of the pairs, with the views, the loss and the schedule that hold for it."""
 
@@ -59,6 +74,7 @@ class Pass:
     loss: Loss
     """State, the features of the whole batch and this process's pairs to named, weighted terms: means over its rows."""
     schedule: Schedule
+    again: Again | None = None
 
 
 @settings
