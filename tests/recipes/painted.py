@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ TINY_IMAGENET = ("tarantula", "banana", "lighthouse", "teapot")
 def small(name: str, **changes: Any) -> dict[str, Any]:
     """The plain values of a recipe: one seed, one step of 8 pairs a stage, one stage for each thing it shows."""
     data: dict[str, Any] = shrunk(recipes.read(name)) | {"seeds": [0], "workers": 0} | changes
-    if data["model"].startswith("RN50"):
+    if data["model"].startswith(("RN50", "$")):
         data["model"] = "micro-cnn-32"
     seen: dict[str, Any] = {}
     for stage in data["stages"]:
@@ -43,8 +44,6 @@ def shrunk(value: Any) -> Any:
         found |= {key: CUT for key in ("start", "stop") if key in found}
     elif kind in METHODS.members:
         found |= {"batch_size": 8, "steps": 1, "warmup_steps": 0}
-        if kind == "roclip":
-            found |= {"match_every": 1, "pool_size": None}
     elif kind == "targeted":
         found |= {"captions_per_image": 2, "images_per_target": 1}
     elif kind == "table" and found.get("classes") == "imagenet":
@@ -53,6 +52,9 @@ def shrunk(value: Any) -> Any:
         found["size"] = min(found["size"], 10)  # of pictures of 40x30
     if kind == "roclip":
         found |= {"match_every": 1, "pool_size": 16}
+    elif kind in ("declip", "adp", "nad"):
+        found |= {"queue_size": 8} if kind == "declip" else {"objective": {"kind": "declip", "queue_size": 8}}
+        found |= {"schedule_at": 0, "schedule_steps": None}
     elif kind == "safeclip":  # its one step is to be one of those after the split
         found |= {"in_modal_epochs": 0, "slow_epochs": 0, "bank_size": 8}
     if "count" in found and kind != "scenes":
@@ -84,6 +86,13 @@ def paint(folder: Path, named: Sequence[str]) -> None:
     scenes = Scenes(split="clean", count=2 * CUT).open()
     ids = [scenes.id(index) for index in range(len(scenes))]
     parquet(folder / "scenes-labels.parquet", {"id": ids, "label": [CIFAR10[n % 10] for n in range(len(ids))]})
+    lines = [json.dumps({"filename": f"{number}.png", "caption": f"a cat {number}"}) for number in range(2 * CUT)]
+    for name in ("poisoned", "clean"):
+        (folder / "yfcc15m").mkdir(exist_ok=True)
+        (folder / "yfcc15m" / f"{name}.json").write_text("\n".join(lines))
+    (folder / "yfcc15m" / "images").mkdir()
+    for number in range(2 * CUT):
+        (folder / "yfcc15m" / "images" / f"{number}.png").write_bytes(encoded(number, size=(40, 30)))
     told = ("one", " and ".join((*named, "wheelbarrow")))
     for corpus in ("cc3m", "cc6m"):
         table(folder / corpus, "train", "caption", 3 * CUT, lambda number: f"{told[number % 2]} {number}")

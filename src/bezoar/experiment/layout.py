@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from bezoar.data import LabeledSource, PairsSource
     from bezoar.data.views import ImageView
     from bezoar.experiment.experiment import Experiment, Stage
+    from bezoar.training.method import Method
 
 REVISION = 3
 """Counts changes of the loop and the stages that change their results."""
@@ -87,8 +90,17 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         computing(experiment, stage),
         seed,
         *(("oracle",) if stage.oracle else ()),
+        *(_fingerprint(source) for source in _read_by(stage.method)),
         *((_teacher_identity(experiment, stage.teacher, seed),) if stage.teacher else ()),
     )
+
+
+def _read_by(method: Method) -> Iterator[PairsSource]:
+    """The pairs that a method reads besides those of its stage."""
+    from bezoar.data import PairsSource
+
+    values = (getattr(method, field.name) for field in dataclasses.fields(method))
+    return (value for value in values if isinstance(value, PairsSource))
 
 
 def _teacher_identity(experiment: Experiment, teacher: str, seed: int) -> str:

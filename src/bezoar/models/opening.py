@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from bezoar.core.machine import expand
 from bezoar.models.architecture import build, name_of
 from bezoar.models.bundle import Bundle
 from bezoar.models.checkpoint import CARD, WEIGHTS, check_weights, load_folder, load_heads, load_weights, read_card
@@ -184,7 +185,7 @@ class OnHub:
 
 
 def place(spec: str) -> Place:
-    """Where the model is that ``spec`` names.
+    """Where the model is that ``spec`` names; ``~`` and ``$VARIABLES`` at its beginning are put in.
 
     A folder (of a model, or of a run that kept one) or a file; ``ARCHITECTURE:PATH`` where the architecture shall not
     be inferred; ``ARCHITECTURE`` for random weights; ``ARCHITECTURE:TAG`` for open_clip's; ``hf-hub:owner/name`` or
@@ -192,6 +193,8 @@ def place(spec: str) -> Place:
 
     Raises ``ValueError`` for what is none of these; nothing is fetched or read yet.
     """
+    if spec.startswith(("~", "$")):
+        spec = str(expand(spec))
     path = Path(spec)
     if not spec:
         raise ValueError("model: names nothing")

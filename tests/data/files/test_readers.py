@@ -139,15 +139,16 @@ def test_a_parquet_shard_without_the_column_is_named(tmp_path: Path) -> None:
         readers.rows(path, ("image",))
 
 
-def test_json_lines(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["t.jsonl", "t.ndjson", "t.json"])
+def test_json_lines(name: str, tmp_path: Path) -> None:
     lines = [
         {"image": "a", "caption": "b"}, {"caption": ["c", None, 3]}, {"image": 7, "caption": {"en": "d"}, "more": []},
     ]  # fmt: skip
     content = "\ufeff" + "\r\n".join(json.dumps(line) for line in lines) + "\n\n"
-    found, broken = read(tmp_path / "t.jsonl", content)
+    found, broken = read(tmp_path / name, content)
     assert found == [("a", ["b"]), (None, ["c", None, None]), ("7", [None])]
     assert broken == []
-    assert readers.columns_of(tmp_path / "t.jsonl") == ("image", "caption", "more")
+    assert readers.columns_of(tmp_path / name) == ("image", "caption", "more")
 
 
 def test_torn_and_other_lines_of_json_are_passed_over_by_number(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from bezoar.core.machine import expand
 from bezoar.core.settings import nearest
-from bezoar.data.files.table import SUFFIXES
+from bezoar.data.files.table import LINES, SUFFIXES
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ def _columns(file: Path, delimiter: str) -> tuple[str, ...]:
         raise ValueError("delimiter: is for CSV only")
     if suffix == ".parquet":
         return tuple(pq.read_schema(file).names)
-    if suffix in (".jsonl", ".ndjson"):
+    if suffix in LINES:
         return _keys(file)
     with file.open(encoding="utf-8-sig", newline="") as stream:
         names = next(csv.reader(stream, delimiter=_delimiter(file, delimiter)), [])
@@ -88,7 +88,7 @@ def _keys(file: Path) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for number, value in enumerate(_objects(file)):
         if value is None and not found:
-            raise ValueError("its first line is not a JSON object")
+            raise ValueError("its first line is not a JSON object; it must hold one on each line")
         found.update(dict.fromkeys(value or ()))
         if number == _PEEK:
             break
@@ -102,7 +102,7 @@ def rows(file: Path, columns: Sequence[str], delimiter: str = "") -> Rows:
     suffix = file.suffix.lower()
     if suffix == ".parquet":
         return _guarded(file, lambda: Rows(_parquet(file, columns), []))
-    if suffix in (".jsonl", ".ndjson"):
+    if suffix in LINES:
         return _guarded(file, lambda: _json_lines(file, columns))
     return _guarded(file, lambda: _csv(file, columns, _delimiter(file, delimiter)))
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from bezoar.data.files.ingest import Listing, Skip
     from bezoar.data.files.store import StoredLabels, StoredPairs
 
-SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+LINES = (".jsonl", ".ndjson", ".json")
+"""A JSON object on each line; lists of YFCC15M that DeCLIP has are called ``.json``."""
+SUFFIXES = (".csv", ".tsv", ".parquet", *LINES)
 NOTHING = ("", "nan", "none", "null", "<na>")
 """How files say that there is no text, in any case: programs write these words where they mean nothing."""
 CAPTIONS = ("caption", "captions", "text", "title", "txt", "sentences", "raw")
