@@ -227,8 +227,8 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 def _refuse_none(root: Path, found: Sequence[object]) -> None:
     """Raise ``ValueError`` where there is no image, and say which tables there are."""
     if not found:
-        found = (file for depth in ("*", "*/*") for file in sorted(root.glob(depth)))
-        tables = [str(file) for file in found if file.suffix in SUFFIXES and file.suffix != ".json"]
+        files = (file for depth in ("*", "*/*") for file in sorted(root.glob(depth)))
+        tables = [str(file) for file in files if file.suffix in SUFFIXES and file.suffix != ".json"]
         hint = f"; it holds a table: name {tables[0]}" if tables else ""
         raise ValueError(f"path: {root} holds no image{hint} (images are {', '.join(IMAGES)})")
 
