@@ -21,6 +21,7 @@ from bezoar.training.loop import check
 from bezoar.training.peers import ALONE, Peers, _gpu_of, joined
 
 Results = dict[str, dict[str, Tensor]]
+pytestmark = pytest.mark.xdist_group("peers")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from bezoar.data.scenes.grammar import KINDS
 from bezoar.experiment.experiment import parse
 from bezoar.experiment.run import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("world")]
 
 
 @pytest.fixture(scope="module")
