@@ -1,0 +1,146 @@
+"""The arms of a robust-… run, and what was published of RoCLIP and SafeCLIP held against them; to stdout.
+
+python results/robust.py results/robust-scenes > results/robust-scenes/claims.md
+
+Numbers are of the last epoch on the test set; seeds make a t-interval, one seed Wilson's or Newcombe's over pictures.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from bezoar.core.records import Record, read_records
+from bezoar.metrics import Interval, student_t, unpaired_difference
+
+ARMS = {"clip": "CLIP", "views": "CLIP, augmented", "roclip": "RoCLIP", "safeclip": "SafeCLIP"}
+ATTACKS = ("control", "patch", "blended", "targeted")
+SUCCESS = {"patch": "asr_top1", "blended": "asr_top1", "targeted": "targeted_top1", "control": "asr_top1"}
+PROBE = "linear_probe_accuracy_top1"
+NOTHING = 0.05
+"""The largest success that is taken for none, were it the whole interval."""
+HARM = 0.01
+"""The largest loss of accuracy that is taken for no harm, were it the whole interval."""
+
+Found = Mapping[tuple[str, str, str], Mapping[int, Record]]
+"""By arm, attack and metric the record of each seed."""
+
+
+class Claim(NamedTuple):
+    """What was published of an arm under an attack."""
+
+    arm: str
+    attack: str
+    metric: str
+    said: str
+    kind: str
+    """``falls``, ``none``, ``harmless`` or ``gains``."""
+
+
+PAIRS = (("roclip", "93.75 → 12.5 %"), ("safeclip", "93.75 → 0 %"))
+CLAIMS = (
+    *(
+        Claim(arm, "targeted", "targeted_top1", f"targeted success falls ({numbers})", "falls")
+        for arm, numbers in PAIRS
+    ),
+    *(
+        Claim(arm, attack, "asr_top1", f"backdoor ({attack}): ASR falls to nothing", "none")
+        for arm, _ in PAIRS
+        for attack in ("patch", "blended")
+    ),
+    Claim("safeclip", "targeted", "targeted_top1", "targeted success falls to nothing", "none"),
+    Claim("roclip", "control", PROBE, "the linear probe gains (some 10 points)", "gains"),
+    Claim("safeclip", "control", "accuracy_top1", "no harm to clean accuracy (disputed: 15 to 20 points)", "harmless"),
+)
+
+
+def read(folder: Path) -> Found:
+    """The last epoch of every stage on the test set, and what was held for safe."""
+    last: dict[tuple[str, int], int] = defaultdict(int)
+    records = list(read_records(folder / "records.jsonl"))
+    for record in records:
+        last[record.stage, record.seed] = max(last[record.stage, record.seed], record.epoch)
+    found: dict[tuple[str, str, str], dict[int, Record]] = defaultdict(dict)
+    for record in records:
+        if record.data in ("test", "pairs") and record.epoch == last[record.stage, record.seed]:
+            one, _, other = record.stage.partition("-")
+            arm, attack = (other, "control") if one == "control" else (one, other)
+            found[arm, attack, record.metric][record.seed] = record
+    return found
+
+
+def over(records: Iterable[Record]) -> Interval | None:
+    """The mean over seeds, or the one there is."""
+    every = list(records)
+    if len(every) > 1:
+        return student_t([record.value for record in every])
+    return next((Interval(one.value, one.low, one.high, one.n) for one in every if one.low is not None), None)
+
+
+def difference(one: Mapping[int, Record], other: Mapping[int, Record]) -> Interval | None:
+    """Of ``one`` to ``other``, over the seeds that both have, or of the one seed over its pictures."""
+    seeds = sorted(set(one) & set(other))
+    if len(seeds) > 1:
+        return student_t([other[seed].value - one[seed].value for seed in seeds])
+    if not seeds:
+        return None
+    first, second = over([one[seeds[0]]]), over([other[seeds[0]]])
+    return unpaired_difference(first, second) if first and second else None
+
+
+def verdict(kind: str, left: Interval, change: Interval) -> str:
+    """``left`` is what the defended model has, ``change`` what it has more than the undefended one."""
+    if kind == "none":
+        low, high = left.low, left.high
+        told = "appears" if high <= NOTHING else "does not appear" if low > NOTHING else "cannot tell"
+        fallen = "falls" if change.high < 0 else "does not fall" if change.low >= 0 else "cannot tell whether it falls"
+        return told if told == "appears" else f"{told} ({fallen})"
+    edges = {"falls": (-change.high, -change.low), "gains": (change.low, change.high)}
+    if kind in edges:
+        low, high = edges[kind]
+        return "appears" if low > 0 else "does not appear" if high <= 0 else "cannot tell"
+    return "appears" if change.low >= -HARM else "does not appear" if change.high < -HARM else "cannot tell"
+
+
+def share(interval: Interval | None, sign: str = "") -> str:
+    if interval is None:
+        return "–"
+    low, high = (100 * end for end in (interval.low, interval.high))
+    if not sign:
+        low, high = max(low, 0.0), min(high, 100.0)
+    return f"{100 * interval.value:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
+
+
+def main() -> None:
+    found = read(Path(sys.argv[1]))
+    seeds = sorted({seed for records in found.values() for seed in records})
+    print(f"Seeds {', '.join(map(str, seeds))}; percent, with 95 % intervals.\n")
+    print(
+        "| model | pairs | clean accuracy | linear probe | attack success | poison in the safe set | poison held safe |"
+    )
+    print("|---|---|---:|---:|---:|---:|---:|")
+    for arm, name in ARMS.items():
+        for attack in ATTACKS:
+            metrics = ("accuracy_top1", PROBE, SUCCESS[attack], "poison_in_safe", "poison_called_safe")
+            cells = [share(over(found[arm, attack, metric].values())) for metric in metrics]
+            shown = "clean, measured under the patch" if attack == "control" else attack
+            print(f"| {name} | {shown} | {' | '.join(cells)} |")
+    print("\n| published | model | left | change against CLIP, points | against CLIP, augmented | verdict |")
+    print("|---|---|---:|---:|---:|---|")
+    for claim in CLAIMS:
+        own = found[claim.arm, claim.attack, claim.metric]
+        left = over(own.values())
+        changes = [difference(found[arm, claim.attack, claim.metric], own) for arm in ("clip", "views")]
+        said = verdict(claim.kind, left, changes[0]) if left and changes[0] else "not measured"
+        also = ", one seed" if len(seeds) == 1 else ""
+        print(f"| {claim.said} | {ARMS[claim.arm]} | {share(left)} | {share(changes[0], '+')} | "
+              f"{share(changes[1], '+')} | {said}{also} |")  # fmt: skip
+    print(
+        f"\nTo nothing: the whole interval lies at {NOTHING:.0%} or below. No harm: the whole interval of the change "
+        f"lies above −{HARM:.0%}. Falls, gains: it lies on that side of 0."
+    )
+
+
+if __name__ == "__main__":
+    main()
