@@ -30,10 +30,9 @@ help:
 quickstart: install
 	$(BIN)/bezoar quickstart $(if $(OUT),--out "$(OUT)") $(ARGS)
 
-# One thread per worker: the golden losses are recorded at one thread, and two workers do not fight for cores. Tests of one
-# group share a worker, and what it has set up.
+# One thread per worker: the golden losses are recorded at one thread, and two workers do not fight for cores.
 test: dev
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from tests import tiny
 from tests.training.test_resume import _each_step, broken, equal, run
 
@@ -18,7 +19,7 @@ from bezoar.experiment.experiment import METHODS as FAMILY
 from bezoar.models.clip import create
 from bezoar.training.declip import DeclipLoss
 from bezoar.training.loader import AsLeft, batches
-from bezoar.training.loop import train
+from bezoar.training.loop import check_pairs, train
 from bezoar.training.objective import ClipLoss
 
 __all__ = ["_each_step"]
@@ -116,6 +117,20 @@ def test_a_killed_training_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     whole = run(method, tmp_path / "whole")
     broken(method, tmp_path / "broken", 6)
     assert equal(run(method, tmp_path / "broken"), whole)
+
+
+def test_chunks_only_of_pictures_that_are_there() -> None:
+    with pytest.raises(
+        ValidationError, match=r"chunk_size: 4 pairs at a time could not be .* \(choices: null; or name"
+    ):
+        ADP(**BRIEF, chunk_size=4)
+    assert ADP(**BRIEF, chunk_size=4, repeated=0.0).chunk_size == 4
+
+
+def test_a_queue_larger_than_the_data() -> None:
+    said = r"method\.objective\.queue_size: 65,536 captions are more than the 24 pairs there are"
+    with pytest.raises(ValueError, match=said):
+        check_pairs(ADP(**BRIEF), tiny.data(24).pairs)
 
 
 def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:

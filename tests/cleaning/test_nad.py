@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests import tiny
+from tests.training import ranks
 from tests.training.test_resume import _each_step, broken, equal, run
 
 from bezoar.cleaning import METHODS, NAD, Finetune
@@ -22,6 +23,7 @@ from bezoar.training.declip import DeclipLoss
 from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import train
 from bezoar.training.objective import ClipLoss
+from bezoar.training.peers import ALONE
 
 __all__ = ["_each_step"]
 BRIEF: dict[str, Any] = {
@@ -118,6 +120,15 @@ def test_a_killed_training_goes_on_with_the_same_bits(after: int, tmp_path: Path
     assert not [name for name in whole[0] if "teacher" in name]
     broken(method, tmp_path / "broken", after)
     assert equal(run(method, tmp_path / "broken"), whole)
+
+
+@pytest.mark.parametrize("objective", [ClipLoss(), DECLIP], ids=["clip", "declip"])
+def test_chunks_change_nothing_without_batch_statistics(objective: Any) -> None:
+    given = {**BRIEF, "batch_size": ranks.BATCH, "objective": objective}
+    whole, pieces = (ranks.step(NAD(**given, chunk_size=size), ALONE, torch.float64) for size in (None, 5))
+    assert whole.keys() == pieces.keys()
+    for name, grad in whole.items():
+        torch.testing.assert_close(pieces[name], grad, rtol=1e-9, atol=1e-12)
 
 
 def test_as_stages_whose_teacher_is_one(tmp_path: Path) -> None:

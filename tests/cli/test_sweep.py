@@ -108,7 +108,7 @@ def test_sweeps_that_come_with_bezoar_go_by_their_name(bezoar: Bezoar) -> None:
     words = ("pairs.train.count=256", "pairs.clean.count=128", "--seeds", 1, "--dry-run", "--jobs", 1)
     found = bezoar("sweep", "cleaning-scenes", *words)
     assert found.code == 0, found.err
-    assert "4 points, 26 distinct stages, with 1 seeds 26 trainings" in found.out
+    assert "4 points, 26 distinct stages, with 1 seed 26 trainings" in found.out
     unknown = bezoar("sweep", "cleaning-scene", "--dry-run")
     assert unknown.code == 2
     assert unknown.err.startswith(

@@ -11,7 +11,7 @@ from bezoar.data.scenes.grammar import KINDS
 from bezoar.experiment.experiment import parse
 from bezoar.experiment.run import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("world")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bezoar.core.settings import settings
 from bezoar.data import AnyPairsSource
@@ -55,6 +55,15 @@ class ADP(Distilled):
     """As a share of the span of values of a channel; beyond ``attack_bound``, as here, every step ends at the bound."""
     attack_bound: Positive = 0.0125
     """How far a value may move, as a share of that span."""
+
+    @model_validator(mode="after")
+    def _check_chunks(self) -> ADP:
+        if self.chunk_size is not None and self.repeated and self.pictures is None:
+            raise ValueError(
+                f"chunk_size: {self.chunk_size} pairs at a time could not be those that come again, which are changed "
+                "in each step (choices: null; or name pictures that were changed before)"
+            )
+        return self
 
     def check_pairs(self, pairs: Pairs) -> None:
         super().check_pairs(pairs)

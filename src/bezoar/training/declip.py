@@ -9,7 +9,7 @@ import logging
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -20,7 +20,6 @@ from bezoar.data.captions.eda import reduce
 from bezoar.data.views import AnyImageView, ImageView, Moco
 from bezoar.training.method import Count, Weight
 from bezoar.training.objective import Objective
-from bezoar.training.pool import PoolEnd, PoolStart
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,10 +64,10 @@ class DeclipLoss(Objective):
     """Share of these that becomes another token, any of the vocabulary; the rest stays as it is."""
     queue_size: Count = 65_536
     """Captions seen lately, two of each pair."""
-    queue_start: PoolStart = "empty"
+    queue_start: Literal["empty", "random"] = "empty"
     """``random`` directions, as in the released code, or ``empty``: captions of the first batch are their own nearest.
     """
-    queue_end: PoolEnd = "wrap"
+    queue_end: Literal["wrap", "cut"] = "wrap"
     """A batch that reaches the end of the queue goes on at its beginning, or is ``cut`` there."""
     projector_width: Count = 1024
     predictor_width: Count = 512

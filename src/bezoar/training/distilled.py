@@ -51,7 +51,10 @@ class Distilled(Continued, Taught):
         stages(model)
 
     def check_pairs(self, pairs: Pairs) -> None:
-        self.objective.check_data(pairs)
+        try:
+            self.objective.check_data(pairs)
+        except ValueError as error:
+            raise ValueError(f"objective.{error}") from None
 
     def build(self, model: Clip, pairs: Pairs, seed: int) -> State:
         return self.objective.begin(model, len(pairs), seed)
