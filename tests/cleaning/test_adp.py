@@ -128,7 +128,7 @@ def test_chunks_only_of_pictures_that_are_there() -> None:
 
 
 def test_a_queue_larger_than_the_data() -> None:
-    said = r"method\.objective\.queue_size: 65,536 captions are more than the 24 pairs there are"
+    said = r"method\.objective\.queue_size: 65,536 captions are more than the 48 that 24 pairs have"
     with pytest.raises(ValueError, match=said):
         check_pairs(ADP(**BRIEF), tiny.data(24).pairs)
 

@@ -13,8 +13,10 @@ from tests.training.test_resume import _each_step, broken, equal, run
 
 from bezoar.cleaning import METHODS, NAD, Finetune
 from bezoar.data.captions import Eda
+from bezoar.experiment.estimate import estimate
 from bezoar.experiment.experiment import METHODS as FAMILY
 from bezoar.experiment.experiment import parse
+from bezoar.experiment.run import check as check_experiment
 from bezoar.experiment.run import run as run_experiment
 from bezoar.losses import attention_map
 from bezoar.models.clip import create
@@ -143,6 +145,18 @@ def test_as_stages_whose_teacher_is_one(tmp_path: Path) -> None:
     run_experiment(parse(plain), tmp_path / "out")
     now = {path.name for path in (tmp_path / "out" / "stages").iterdir()} - folders
     assert {name.partition("-")[0] for name in now} == {"finetune", "nad"}
+
+
+def test_a_dry_run_needs_no_teacher_yet_and_says_nothing_of_a_warm_up_that_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plain = tiny.experiment()
+    late = {"kind": "nad", **BRIEF, "warmup_steps": 2500, "schedule_at": 118_000, "schedule_steps": 138_001}
+    plain["stages"][2] = {"name": "nad", "start": "victim", "teacher": "finetune", "pairs": "clean", "method": late}
+    costs = {cost.stage: cost for cost in estimate(parse(plain), steps=1)}
+    assert costs["nad"].steps == 4
+    check_experiment(parse(plain))
+    assert "stages.nad.method.warmup_steps" not in caplog.text
 
 
 @pytest.mark.parametrize(

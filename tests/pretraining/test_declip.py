@@ -373,7 +373,9 @@ def test_what_it_cannot_be(changes: dict[str, Any], said: str) -> None:
 
 
 def test_a_queue_larger_than_the_data() -> None:
-    with pytest.raises(ValueError, match=r"method\.queue_size: 65,536 captions are more than the 48 pairs there are"):
+    with pytest.raises(
+        ValueError, match=r"method\.queue_size: 65,536 captions are more than the 96 that 48 pairs have"
+    ):
         check_pairs(DeCLIP(batch_size=8), tiny.data(48).pairs)
 
 

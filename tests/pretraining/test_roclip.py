@@ -367,7 +367,7 @@ def test_chunks_change_nothing_without_batch_statistics(mode: Any, every: int) -
         torch.testing.assert_close(pieces[name], grad, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("mode", "after"), [("trained", 2), ("trained", 5), ("drifting", 6)])
+@pytest.mark.parametrize(("mode", "after"), [("trained", 2), ("trained", 5), ("drifting", 6), ("frozen", 5)])
 def test_a_killed_training_goes_on_with_the_same_bits(mode: Any, after: int, tmp_path: Path) -> None:
     """Four steps that do not match, four that do; the pool is as it was."""
     method = RoCLIP(**BRIEF, text_tower=mode, in_modal_weight=0.5 if mode == "trained" else 0.0)
@@ -375,6 +375,13 @@ def test_a_killed_training_goes_on_with_the_same_bits(mode: Any, after: int, tmp
     assert "pool.entries" in whole[0]
     assert ("tokens" in whole[0]) == (mode == "trained")
     broken(method, tmp_path / "broken", after)
+    assert equal(run(method, tmp_path / "broken"), whole)
+
+
+def test_a_killed_training_with_the_released_pool_goes_on_too(tmp_path: Path) -> None:
+    method = RoCLIP(**BRIEF, pool_start="random", pool_end="cut", pool_fed="matching", text_tower="drifting")
+    whole = run(method, tmp_path / "whole")
+    broken(method, tmp_path / "broken", 5)
     assert equal(run(method, tmp_path / "broken"), whole)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 import torch
 from tests import tiny
 from tests.pretraining.by_hand import FAMILY, SCALE, find
+from tests.training import ranks
 from tests.training.test_resume import _each_step, broken, equal, run
 from torch import Tensor
 from torch.nn import functional as F
@@ -537,6 +539,22 @@ def test_a_killed_training_goes_on_with_the_same_bits(after: int, tmp_path: Path
     assert {"first", "safe", "mixture", "image_bank.entries", "text_bank.place"} <= kept["state"].keys()
     assert bool(kept["state"]["first"]) == (after > 5)
     assert equal(run(SHORT, tmp_path, 40), whole)
+
+
+def test_averages_and_locks_go_on_too(tmp_path: Path) -> None:
+    method = dataclasses.replace(SHORT, ema=0.8, lock=("text",))
+    whole = run(method, tmp_path / "whole", 40)
+    broken(method, tmp_path / "broken", 7, 40)
+    assert equal(run(method, tmp_path / "broken", 40), whole)
+
+
+def test_chunks_change_nothing_without_batch_statistics() -> None:
+    """Of the in-modal loss, whose banks are asked and filled once a step."""
+    given = {**BRIEF, "batch_size": ranks.BATCH, "bank_start": "random"}
+    whole, pieces = (ranks.step(SafeCLIP(**given, chunk_size=size), ALONE, torch.float64) for size in (None, 5))
+    assert whole.keys() == pieces.keys()
+    for name, grad in whole.items():
+        torch.testing.assert_close(pieces[name], grad, rtol=1e-9, atol=1e-12)
 
 
 def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,6 @@ class _Worker:
         self.pairs, self.objective, self.numbers = pairs, objective, numbers
         clip = load_model(model).to(pick_device(device)).eval().requires_grad_(False)
         objective.check_model(clip)
-        objective.check_data(pairs)
         self.autocast = autocast_for(precision, clip.device)
         self.prepared = Prepared(pairs, clip.frame)
         own: Any = objective.begin(clip, len(pairs), numbers["seed"])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
+
+from bezoar.core.settings import digest
+from bezoar.training.taught import Taught
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,10 +75,12 @@ def estimate(experiment: Experiment, steps: int = 6) -> list[Cost]:
 
     Evaluation, the drawing of pictures and the start of processes are not counted.
     """
-    speeds: dict[tuple[str, int], float] = {}
+    speeds: dict[tuple[str, int, str], float] = {}
     costs = []
     for stage in experiment.expanded():
-        key = (stage.method.kind, stage.method.batch_size)
+        method = stage.method
+        # What a taught method does in a step, its settings say.
+        key = (method.kind, method.batch_size, digest(method) if isinstance(method, Taught) else "")
         if key not in speeds:
             speeds[key] = seconds_per_step(experiment, stage, steps)
         total = stage.method.total_steps(len(experiment.pairs[stage.pairs].open())) * len(experiment.seeds)
@@ -117,6 +123,8 @@ def seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float:
     torch.set_num_threads(experiment.threads)
     model = load_model(experiment.model)
     model.to(pick_device(experiment.device))
+    # Its teacher is not there yet: one with the same weights takes as long.
+    teacher = copy.deepcopy(model).eval() if isinstance(stage.method, Taught) else None
     pairs = _some(stage.method, experiment.pairs[stage.pairs].open(), 2 + steps)
     data = TrainingPairs(pairs, _Kept(pairs, model.frame))
 
@@ -132,7 +140,7 @@ def seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float:
         began = time.perf_counter()
         # Warnings would be of the few pairs that are timed.
         with contextlib.suppress(_EnoughError), quiet("bezoar", logging.ERROR):
-            train(method, model, data, seed=0, on_pause=enough, pause_steps=count)
+            train(method, model, data, seed=0, on_pause=enough, pause_steps=count, teacher=teacher)
         return time.perf_counter() - began
 
     warm = timed(2)  # draws the first pictures

@@ -34,6 +34,7 @@ from bezoar.experiment.experiment import Experiment, Stage
 from bezoar.experiment.layout import Layout, forget, random_view
 from bezoar.experiment.stages import STATE, Job
 from bezoar.experiment.workers import Workers, stopping
+from bezoar.training.continued import Continued
 
 if TYPE_CHECKING:
     from bezoar.core.frame import Frame
@@ -128,7 +129,8 @@ def _say_warmup(stage: Stage, pairs: int) -> None:
     """Warn of a stage that is over before its learning rate is reached: its model has hardly learned."""
     method = stage.method
     steps = method.total_steps(pairs)
-    if method.warmup_steps > steps:
+    begun = method.schedule_at if isinstance(method, Continued) else 0
+    if method.warmup_steps > begun + steps:
         logging.getLogger(__name__).warning(
             "stages.%s.method.warmup_steps: the warm-up of %d steps does not end within the %d steps of the stage: its "
             "learning rate ends at %.2g instead of %g",

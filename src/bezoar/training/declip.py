@@ -100,8 +100,11 @@ class DeclipLoss(Objective):
     def check_data(self, pairs: Pairs) -> None:
         """Raise ``ValueError`` where the queue does not fit, or captions have nothing that could be learned from."""
         count = len(pairs)
-        if self.queue_size > count:
-            raise ValueError(f"queue_size: {self.queue_size:,} captions are more than the {count:,} pairs there are")
+        if self.queue_size > 2 * count:
+            raise ValueError(
+                f"queue_size: {self.queue_size:,} captions are more than the {2 * count:,} that {count:,} pairs have, "
+                "two of each"
+            )
         without = [index for index in range(count) if not reduce(pairs.caption(index))]
         if not without:
             return
