@@ -43,10 +43,15 @@ def test_parts_are_taken_up_whole_or_begin_anew() -> None:
     assert taken_up(two(), {**before, "first.bias": torch.zeros(4)}) == ("first",)
 
 
-@pytest.mark.parametrize("name", ["", "a..b", "a b.c", "../a", "a."])
+@pytest.mark.parametrize("name", ["", "a..b", "a b.c", "../a", "a.", "training", "forward.x", "a." * 2000 + "b"])
 def test_names_that_no_module_has(name: str) -> None:
     with pytest.raises(ValueError, match="model: heads cannot have the name"):
         Heads({name: torch.zeros(1)})
+
+
+def test_a_name_within_another() -> None:
+    with pytest.raises(ValueError, match="model: heads cannot have the name"):
+        Heads({"a": torch.zeros(1), "a.b": torch.zeros(1)})
 
 
 def test_a_folder_keeps_them_and_one_without_has_no_file(tmp_path: Path) -> None:

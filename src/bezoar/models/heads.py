@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+_DEEP = 16
+"""Modules within each other at most."""
+
 
 class Heads(nn.Module):
     """Heads that no training has taken up: their tensors by name, which no optimizer changes.
@@ -18,13 +21,16 @@ class Heads(nn.Module):
         for name, tensor in (tensors or {}).items():
             owner: nn.Module = self
             *path, last = name.split(".")
-            if not all(part.isidentifier() or part.isdecimal() for part in (*path, last)):
+            if len(path) > _DEEP or not all(part.isidentifier() or part.isdecimal() for part in (*path, last)):
                 raise ValueError(f"model: heads cannot have the name {name[:80]!r}")
-            for step in path:
-                if step not in owner._modules:
-                    owner.add_module(step, nn.Module())
-                owner = owner.get_submodule(step)
-            owner.register_buffer(last, tensor)
+            try:
+                for step in path:
+                    if step not in owner._modules:
+                        owner.add_module(step, nn.Module())
+                    owner = owner.get_submodule(step)
+                owner.register_buffer(last, tensor)
+            except (KeyError, AttributeError):  # a name that modules have for something else, or one within another
+                raise ValueError(f"model: heads cannot have the name {name[:80]!r}") from None
 
 
 def taken_up(heads: nn.Module, found: Mapping[str, Tensor]) -> tuple[str, ...]:

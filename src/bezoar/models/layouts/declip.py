@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from bezoar.core.frame import Frame
 from bezoar.models.architecture import check, config_of
 from bezoar.models.compared import image_size
@@ -57,7 +59,11 @@ class DeClip:
             frame=frame,
             mean=MEAN,
             std=STD,
-            heads={bare(key): item for key, item in at(tree, found.path).items() if bare(key).startswith(_HEADS)},
+            heads={
+                bare(key): item
+                for key, item in at(tree, found.path).items()
+                if bare(key).startswith(_HEADS) and isinstance(item, Tensor)
+            },
             facts=facts(tree),
             unused=tuple(name for name in others(tree, found) if not name.startswith(_HEADS)),
             notes=said,
