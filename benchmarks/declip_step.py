@@ -36,9 +36,8 @@ def released(method: DeCLIP, architecture: str, device: torch.device) -> Work:
     """A step in the form of the released code, on the same pictures and captions, with the same heads."""
     import open_clip
     import torch
-    from sides import Captioned, Work, first_batch
+    from sides import Captioned, first_batch, work_of
     from torch.nn import functional as F
-    from where import flops, operators
 
     from bezoar.losses import in_modal, info_nce, simsiam
     from bezoar.models.clip import create
@@ -88,11 +87,7 @@ def released(method: DeCLIP, architecture: str, device: torch.device) -> Work:
     def facts() -> dict[str, Any]:
         return {"first loss": told[0], "settings": f"precision fp32, {words.shape[1]} tokens, {open_clip.__version__}"}
 
-    def steps(number: int) -> None:
-        for _ in range(number):
-            step()
-
-    return Work(steps, facts, lambda: {"flops": flops(step), "operators": operators(step, device)})
+    return work_of(step, facts, device)
 
 
 def serve(side: str, given: argparse.Namespace) -> None:

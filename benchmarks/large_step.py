@@ -39,9 +39,8 @@ def released(method: TwoViews, architecture: str, device: torch.device) -> Work:
     """A step in the form of the released code."""
     import open_clip
     import torch
-    from sides import Work, first_batch
+    from sides import first_batch, work_of
     from torch.nn import functional as F
-    from where import flops, operators
 
     from bezoar.models.clip import create
     from bezoar.models.tokenizer import build
@@ -87,11 +86,7 @@ def released(method: TwoViews, architecture: str, device: torch.device) -> Work:
     def facts() -> dict[str, Any]:
         return {"first loss": told[0], "settings": f"precision fp32, {length} tokens"}
 
-    def steps(number: int) -> None:
-        for _ in range(number):
-            step()
-
-    return Work(steps, facts, lambda: {"flops": flops(step), "operators": operators(step, device)})
+    return work_of(step, facts, device)
 
 
 def serve(side: str, given: argparse.Namespace) -> None:

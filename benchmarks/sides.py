@@ -78,6 +78,16 @@ class Work:
     """Takes more steps to find out."""
 
 
+def work_of(step: Callable[[], None], facts: Callable[[], dict[str, Any]], device: torch.device) -> Work:
+    """What a process does that takes one ``step`` after the other."""
+
+    def steps(number: int) -> None:
+        for _ in range(number):
+            step()
+
+    return Work(steps, facts, lambda: {"flops": flops(step), "operators": operators(step, device)})
+
+
 def first_batch(method: Method, size: int, tokenize: Any, peers: Peers = ALONE) -> Batch:
     """A batch for one pass of ``method``."""
     pairs = Captioned(method.batch_size)

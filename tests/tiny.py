@@ -152,6 +152,11 @@ def experiment(**changes: Any) -> dict[str, Any]:
     return copy.deepcopy(plain) | changes
 
 
+TAUGHT: dict[str, Any] = {
+    "epochs": 2, "steps": None, "batch_size": 8, "lr": 1e-3, "warmup_steps": 2, "warmup_from": 0.0, "schedule_at": 0,
+    "schedule_steps": None, "precision": "fp32",
+}  # fmt: skip
+"""A budget for a method with a teacher."""
 BRIEF: dict[str, Any] = {"epochs": 1, "batch_size": 8, "lr": 1e-3, "warmup_steps": 2}
 
 

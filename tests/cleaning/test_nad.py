@@ -28,10 +28,7 @@ from bezoar.training.objective import ClipLoss
 from bezoar.training.peers import ALONE
 
 __all__ = ["_each_step"]
-BRIEF: dict[str, Any] = {
-    "epochs": 2, "steps": None, "batch_size": 8, "lr": 1e-3, "warmup_steps": 2, "warmup_from": 0.0, "schedule_at": 0,
-    "schedule_steps": None, "precision": "fp32",
-}  # fmt: skip
+BRIEF = tiny.TAUGHT
 DECLIP = DeclipLoss(
     caption_view=Eda(wordnet="none"), queue_size=20, projector_width=12, predictor_width=5, joint_views=False
 )

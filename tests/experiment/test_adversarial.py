@@ -105,10 +105,7 @@ def test_the_command_and_the_loss_of_declip(model: Path, tmp_path: Path, capsys:
     assert f"written to  {tmp_path / 'out' / 'pairs.csv'}" in said
 
 
-BRIEF: dict[str, Any] = {
-    "epochs": 1, "steps": None, "batch_size": 8, "lr": 1e-3, "warmup_steps": 2, "warmup_from": 0.0, "schedule_at": 0,
-    "schedule_steps": None, "precision": "fp32",
-}  # fmt: skip
+BRIEF: dict[str, Any] = {**tiny.TAUGHT, "epochs": 1}
 
 
 def test_adp_takes_them_in_the_place_of_its_own(model: Path, tmp_path: Path) -> None:

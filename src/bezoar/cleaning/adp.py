@@ -12,7 +12,7 @@ from bezoar.data import AnyPairsSource
 from bezoar.data.views import MocoNoise
 from bezoar.training.declip import DeclipLoss
 from bezoar.training.distilled import AnyObjective, Distilled
-from bezoar.training.method import Again, Count, Positive, Rate, Warmup, Weight
+from bezoar.training.method import Again, Count, Positive, Weight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,12 +36,6 @@ class ADP(Distilled):
 
     kind: ClassVar[str] = "adp"
     steps: Count | None = 1500
-    batch_size: Annotated[int, Field(ge=2)] = 512
-    lr: Rate = 1e-3
-    warmup_steps: Warmup = 2500
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
-    schedule_at: Annotated[int, Field(ge=0)] = 118_000
-    schedule_steps: Count | None = 138_001
     objective: AnyObjective = DeclipLoss(image_view=MocoNoise())
     repeated: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the pairs of a batch that come again."""

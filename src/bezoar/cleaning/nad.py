@@ -7,13 +7,11 @@ weights from 500 to 5,000.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from bezoar.core.settings import settings
 from bezoar.training.distilled import Distilled
-from bezoar.training.method import Count, Rate, Warmup
+from bezoar.training.method import Count
 
 
 @settings
@@ -26,9 +24,3 @@ class NAD(Distilled):
 
     kind: ClassVar[str] = "nad"
     steps: Count | None = 2000
-    batch_size: Annotated[int, Field(ge=2)] = 512
-    lr: Rate = 1e-3
-    warmup_steps: Warmup = 2500
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
-    schedule_at: Annotated[int, Field(ge=0)] = 118_000
-    schedule_steps: Count | None = 138_001

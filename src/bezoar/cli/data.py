@@ -13,12 +13,13 @@ import tyro
 from tyro.conf import Positional
 
 from bezoar.core.settings import Family, Settings
-from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES, LabeledSource
+from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES, LabeledSource, PairsSource
 from bezoar.experiment.experiment import Device
 from bezoar.training.distilled import AnyObjective
 from bezoar.training.objective import ClipLoss
 
 if TYPE_CHECKING:
+    from bezoar.core.progress import Listener
     from bezoar.data.inspection import Inspection, Spread
     from bezoar.data.pairs import Source
 
@@ -42,6 +43,14 @@ class Keys:
         if hasattr(source, "of"):
             named["of"] = self.of(source.of)
         return dataclasses.replace(source, **named) if named else source
+
+    def pairs(self, word: str, listen: Listener) -> PairsSource:
+        """The pairs that ``word`` means, with the columns named, read where they never were."""
+        given = PAIRS_SOURCES.parse_text(word)
+        self.refuse_idle(given)
+        source = self.of(given)
+        source.ingest(listen)
+        return source
 
     def refuse_idle(self, *sources: Settings | None) -> None:
         """Raise ``ValueError`` for a column that none of a command's sources has."""
@@ -130,14 +139,10 @@ class Label:
         from bezoar.cli.common import listening, say
         from bezoar.experiment.labeling import label
 
-        given = PAIRS_SOURCES.parse_text(self.source)
-        self.keys.refuse_idle(given)
         with listening() as listen:
-            source = self.keys.of(given)
-            source.ingest(listen)
             found = label(
-                source, model=self.model, classes=_classes(self.classes), out=self.out, templates=self.templates,
-                device=self.device, workers=self.workers, listen=listen,
+                self.keys.pairs(self.source, listen), model=self.model, classes=_classes(self.classes), out=self.out,
+                templates=self.templates, device=self.device, workers=self.workers, listen=listen,
             )  # fmt: skip
         if self.json:
             say(json.dumps({**dataclasses.asdict(found), "out": str(found.out)}))
@@ -188,15 +193,11 @@ class Adversarial:
         from bezoar.cli.common import listening, say
         from bezoar.experiment.adversarial import adversarial
 
-        given = PAIRS_SOURCES.parse_text(self.source)
-        self.keys.refuse_idle(given)
         with listening() as listen:
-            source = self.keys.of(given)
-            source.ingest(listen)
             found = adversarial(
-                source, model=self.model, out=self.out, objective=self.objective, steps=self.steps, decay=self.decay,
-                step=self.step, bound=self.bound, batch_size=self.batch_size, seed=self.seed, device=self.device,
-                listen=listen,
+                self.keys.pairs(self.source, listen), model=self.model, out=self.out, objective=self.objective,
+                steps=self.steps, decay=self.decay, step=self.step, bound=self.bound, batch_size=self.batch_size,
+                seed=self.seed, device=self.device, listen=listen,
             )  # fmt: skip
         say(f"changed     {found.pairs:,} pictures")
         say(f"loss        rises from {found.before:.4g} to {found.after:.4g}")

@@ -6,10 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import Field
+
 from bezoar.core.settings import Family, settings
 from bezoar.training.continued import Continued
 from bezoar.training.declip import DeclipLoss
-from bezoar.training.method import Positive, Weight
+from bezoar.training.method import BatchSize, Count, Positive, Rate, Warmup, Weight
 from bezoar.training.objective import ClipLoss, Objective
 from bezoar.training.taught import Taught, check_alike
 
@@ -35,8 +37,15 @@ class Distilled(Continued, Taught):
     """A loss over pairs + ``beta`` · the difference between where the model and its teacher look.
 
     Attention maps are those of Zagoruyko & Komodakis 2017, of four stages of the image tower and of every image view.
+    Rates are those of the code of the backdoor attack on DeCLIP, which goes on within DeCLIP's own schedule.
     """
 
+    batch_size: BatchSize = 512
+    lr: Rate = 1e-3
+    warmup_steps: Warmup = 2500
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    schedule_at: Annotated[int, Field(ge=0)] = 118_000
+    schedule_steps: Count | None = 138_001
     objective: AnyObjective = ClipLoss()
     """What is learned from the pairs beside."""
     beta: Weight = 1.0
