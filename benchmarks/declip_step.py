@@ -41,11 +41,10 @@ def released(method: DeCLIP, architecture: str, device: torch.device) -> Work:
 
     from bezoar.losses import in_modal, info_nce, simsiam
     from bezoar.models.clip import create
-    from bezoar.models.tokenizer import build
     from bezoar.models.words import read
 
     model = create(architecture)
-    model.tokenize = build(architecture, 49_408, 77, cut=False)
+    model.tokenize.cut = False
     batch = first_batch(method, model.image_size, model.tokenize)
     state = method.build(model, Captioned(method.batch_size), 0)
     mean, spread = (torch.tensor(one).view(1, 3, 1, 1) for one in (model.mean, model.std))

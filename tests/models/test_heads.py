@@ -13,7 +13,7 @@ from bezoar.core.files import write_json
 from bezoar.core.settings import dump
 from bezoar.models.checkpoint import HEADS, load_folder, read_card, save
 from bezoar.models.heads import Heads, taken_up
-from bezoar.models.opening import load_model
+from bezoar.models.opening import load_model, place
 from bezoar.training.optimizer import groups
 
 
@@ -61,6 +61,18 @@ def test_a_folder_keeps_them_and_one_without_has_no_file(tmp_path: Path) -> None
     model.heads = two()
     save(model, tmp_path / "with")
     assert tiny.same(dict(load_folder(tmp_path / "with").heads.state_dict()), dict(model.heads.state_dict()))
+
+
+def test_other_heads_make_another_model(tmp_path: Path) -> None:
+    model = tiny.clip()
+    plain = save(model, tmp_path / "without").weights
+    assert place(str(tmp_path / "without")).identity() == plain
+    found = {plain}
+    for name in ("one", "other"):
+        model.heads = two()
+        save(model, tmp_path / name)
+        found.add(place(str(tmp_path / name)).identity())
+    assert len(found) == 3
 
 
 def test_damage_is_refused(tmp_path: Path) -> None:

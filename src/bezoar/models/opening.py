@@ -89,7 +89,8 @@ class Ours:
         return Bundle((self.folder / WEIGHTS,), Beside(self.folder))
 
     def identity(self) -> str:
-        return read_card(self.folder).weights
+        card = read_card(self.folder)
+        return card.weights if card.heads is None else f"{card.weights}+{card.heads}"  # a training may go on with them
 
     def lineage(self) -> tuple[Step, ...]:
         return read_card(self.folder).steps
