@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         ADP,
         NAD,
         CleanCLIP,
+        DeclipCleanCLIP,
+        DeclipFinetune,
         DeepClustering,
         Finetune,
         InModalCleaning,
@@ -92,8 +94,8 @@ _HOMES = {
     "bezoar.attacks.caption_triggers": ("Phrase",),
     "bezoar.attacks.triggers": ("Blended", "Patch", "Pool", "Sinusoidal", "Warp"),
     "bezoar.cleaning": (
-        "ADP", "CleanCLIP", "DeepClustering", "Finetune", "InModalCleaning", "NAD", "Progressive", "PseudoLabels",
-        "Supervised", "Unlearn",
+        "ADP", "CleanCLIP", "DeclipCleanCLIP", "DeclipFinetune", "DeepClustering", "Finetune", "InModalCleaning", "NAD",
+        "Progressive", "PseudoLabels", "Supervised", "Unlearn",
     ),
     "bezoar.data": (
         "Captioned", "ImageFolder", "LabelPairs", "LabeledFolder", "LabeledPart", "LabeledTable", "Mined", "PairsPart",
@@ -141,6 +143,8 @@ __all__ = [
     "ContrastiveLoss",
     "CyCLIP",
     "DeCLIP",
+    "DeclipCleanCLIP",
+    "DeclipFinetune",
     "DeepClustering",
     "DualKey",
     "Eda",

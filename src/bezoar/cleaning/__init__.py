@@ -2,6 +2,8 @@
 
 from bezoar.cleaning.adp import ADP
 from bezoar.cleaning.cleanclip import CleanCLIP
+from bezoar.cleaning.declip_cleanclip import DeclipCleanCLIP
+from bezoar.cleaning.declip_finetune import DeclipFinetune
 from bezoar.cleaning.deep_clustering import DeepClustering
 from bezoar.cleaning.finetune import Finetune
 from bezoar.cleaning.in_modal import InModalCleaning
@@ -14,7 +16,7 @@ from bezoar.training.method import Method
 
 METHODS: tuple[type[Method], ...] = (
     Finetune, InModalCleaning, CleanCLIP, Supervised, Unlearn, Progressive, DeepClustering, PseudoLabels, NAD,
-    ADP,
+    ADP, DeclipFinetune, DeclipCleanCLIP,
 )  # fmt: skip
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "METHODS",
     "NAD",
     "CleanCLIP",
+    "DeclipCleanCLIP",
+    "DeclipFinetune",
     "DeepClustering",
     "Finetune",
     "InModalCleaning",

@@ -12,25 +12,21 @@ from pydantic import Field
 
 from bezoar.core.settings import settings
 from bezoar.training.continued import Continued
-from bezoar.training.declip import DeclipLoss
-from bezoar.training.method import BatchSize, Count, Method, Rate, Warmup
+from bezoar.training.declip_method import DeclipMethod
+from bezoar.training.method import BatchSize, Count, Rate, Warmup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bezoar.data.pairs import Pairs
     from bezoar.models.clip import Clip
-    from bezoar.training.batch import Batch, Features
     from bezoar.training.declip_state import Declip
-    from bezoar.training.method import Pass, Terms
+    from bezoar.training.method import Pass
 
 
 @settings
-class DeCLIP(DeclipLoss, Continued, Method):
-    """DeCLIP's loss; budget and learning rates are those of the released R50 on YFCC15M.
-
-    A model that it has trained brings its heads along: trained again, it goes on with them; the queue begins anew.
-    """
+class DeCLIP(Continued, DeclipMethod):
+    """DeCLIP's loss; budget and learning rates are those of the released R50 on YFCC15M."""
 
     kind: ClassVar[str] = "declip"
     epochs: Count = 32
@@ -43,25 +39,12 @@ class DeCLIP(DeclipLoss, Continued, Method):
     """By which mean and deviation of the channels pictures are normalized: those of ImageNet, or as the model has it.
     """
 
-    def check(self, model: Clip) -> None:
-        self.check_model(model)
-
-    def check_pairs(self, pairs: Pairs) -> None:
-        self.check_data(pairs)
-
     def build(self, model: Clip, pairs: Pairs, seed: int) -> Declip:
         from bezoar.models.layouts.declip import MEAN, STD
 
         if self.normalization == "imagenet":
             model.normalize_by(MEAN, STD)
-        return self.begin(model, len(pairs), seed)
+        return super().build(model, pairs, seed)
 
     def passes(self, state: Declip, epoch: int) -> Sequence[Pass]:
-        whole = self.whole_pass(state, self.image_views, self.caption_views, self.encoder(epoch), self.loss)
-        return (self.laid_out(whole),)
-
-    def loss(self, state: Declip, features: Features, batch: Batch) -> Terms:
-        """The terms of DeCLIP's loss, each with its weight."""
-        terms = self.terms(state, features)
-        self.remember(state, features)
-        return terms
+        return tuple(map(self.laid_out, super().passes(state, epoch)))
