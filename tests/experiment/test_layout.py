@@ -134,6 +134,60 @@ def test_what_an_evaluator_reads_is_a_part_of_what_is_measured(tmp_path: Path) -
     assert digests(probing, kind=training_digest) == trained
 
 
+def test_so_is_what_a_captioner_reads(tmp_path: Path) -> None:
+    """Wherever in an evaluator the source stands."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    table = tmp_path / "bank.csv"
+    table.write_text("image,caption\na.png,a bell\n")
+    bank = {"kind": "table", "path": str(table)}
+    found = changed("evaluators", [{"kind": "captioning", "captioner": {"kind": "retrieval", "bank": bank}}])
+    before, trained = digests(found), digests(found, kind=training_digest)
+    assert digests(found) == before
+    table.write_text("image,caption\na.png,a star\n")
+    assert moved(before, digests(found)) == set(NAMES)
+    assert digests(found, kind=training_digest) == trained
+
+
+def taught(**changes: Any) -> Experiment:
+    """A cleaning with another for its teacher; ``changes`` are the teacher's."""
+    plain = tiny.experiment()
+    nad = {"kind": "nad", **tiny.TAUGHT}
+    plain["stages"].append({"name": "nad", "start": "victim", "teacher": "finetune", "pairs": "clean", "method": nad})
+    for path, value in changes.items():
+        override(plain, path.replace("__", "."), value)
+    return parse(plain)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"stages__finetune__method__lr": 0.5}, {"finetune", "nad"}),
+        ({"stages__finetune__keep": "best"}, {"nad"}),
+        ({"stages__cleanclip__keep": "best"}, set()),
+        ({"stages__nad__keep": "best"}, set()),
+        # Of one that leaves its last model it says nothing when it was measured.
+        ({"stages__finetune__evaluate_every": 2}, set()),
+        ({"evaluators__0__top": [1]}, set()),
+    ],
+)
+def test_what_a_teacher_leaves_is_a_part_of_the_training(changes: dict[str, Any], expected: set[str]) -> None:
+    before = digests(taught(), kind=training_digest)
+    assert moved(before, digests(taught(**changes), kind=training_digest)) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stages__finetune__best_by": "asr_top1"}, {"stages__finetune__evaluate_every": 2},
+        {"labeled__validation__count": 21}, {"evaluators__0__top": [1]},
+    ],
+)  # fmt: skip
+def test_which_model_of_a_teacher_is_the_best_depends_on_what_is_measured(changes: dict[str, Any]) -> None:
+    best = {"stages__finetune__keep": "best", "select_on": "validation"}
+    before = digests(taught(**best), kind=training_digest)
+    assert moved(before, digests(taught(**best, **changes), kind=training_digest)) == {"nad"}
+
+
 def test_points_of_a_grid_share_their_start() -> None:
     plain = tiny.experiment()
     plain["stages"][1]["grid"] = {"lr": [0.001, 0.01]}

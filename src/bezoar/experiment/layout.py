@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bezoar.core.settings import digest
+from bezoar.core.settings import Settings, digest
+from bezoar.data.pairs import Source
 
 if TYPE_CHECKING:
     from bezoar.attacks import Attack
-    from bezoar.data import LabeledSource, PairsSource
     from bezoar.data.views import ImageView
     from bezoar.experiment.experiment import Experiment, Stage
-    from bezoar.training.method import Method
 
 REVISION = 3
 """Counts changes of the loop and the stages that change their results."""
@@ -90,23 +89,35 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         computing(experiment, stage),
         seed,
         *(("oracle",) if stage.oracle else ()),
-        *(_fingerprint(source) for source in _read_by(stage.method)),
+        *map(_fingerprint, read_by(stage.method).values()),
         *((_teacher_identity(experiment, stage.teacher, seed),) if stage.teacher else ()),
     )
 
 
-def _read_by(method: Method) -> Iterator[PairsSource]:
-    """The pairs that a method reads besides those of its stage."""
-    from bezoar.data import PairsSource
-
-    values = (getattr(method, field.name) for field in dataclasses.fields(method))
-    return (value for value in values if isinstance(value, PairsSource))
+def read_by(value: object, field: str = "") -> dict[str, Source]:
+    """The sources that a method or an evaluator holds, also in what it is made of, by the path of the field."""
+    if isinstance(value, Source):
+        return {field: value}
+    parts: dict[object, object] = {}
+    if isinstance(value, Settings):
+        parts = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    elif isinstance(value, Mapping):
+        parts = dict(value)
+    elif isinstance(value, tuple):
+        parts = dict(enumerate(value))
+    found: dict[str, Source] = {}
+    for name, part in parts.items():
+        found |= read_by(part, f"{field}.{name}" if field else str(name))
+    return found
 
 
 def _teacher_identity(experiment: Experiment, teacher: str, seed: int) -> str:
     """Of the stage or the model that teaches."""
     found = next((stage for stage in experiment.stages if stage.name == teacher), None)
-    return training_digest(experiment, found, seed) if found else _model_identity(teacher)
+    if found is None:
+        return _model_identity(teacher)
+    # Which model is the best depends on what is measured, and when.
+    return (stage_digest if found.keep == "best" else training_digest)(experiment, found, seed)
 
 
 def computing(experiment: Experiment, stage: Stage) -> tuple[str, str]:
@@ -129,7 +140,7 @@ def stage_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         (stage.evaluate_every, stage.evaluate_steps),
         (stage.keep, stage.keep_every, stage.best_by if stage.keep == "best" else None),
         experiment.select_on if stage.keep == "best" else None,
-        *(_fingerprint(source) for evaluator in experiment.evaluators for source in evaluator.sources().values()),
+        *(_fingerprint(each) for one in experiment.evaluators for each in {**one.sources(), **read_by(one)}.values()),
     )
 
 
@@ -143,7 +154,7 @@ def forget() -> None:
     _identities.clear()
 
 
-def _fingerprint(source: PairsSource | LabeledSource) -> str:
+def _fingerprint(source: Source) -> str:
     """The fingerprint of a source's content, taken once a run."""
     key = digest(type(source).__qualname__, source)
     if key not in _fingerprints:
