@@ -56,7 +56,7 @@ def test_towers_of_timm_are_matched(name: str) -> None:
     config, notes = config_of(weights, quick_gelu=False)
     assert config == registered(name)
     assert notes == {
-        "micro-cnn-32": ("micro-cnn-32, though micro-cnn-64 would look the same",),
+        "micro-cnn-32": ("micro-cnn-32, though micro-cnn-64, micro-cnn-32-fast would look the same",),
         "convnext_base_w": ("convnext_base_w, though convnext_base_w_320 would look the same",),
     }.get(name, ())
 

@@ -19,7 +19,7 @@ import bezoar.models.clip
 from bezoar.core.frame import Frame
 from bezoar.models.clip import Clip, _cuttable_text, architectures, create
 
-CONFIGS = ["micro-cnn-32", "micro-cnn-64", "micro-vit-32", "micro-vit-64", "micro-siglip-32"]
+CONFIGS = ["micro-cnn-32", "micro-cnn-32-fast", "micro-cnn-64", "micro-vit-32", "micro-vit-64", "micro-siglip-32"]
 
 VISION = {"image_size": 16, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
 TEXT = {"context_length": 20, "vocab_size": 49_408, "width": 32, "heads": 2, "layers": 2}
@@ -106,7 +106,7 @@ def test_preprocessing_that_cannot_be_done_is_refused(published: dict[str, Any],
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_micro_model_runs_and_learns(name: str) -> None:
     model = create(name)
-    assert model.image_size == int(name[-2:])
+    assert model.image_size == int(name.split("-")[2])
     assert model.architecture == name
     assert model.cuts_captions is (name != "micro-siglip-32")
     features = model.encode_image(images(4, model.image_size)), model.encode_captions(CAPTIONS[:4])
