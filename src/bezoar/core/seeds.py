@@ -49,7 +49,7 @@ def uniform(seed: int, *counters: torch.Tensor) -> torch.Tensor:
     """
     import torch
 
-    state = torch.tensor(_signed(seed), device=counters[0].device)
+    state = torch.full((), _signed(seed), dtype=torch.int64, device=counters[0].device)
     for counter in counters:
         state = _mixed(_mixed(state + _signed(0x9E3779B97F4A7C15)) ^ counter)
     return (_shifted(_mixed(state), 40)).to(torch.float32) / (1 << 24)

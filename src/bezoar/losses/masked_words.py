@@ -19,9 +19,10 @@ def masked_words(hidden: Tensor, tokens: Tensor, asked: Tensor, head: nn.Module,
     from torch.nn import functional as F
 
     assert hidden.shape[:2] == tokens.shape == asked.shape, (hidden.shape, tokens.shape, asked.shape)
-    at = torch.nonzero_static(asked.flatten(), size=room, fill_value=-1)[:, 0]
-    there = at >= 0
-    at = at.clamp(min=0)
+    # Where the number of those asked for so far reaches 1, 2, …: no device has to be waited for.
+    at = torch.searchsorted(asked.flatten().cumsum(0), torch.arange(1, room + 1, device=asked.device))
+    there = at < asked.numel()
+    at = at.clamp(max=asked.numel() - 1)
     scores = head(hidden.flatten(0, 1)[at])
     precision = torch.promote_types(scores.dtype, torch.float32)
     each = F.cross_entropy(scores.to(precision), tokens.flatten()[at], reduction="none")
