@@ -132,7 +132,7 @@ def _stepper(
     average = Average(model, method.ema) if method.ema is not None else None
     state.train()
     locks.hold()
-    if method.chunk_size is not None and method.chunk_size < method.batch_size // peers.world and running(state):
+    if method.chunk_size is not None and method.chunk_size < method.batch_size // peers.world and running(model.tower):
         logging.getLogger(__name__).warning(
             "method.chunk_size: batch normalization sees %d pairs at a time: gradients are not those of the whole",
             method.chunk_size,
