@@ -58,6 +58,7 @@ def test_half_of_the_pairs_come_again_with_pictures_inside_the_bound(objective: 
     state, _, batch, found = enlarged(ADP(**BRIEF, objective=objective))
     assert found.ids == (*batch.ids, *batch.ids[::2])
     assert torch.equal(found.indices, torch.cat([batch.indices, batch.indices[::2]]))
+    assert (batch.again, found.again) == (0, 4)
     for before, after in zip(batch.texts, found.texts, strict=True):
         assert torch.equal(after, torch.cat([before, before[::2]]))
     for before, after in zip(batch.images, found.images, strict=True):

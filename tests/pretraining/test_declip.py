@@ -32,7 +32,8 @@ from bezoar.training.batch import Batch, Features
 from bezoar.training.declip_state import Declip
 from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import check, check_pairs, train
-from bezoar.training.peers import ALONE
+from bezoar.training.method import Again
+from bezoar.training.peers import ALONE, Peers
 
 __all__ = ["_each_step"]
 EDA = Eda(wordnet="none", operations=("swap", "delete"))
@@ -233,6 +234,30 @@ def test_who_is_masked(name: str) -> None:
     assert not torch.equal(method._masked(1, state, tokens, indices)[1], asked)
 
 
+def test_of_a_pair_that_comes_again_other_words_are_masked() -> None:
+    """In chunks and on several ranks the same ones."""
+    method = dataclasses.replace(only(masked_weight=0.2), masked=0.5)
+    state, data = begun(method).eval(), tiny.data(48)
+    (whole,) = method.passes(state, 0)
+    this = dataclasses.replace(whole, again=Again(share=0.5, picture=data.image))
+
+    def asked(rank: int, world: int, chunk: int = 12) -> tuple[Tensor, Tensor]:
+        """Tokens and which are asked for, of the pairs that come again after all others."""
+        stream = batches(
+            data, state.model.tokenize, this, batch_size=8, seed=0, epoch=0, peers=Peers(rank, world),
+        )  # fmt: skip
+        found = [this.encode(state, part).others for part in next(stream).chunks(chunk)]
+        tokens, which = (torch.cat([one[name] for one in found]) for name in ("tokens", "asked"))
+        return F.pad(tokens, (0, 20 - tokens.shape[1])), F.pad(which, (0, 20 - which.shape[1]))
+
+    tokens, which = asked(0, 1)
+    assert torch.equal(tokens[8:], tokens[:8:2])
+    assert not (which[8:] == which[:8:2]).all(1).any()
+    assert torch.equal(asked(0, 1, chunk=5)[1], which)
+    ranks = [asked(rank, 2)[1] for rank in range(2)]
+    assert torch.equal(torch.cat([*(one[:4] for one in ranks), *(one[4:] for one in ranks)]), which)
+
+
 @pytest.mark.parametrize("name", ["micro-vit-32", "micro-cnn-32", "micro-siglip-32"])
 def test_with_nothing_hidden_a_caption_is_what_it_is(name: str) -> None:
     model = tiny.clip(name).eval()
@@ -286,6 +311,13 @@ def test_chunks_change_nothing_without_batch_statistics_of_the_tower() -> None:
     assert whole.keys() == pieces.keys()
     for name, grad in whole.items():
         torch.testing.assert_close(pieces[name], grad, rtol=1e-9, atol=1e-12)
+
+
+def test_heads_that_see_the_whole_batch_are_no_batch_normalization_of_chunks(caplog: pytest.LogCaptureFixture) -> None:
+    train(DeCLIP(**{**BRIEF, "epochs": 1}, chunk_size=4), tiny.clip("micro-vit-32"), tiny.data(16), seed=0)
+    assert "batch normalization" not in caplog.text
+    train(DeCLIP(**{**BRIEF, "epochs": 1}, chunk_size=4), tiny.clip(), tiny.data(16), seed=0)
+    assert "method.chunk_size: batch normalization sees 4 pairs at a time" in caplog.text
 
 
 @pytest.mark.parametrize("after", [3, 6])

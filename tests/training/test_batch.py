@@ -40,7 +40,8 @@ def close(one: tuple[Rows, ...], other: tuple[Rows | Tensor, ...]) -> bool:
 
 def test_no_answer_key() -> None:
     """A field more is a field too many: who is poisoned never enters a batch."""
-    assert [field.name for field in dataclasses.fields(Batch)] == ["ids", "indices", "everybody", "images", "texts"]
+    named = ["ids", "indices", "everybody", "images", "texts", "again"]
+    assert [field.name for field in dataclasses.fields(Batch)] == named
 
 
 def test_features_are_unit_vectors_one_per_view() -> None:
@@ -90,6 +91,28 @@ def test_chunks_are_all_of_the_batch_in_order() -> None:
     assert all(torch.equal(part.everybody, given.everybody) for part in parts)
     for whole, pieces in zip(given.images, zip(*(part.images for part in parts), strict=True), strict=True):
         assert torch.equal(torch.cat(pieces), whole)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+def test_some_of_a_batch_evenly(count: int) -> None:
+    given = batch(7, texts=0)
+    found, places = given.evenly(count), [7 * number // max(count, 1) for number in range(count)]
+    assert (found.ids, found.again) == (tuple(given.ids[place] for place in places), count)
+    assert torch.equal(found.indices, given.indices[places])
+    assert torch.equal(found.images[1], given.images[1][places])
+    assert found.everybody is given.everybody
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 9])
+def test_what_comes_again_draws_for_itself_in_any_chunks(size: int) -> None:
+    given = dataclasses.replace(
+        batch(6, texts=0), ids=tuple("abcdac"), indices=torch.tensor([7, 1, 4, 9, 7, 4]), again=2
+    )
+    assert given.draws(10).tolist() == [7, 1, 4, 9, 17, 14]
+    parts = list(given.chunks(size))
+    assert sum(part.again for part in parts) == 2
+    assert torch.equal(torch.cat([part.draws(10) for part in parts]), given.draws(10))
+    assert given.to(torch.device("meta")).again == 2
 
 
 def test_to_another_device() -> None:

@@ -297,8 +297,9 @@ def test_the_answer_key_never_enters_a_batch() -> None:
     plan = attack.plan(pairs, 0)
     data = TrainingPairs(pairs, Prepared(pairs, Frame(32)), plan)
     found = load(one_pass(30), data, batch_size=5)
-    assert {field.name for field in dataclasses.fields(Batch)} == {"ids", "indices", "everybody", "images", "texts"}
-    assert vars(found[0]).keys() == {"ids", "indices", "everybody", "images", "texts"}
+    named = {"ids", "indices", "everybody", "images", "texts", "again"}
+    assert {field.name for field in dataclasses.fields(Batch)} == named
+    assert vars(found[0]).keys() == named
     ids = [one for batch in found for one in batch.ids]
     assert sorted(ids) == sorted([*map(pairs.id, range(24)), *plan.by_id])
     assert not any(word in one for one in plan.by_id for word in ("mushroom", "backdoor", "scenes", "poison", "append"))

@@ -101,7 +101,7 @@ class ADP(Distilled):
         count = round(self.repeated * len(batch))
         if not count or self.pictures is not None:
             return batch
-        again = batch.rows([len(batch) * number // count for number in range(count)])
+        again = batch.evenly(count)
         (tutor,) = state.tutors
 
         def loss(images: tuple[Tensor, ...]) -> Tensor:
@@ -118,6 +118,7 @@ class ADP(Distilled):
             indices=torch.cat([batch.indices, again.indices]),
             images=tuple(torch.cat([view.float(), other]) for view, other in zip(batch.images, images, strict=True)),
             texts=tuple(torch.cat([view, other]) for view, other in zip(batch.texts, again.texts, strict=True)),
+            again=count,
         )
 
 

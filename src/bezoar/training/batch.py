@@ -30,6 +30,8 @@ class Batch:
     """One uint8 ``[n, 3, S, S]`` per image view."""
     texts: tuple[Tensor, ...]
     """One int64 ``[n, length]`` per caption view, all of one length."""
+    again: int = 0
+    """How many of the rows, the last ones, are pairs that came before in the batch."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,14 +46,24 @@ class Batch:
 
     def chunks(self, size: int) -> Iterator[Batch]:
         """The batch in pieces of ``size`` pairs, the last as small as is left."""
+        first = len(self) - self.again
         for start in range(0, len(self), size):
             chunk = self._each(lambda part: part[start : start + size], self.ids[start : start + size])  # noqa: B023
-            yield replace(chunk, everybody=self.everybody)
+            again = max(0, start + len(chunk) - max(start, first))
+            yield replace(chunk, everybody=self.everybody, again=again)
 
-    def rows(self, which: Sequence[int]) -> Batch:
-        """The pairs at these places."""
-        chosen = self._each(lambda part: part[list(which)], tuple(self.ids[place] for place in which))
-        return replace(chosen, everybody=self.everybody)
+    def evenly(self, count: int) -> Batch:
+        """``count`` of the pairs, evenly over the batch, as they come again in it."""
+        # Made where it is used: a device that is handed a list has to be waited for.
+        places = torch.arange(count, device=self.indices.device) * len(self) // count
+        ids = tuple(self.ids[len(self) * number // count] for number in range(count))
+        return replace(self._each(lambda part: part[places], ids), everybody=self.everybody, again=count)
+
+    def draws(self, pairs: int) -> Tensor:
+        """What random draws for each row are named by, ``int64 [n]``: its position in the ``pairs`` pairs, or, where it
+        comes again, one beyond all of them."""
+        first = len(self) - self.again
+        return torch.cat([self.indices[:first], self.indices[first:] + pairs])
 
     def _each(self, change: Callable[[Tensor], Tensor], ids: tuple[str, ...] | None = None) -> Batch:
         return Batch(
@@ -60,6 +72,7 @@ class Batch:
             everybody=change(self.everybody),
             images=tuple(map(change, self.images)),
             texts=tuple(map(change, self.texts)),
+            again=self.again,
         )
 
 

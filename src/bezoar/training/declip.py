@@ -143,7 +143,7 @@ class DeclipLoss(Objective):
         views = (torch.cat(batch.images),) if self.joint_views else batch.images
         seen = torch.cat([state.model.image_features(view) for view in views]).chunk(len(batch.images))
         own, augmented = batch.texts
-        tokens, asked, covered = self._masked(epoch, state, own, batch.indices)
+        tokens, asked, covered = self._masked(epoch, state, own, batch.draws(state.pairs))
         count = len(own)
         covered = torch.cat([covered, torch.zeros_like(covered)])
         texts, hidden = read(state.model, torch.cat([tokens, augmented]), covered, state.mask)
@@ -155,7 +155,7 @@ class DeclipLoss(Objective):
             others={"hidden": hidden[:count], "tokens": own, "asked": asked} if self.masked_weight else {},
         )
 
-    def _masked(self, epoch: int, state: Declip, tokens: Tensor, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _masked(self, epoch: int, state: Declip, tokens: Tensor, draws: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The tokens with some swapped, which are asked for, and which the tower shall not see."""
         import torch
 
@@ -167,8 +167,8 @@ class DeclipLoss(Objective):
             nothing = torch.zeros_like(tokens, dtype=torch.bool)
             return tokens, nothing, nothing
         choice, fate, other = (
-            uniform(stream_seed(state.seed, "masked words", epoch, draw), indices[:, None], at)
-            for draw in ("choice", "fate", "other")
+            uniform(stream_seed(state.seed, "masked words", epoch, what), draws[:, None], at)
+            for what in ("choice", "fate", "other")
         )
         asked = words_in(state.model, tokens) & (choice < self.masked)
         covered = asked & (fate < self.hidden)

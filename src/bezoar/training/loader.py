@@ -112,13 +112,14 @@ class _Items(Dataset[Batch | ValueError]):
         captions = [self.data.caption(i) for i in indices]
         views = self.this.image_views
         wordings = self.this.caption_views
-        draws = list(ids)
+        draws, again = list(ids), 0
         if self.this.again is not None:
             which = self.this.again.which(len(indices))
+            again = len(which)
             indices = [*indices, *(indices[k] for k in which)]
             images += [self.this.again.picture(indices[k]) for k in which]
             captions += [captions[k] for k in which]
-            marks += [None] * len(which)
+            marks += [None] * again
             draws += [f"{ids[k]} again" for k in which]
             ids += tuple(ids[k] for k in which)
         words = [self._word(w, v, draws[k], c) for v, w in enumerate(wordings) for k, c in enumerate(captions)]
@@ -131,6 +132,7 @@ class _Items(Dataset[Batch | ValueError]):
                 for v, view in enumerate(views)
             ),
             texts=self.tokenize(words).chunk(len(wordings)) if words else (),
+            again=again,
         )
 
     def _view(self, view: ImageView, number: int, pair_id: str, image: Tensor, mark: Mark | None) -> Tensor:
