@@ -1,4 +1,4 @@
-"""What is said before a stage trains: overlaps by id and caption, no false alarms, and models with nothing to clean."""
+"""What is said before a stage trains: overlaps by id and caption, no false alarms, nothing to clean or to learn."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from bezoar.experiment.run import run
 from bezoar.experiment.stages import Job
 from bezoar.experiment.verbs import poison
 from bezoar.metrics import wilson
+from bezoar.models.checkpoint import save
+from bezoar.models.clip import create
+from bezoar.models.opening import place
 from bezoar.report import read_run
 
 WHOLE = Scenes(count=48)
@@ -206,7 +209,7 @@ def test_of_a_model_from_elsewhere_it_is_told_too(tmp_path: Path, monkeypatch: p
     alone = dataclasses.replace(cleaning.stage, start=None)
     experiment = dataclasses.replace(cleaning.experiment, stages=(alone,), model="theirs.pt")
     of = dataclasses.replace(cleaning, experiment=experiment, stage=alone)
-    monkeypatch.setattr("bezoar.experiment.layout._model_identity", str)
+    monkeypatch.setattr("bezoar.experiment.layout.model_identity", str)
     left_by(of, asr=12, epoch=0)
     (line,) = said(of)
     assert line.startswith("model: 'theirs.pt' does not take the attack: success 1.2%")
@@ -230,3 +233,103 @@ def test_to_poison_a_finished_model_is_no_cleaning(tmp_path: Path) -> None:
     assert attack.start is not None
     left_by(attack.start, asr=12)
     assert said(attack) == []
+
+
+NAD: dict[str, Any] = {"name": "nad", "start": "victim", "pairs": "clean", "method": {"kind": "nad", **tiny.TAUGHT}}
+
+
+def told(root: Path) -> dict[str, list[str]]:
+    heads = [read_json(path) for path in root.glob("stages/*/stage.json")]
+    return {head["stage"]: head["cautions"] for head in heads}
+
+
+def test_pairs_of_a_teacher_are_looked_at_as_those_of_a_stage(tmp_path: Path) -> None:
+    """One that starts from no victim says nothing of it itself."""
+    plain = tiny.experiment(evaluators=[], labeled={})
+    plain["stages"][1:] = [{**plain["stages"][1], "name": "fresh", "start": None, "pairs": "train"}]
+    plain["stages"].append({**NAD, "teacher": "fresh"})
+    run(parse(plain), tmp_path)
+    assert told(tmp_path) == {"victim": [], "fresh": [], "nad": [
+        "teacher: 'fresh', pairs.train: 8 of 32 pairs are among the 8 that the plan of 'victim' poisons (8 without the "
+        "poison: put right, as a defender's own clean set would hardly have them)",
+    ]}  # fmt: skip
+
+
+def test_what_poison_a_teacher_has_seen_is_looked_for_in_the_pairs_too(tmp_path: Path) -> None:
+    plain = tiny.experiment(evaluators=[], labeled={})
+    plain["stages"][1:] = [{**plain["stages"][1], "poison": True}]
+    plain["stages"].append({**NAD, "start": None, "teacher": "finetune"})
+    run(parse(plain), tmp_path)
+    other, own = told(tmp_path)["nad"]
+    assert other.startswith("pairs.clean: 8 of 16 pairs are among the 8 that the plan of 'finetune' poisons (")
+    assert own == "teacher: 'finetune' was trained on poisoned pairs itself, and on no others since"
+
+
+def test_pairs_that_are_measured_on_are_not_held_out(tmp_path: Path) -> None:
+    plain = tiny.experiment(evaluators=[], labeled={}, report_on="seen", select_on="seen")
+    train = plain["pairs"]["train"]
+    plain["held_out"] = {
+        "seen": {"kind": "part", "of": train, "stop": 12},
+        "other": {"kind": "scenes", "count": 12, "seed": 5},
+    }
+    plain["stages"] = plain["stages"][:2]
+    run(parse(plain), tmp_path)
+    line = "held_out.seen: 12 of 12 pairs are trained on, as pairs.train"
+    assert told(tmp_path) == {"victim": [line], "finetune": []}
+
+
+def taught(root: Path, teacher: str = "finetune", *, start: str | None = "victim", **changes: Any) -> Job:
+    """A cleaning with a teacher; all models are there, ``changes`` are the experiment's."""
+    plain = tiny.experiment(**changes)
+    plain["stages"][2] = {**NAD, "start": start, "teacher": teacher}
+    found = parse(plain)
+    for number, stage in enumerate(found.stages[:2]):
+        save(create("micro-cnn-32", number + 1), Job(found, stage, 0, root).folder / "model")
+    return Job(found, found.stages[2], 0, root)
+
+
+def of_teacher(of: Job) -> list[str]:
+    return list(cautions._teacher(of))
+
+
+def test_a_teacher_that_takes_the_attack_no_less_is_named(tmp_path: Path) -> None:
+    of = taught(tmp_path)
+    assert of.start is not None
+    assert of.teacher is not None
+    assert of_teacher(of) == [], "not measured"
+    left_by(of.start, asr=950)
+    for asr, said in ((940, 1), (900, 0), (12, 0)):
+        left_by(of.teacher, asr=asr)
+        assert len(of_teacher(of)) == said
+    left_by(of.teacher, asr=940)
+    assert of_teacher(of) == [
+        "teacher: 'finetune' takes the attack itself: success 94.0% (92.4% to 95.3%, n 1,000) on 'validation', "
+        "that of the model it teaches 95.0% (93.5% to 96.2%, n 1,000)"
+    ]
+    left_by(of.start, asr=12)
+    left_by(of.teacher, asr=12)
+    assert of_teacher(of) == [], "neither does"
+
+
+def test_a_teacher_that_is_the_victim_itself_is_named(tmp_path: Path) -> None:
+    """By its weights: also as a folder, or the model that the experiment starts from."""
+    line = "teacher: '{}' is the model that it teaches: there is nothing to learn from it"
+    assert of_teacher(taught(tmp_path, "victim")) == [line.format("victim")]
+    for name, seed in (("one", 5), ("same", 5), ("other", 6)):
+        save(create("micro-cnn-32", seed), tmp_path / name)
+    for name, said in (("same", [line.format(tmp_path / "same")]), ("other", [])):
+        of = taught(tmp_path / "run", str(tmp_path / name), start=None, model=str(tmp_path / "one"))
+        assert of_teacher(of) == said
+    random = "teacher: 'micro-cnn-32' has random weights: there is nothing to learn from it"
+    assert of_teacher(taught(tmp_path, "micro-cnn-32")) == [random]
+
+
+def test_a_teacher_from_elsewhere_that_was_poisoned_last_is_named(tmp_path: Path) -> None:
+    """One that was cleaned since carries the same mark."""
+    mark = {"plan": "1" * 16, "count": 8}
+    save(create("micro-cnn-32", 5), tmp_path / "bad", poison=mark)
+    ancestors = place(str(tmp_path / "bad")).lineage()
+    save(create("micro-cnn-32", 6), tmp_path / "tuned", poison=mark, ancestors=ancestors)
+    line = f"teacher: '{tmp_path / 'bad'}' was trained on poisoned pairs itself, and on no others since"
+    assert of_teacher(taught(tmp_path, str(tmp_path / "bad"))) == [line]
+    assert of_teacher(taught(tmp_path, str(tmp_path / "tuned"))) == []

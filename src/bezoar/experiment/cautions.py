@@ -1,16 +1,18 @@
-"""What must be said before a stage trains: pairs that its victim's plan poisons, a model that needs no cleaning."""
+"""What must be said before a stage trains: of its pairs, of a model that needs no cleaning, of a teacher."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bezoar.attacks import Planned
 from bezoar.attacks.plan_files import load_plan
 from bezoar.data.pairs import PartOf, places_of
+from bezoar.experiment.keeping import MODEL
+from bezoar.experiment.layout import model_identity
 from bezoar.experiment.success import as_measure, given, left, without, works
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ _said: set[str] = set()
 
 def cautions(job: Job, data: TrainingPairs) -> list[str]:
     """Every caution in one line; each is logged once a process. What the model was like before must be written down."""
-    found = [*_overlaps(job, data), *_nothing_to_clean(job)]
+    found = [*_overlaps(job, data), *_held_out(job, data.pairs), *_nothing_to_clean(job), *_teacher(job)]
     for line in found:
         if line not in _said:
             _said.add(line)
@@ -73,14 +75,25 @@ def _fingerprints(images: Images) -> set[str]:
 
 
 def _overlaps(job: Job, data: TrainingPairs) -> Iterator[str]:
-    """Pairs of the stage that are poison of its victim, unless its own plan says so."""
-    seen = {data.plan.digest} if data.plan is not None else set()
-    where = "pairs" if job.stage.pairs == "pairs" else f"pairs.{job.stage.pairs}"
-    for whose, plan in _plans(job):
+    """Pairs of the stage that are poison of its victim, unless its own plan says so; and those of its teacher."""
+    plans = list(_plans(job))
+    own = {data.plan.digest} if data.plan is not None else set()
+    yield from _among(job.stage.pairs, data.pairs, plans, own)
+    if (teacher := job.teacher) is not None:
+        known = {plan.digest for _, plan in (*_own_plan(teacher), *_plans(teacher))}  # of which that stage has told
+        pairs = teacher.experiment.pairs[teacher.stage.pairs].open()
+        for line in _among(teacher.stage.pairs, pairs, plans, known):
+            yield f"teacher: '{teacher.stage.name}', {line}"
+
+
+def _among(called: str, pairs: Pairs, plans: Iterable[tuple[str, PoisonPlan]], passed: Set[str]) -> Iterator[str]:
+    """A line for each plan that poisons some of ``pairs``, but for those with a digest that is ``passed`` over."""
+    seen = set(passed)
+    for whose, plan in plans:
         if plan.digest in seen:
             continue
         seen.add(plan.digest)
-        found = overlap(data.pairs, plan)
+        found = overlap(pairs, plan)
         if any(found):
             parts = (
                 (found.undone, "without the poison: put right, as a defender's own clean set would hardly have them"),
@@ -89,30 +102,54 @@ def _overlaps(job: Job, data: TrainingPairs) -> Iterator[str]:
             )
             said = "; ".join(f"{count} {how}" for count, how in parts if count)
             yield (
-                f"{where}: {sum(found):,} of {len(data.pairs):,} pairs are among the "
+                f"{_place(called)}: {sum(found):,} of {len(pairs):,} pairs are among the "
                 f"{len(plan.rows):,} that the plan of {whose} poisons ({said})"
             )
 
 
+def _place(pairs: str) -> str:
+    """Where the pairs of a stage stand in the experiment."""
+    return "pairs" if pairs == "pairs" else f"pairs.{pairs}"
+
+
 def _plans(job: Job) -> Iterator[tuple[str, PoisonPlan]]:
-    """The plans that the model of a stage was trained under or is measured against, as far as known, and whose."""
-    at: Job | None = job.start
-    first = job
-    while at is not None:
-        if at.stage.poison:
-            yield f"'{at.stage.name}'", load_plan(at.layout.poison(at.experiment, at.stage, at.seed))
-        first, at = at, at.start
-    yield from _beside(first)
+    """The plans that the model of a stage, or its teacher, was trained under or is measured against, and whose."""
+    before = list(_before(job))
+    for one in before:
+        yield from _own_plan(one)
+    named = (spec for one in (job, *before) for spec in _named(one))
+    for spec in dict.fromkeys(named):
+        yield from _beside(spec)
     threat = job.experiment.threatening(job.stage)
     if isinstance(threat, Planned) and (job.start is not None or job.starts_trained):  # a control may see its pairs
         yield threat.folder, load_plan(Path(threat.folder))
 
 
-def _beside(job: Job) -> Iterator[tuple[str, PoisonPlan]]:
-    """The plans of the run that left the model which a stage begins with, as far as the model names them."""
+def _before(job: Job) -> Iterator[Job]:
+    """The stages that the model of this one and its teacher come from; one may come twice."""
+    for one in job.needs:
+        yield one
+        yield from _before(one)
+
+
+def _own_plan(job: Job) -> Iterator[tuple[str, PoisonPlan]]:
+    if job.stage.poison:
+        yield f"'{job.stage.name}'", load_plan(job.layout.poison(job.experiment, job.stage, job.seed))
+
+
+def _named(job: Job) -> Iterator[str]:
+    """The models that no stage here has made, of those that a stage begins with and is taught by."""
+    if job.start is None:
+        yield job.origin
+    if job.stage.teacher is not None and job.teacher is None:
+        yield job.stage.teacher
+
+
+def _beside(model: str) -> Iterator[tuple[str, PoisonPlan]]:
+    """The plans of the run that left a model, as far as the model names them."""
     from bezoar.models.opening import Ours, place
 
-    home = place(job.origin)
+    home = place(model)
     if not isinstance(home, Ours):
         return
     mark, wanted = home.lineage()[-1].poison, set()
@@ -124,30 +161,99 @@ def _beside(job: Job) -> Iterator[tuple[str, PoisonPlan]]:
         with contextlib.suppress(ValueError):  # of another version, or damaged: nothing of this run rests on it
             plan = load_plan(path.parent)
             if plan.digest in wanted:
-                yield f"'{job.origin}'", plan
+                yield f"'{model}'", plan
+
+
+def _held_out(job: Job, pairs: Pairs) -> Iterator[str]:
+    """Pairs that the stage trains on and that are measured on; ids that are alike by accident are none, as above."""
+    for name, source in job.experiment.held_out.items():
+        held = source.open()
+        captions = {held.id(index): held.caption(index) for index in range(len(held))}
+        found = places_of(pairs, captions)
+        same = sum(pairs.caption(place) == captions[name] for name, place in found.items())
+        if same and 2 * same >= len(found):
+            yield f"held_out.{name}: {same:,} of {len(held):,} pairs are trained on, as {_place(job.stage.pairs)}"
+
+
+class _Attacked(NamedTuple):
+    """What an attack does to a model, as it was measured."""
+
+    success: Measure
+    works: bool | None
+    told: str
+
+
+def _attacked(of: Job, records_of: Callable[[Job, str], dict[str, Record]]) -> _Attacked | None:
+    """Of the model whose records ``records_of`` gives, on the first set where it was measured."""
+    for data in dict.fromkeys((of.experiment.report_on, of.experiment.select_on)):
+        source, records = of.experiment.labeled.get(data), records_of(of, data)
+        if source is None or not {"accuracy_top1", "asr_top1"} <= set(records):
+            continue
+        success, bare = as_measure(records["asr_top1"]), _without(of, records)
+        assert success is not None
+        works_ = works(as_measure(records["accuracy_top1"]), success, bare, len(source.open().classes))
+        untouched = f", without the trigger {bare.value:.1%}" if bare else ""
+        return _Attacked(success, works_, f"success {_span(success)} on '{data}'{untouched}")
+    return None
+
+
+def _span(one: Measure) -> str:
+    return f"{one.value:.1%} ({one.low:.1%} to {one.high:.1%}, n {one.n:,})"
+
+
+def _victim(job: Job) -> _Attacked | None:
+    """Of the model that a stage begins with, where it was measured under the same attack."""
+    experiment, before = job.experiment, job.start
+    if before is None:
+        return _attacked(job, given)
+    return (
+        _attacked(before, left) if experiment.threatening(before.stage) == experiment.threatening(job.stage) else None
+    )
 
 
 def _nothing_to_clean(job: Job) -> Iterator[str]:
     """Of a stage that cleans a model, whether an attack has any hold on it, as far as that was measured."""
-    experiment, before = job.experiment, job.start
-    threat = experiment.threatening(job.stage)
-    if threat is None or not _cleans(job) or (before and experiment.threatening(before.stage) != threat):
+    if job.experiment.threatening(job.stage) is None or not _cleans(job):
         return
-    for data in dict.fromkeys((experiment.report_on, experiment.select_on)):
-        source = experiment.labeled.get(data)
-        records = left(before, data) if before else given(job, data)
-        if source is None or not {"accuracy_top1", "asr_top1"} <= set(records):
-            continue
-        success, bare = as_measure(records["asr_top1"]), _without(before or job, records)
-        if works(as_measure(records["accuracy_top1"]), success, bare, len(source.open().classes)) is False:
-            assert success is not None
-            untouched = f", without the trigger {bare.value:.1%}" if bare else ""
-            yield (
-                f"model: '{before.stage.name if before else experiment.model}' does not take the attack: success "
-                f"{success.value:.1%} ({success.low:.1%} to {success.high:.1%}, n {success.n:,}) on '{data}'"
-                f"{untouched}: there is nothing to clean"
-            )
+    found = _victim(job)
+    if found is not None and found.works is False:
+        yield (
+            f"model: '{job.stage.start or job.experiment.model}' does not take the attack: {found.told}: "
+            "there is nothing to clean"
+        )
+
+
+def _teacher(job: Job) -> Iterator[str]:
+    """Of a teacher from which nothing is to be learned, or what is to be unlearned."""
+    from bezoar.models.opening import place
+
+    if job.stage.teacher is None:
         return
+    teacher, who = job.teacher, f"teacher: '{job.stage.teacher}'"
+    model = str(teacher.folder / MODEL) if teacher else job.stage.teacher
+    if not place(model).trained:
+        yield f"{who} has random weights: there is nothing to learn from it"
+        return
+    if model_identity(model) == model_identity(job.origin):
+        yield f"{who} is the model that it teaches: there is nothing to learn from it"
+        return
+    if _poisoned(model) and not (teacher and teacher.stage.oracle):
+        yield f"{who} was trained on poisoned pairs itself, and on no others since"
+    threat = job.experiment.threatening(job.stage)
+    if teacher is None or threat is None or job.experiment.threatening(teacher.stage) != threat:
+        return
+    found, victim = _attacked(teacher, left), _victim(job)
+    if found is not None and found.works and (victim is None or found.success.high >= victim.success.low):
+        against = f", that of the model it teaches {_span(victim.success)}" if victim else ""
+        yield f"{who} takes the attack itself: {found.told}{against}"
+
+
+def _poisoned(model: str) -> bool:
+    """Whether the last that a model was trained on was poisoned, as far as it is known."""
+    from bezoar.models.opening import place
+
+    before, last = (None, None, *place(model).lineage())[-2:]
+    return last is not None and last.poison is not None and (before is None or last.poison != before.poison)
 
 
 def _cleans(job: Job) -> bool:

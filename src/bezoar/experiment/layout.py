@@ -67,7 +67,7 @@ def random_view(experiment: Experiment, stage: Stage) -> ImageView | None:
 def plan_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
     """What the plan of a stage depends on."""
     fingerprint = _fingerprint(experiment.pairs[stage.pairs])
-    model, attack = _model_identity(experiment.model), _attack_identity(experiment.poisoning(stage))
+    model, attack = model_identity(experiment.model), _attack_identity(experiment.poisoning(stage))
     return digest(attack, fingerprint, seed, model, experiment.allow_dead_trigger, random_view(experiment, stage))
 
 
@@ -79,7 +79,7 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
     return digest(
         REVISION,
         GEOMETRY,
-        training_digest(experiment, start, seed) if start else _model_identity(experiment.model),
+        training_digest(experiment, start, seed) if start else model_identity(experiment.model),
         stage.method,
         resources(stage),
         _fingerprint(experiment.pairs[stage.pairs]),
@@ -115,7 +115,7 @@ def _teacher_identity(experiment: Experiment, teacher: str, seed: int) -> str:
     """Of the stage or the model that teaches."""
     found = next((stage for stage in experiment.stages if stage.name == teacher), None)
     if found is None:
-        return _model_identity(teacher)
+        return model_identity(teacher)
     # Which model is the best depends on what is measured, and when.
     return (stage_digest if found.keep == "best" else training_digest)(experiment, found, seed)
 
@@ -162,7 +162,7 @@ def _fingerprint(source: Source) -> str:
     return _fingerprints[key]
 
 
-def _model_identity(model: str) -> str:
+def model_identity(model: str) -> str:
     """The name of a model, or a digest of the weights where it is a file or a folder; taken once a run."""
     from bezoar.models.opening import place
 
