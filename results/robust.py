@@ -7,12 +7,14 @@ Numbers are of the last epoch on the test set; seeds make a t-interval, one seed
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from bezoar.core.records import Record, read_records
-from bezoar.metrics import Interval, student_t, unpaired_difference
+from arms import difference, last_epochs, over, share
+
+from bezoar.core.records import Record
+from bezoar.metrics import Interval
 
 ARMS = {"clip": "CLIP", "views": "CLIP, augmented", "roclip": "RoCLIP", "safeclip": "SafeCLIP"}
 ATTACKS = ("control", "patch", "blended", "targeted")
@@ -57,36 +59,12 @@ CLAIMS = (
 
 def read(folder: Path) -> Found:
     """The last epoch of every stage on the test set, and what was held for safe."""
-    last: dict[tuple[str, int], int] = defaultdict(int)
-    records = list(read_records(folder / "records.jsonl"))
-    for record in records:
-        last[record.stage, record.seed] = max(last[record.stage, record.seed], record.epoch)
     found: dict[tuple[str, str, str], dict[int, Record]] = defaultdict(dict)
-    for record in records:
-        if record.data in ("test", "pairs") and record.epoch == last[record.stage, record.seed]:
-            one, _, other = record.stage.partition("-")
-            arm, attack = (other, "control") if one == "control" else (one, other)
-            found[arm, attack, record.metric][record.seed] = record
+    for record in last_epochs(folder):
+        one, _, other = record.stage.partition("-")
+        arm, attack = (other, "control") if one == "control" else (one, other)
+        found[arm, attack, record.metric][record.seed] = record
     return found
-
-
-def over(records: Iterable[Record]) -> Interval | None:
-    """The mean over seeds, or the one there is."""
-    every = list(records)
-    if len(every) > 1:
-        return student_t([record.value for record in every])
-    return next((Interval(one.value, one.low, one.high, one.n) for one in every if one.low is not None), None)
-
-
-def difference(one: Mapping[int, Record], other: Mapping[int, Record]) -> Interval | None:
-    """Of ``one`` to ``other``, over the seeds that both have, or of the one seed over its pictures."""
-    seeds = sorted(set(one) & set(other))
-    if len(seeds) > 1:
-        return student_t([other[seed].value - one[seed].value for seed in seeds])
-    if not seeds:
-        return None
-    first, second = over([one[seeds[0]]]), over([other[seeds[0]]])
-    return unpaired_difference(first, second) if first and second else None
 
 
 def verdict(kind: str, left: Interval, change: Interval) -> str:
@@ -101,15 +79,6 @@ def verdict(kind: str, left: Interval, change: Interval) -> str:
         low, high = edges[kind]
         return "appears" if low > 0 else "does not appear" if high <= 0 else "cannot tell"
     return "appears" if change.low >= -HARM else "does not appear" if change.high < -HARM else "cannot tell"
-
-
-def share(interval: Interval | None, sign: str = "") -> str:
-    if interval is None:
-        return "–"
-    low, high = (100 * end for end in (interval.low, interval.high))
-    if not sign:
-        low, high = max(low, 0.0), min(high, 100.0)
-    return f"{100 * interval.value:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 
 
 def main() -> None:
