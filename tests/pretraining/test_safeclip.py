@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from bezoar.data.views import Light, Plain, SimClr
 from bezoar.pretraining import METHODS, SafeCLIP
 from bezoar.training import steplog
 from bezoar.training.batch import Batch, Features, apart, together
+from bezoar.training.loader import TrainingPairs
 from bezoar.training.loop import Pause, check_pairs, train
 from bezoar.training.peers import ALONE
 from bezoar.training.precision import autocast_for
@@ -187,6 +189,19 @@ def test_a_model_that_is_trained_already_is_split_at_once() -> None:
     assert isinstance(end.state, Parted)
     assert torch.equal(end.state.cosine, cosines)
     assert set(end.state.dropped.tolist()) == {-1, 0}
+
+
+def test_with_loader_processes_the_training_itself_makes_no_picture_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = SafeCLIP(**{**BRIEF, "in_modal_epochs": 0, "slow_epochs": 0, "epochs": 1})
+    alone, ours, image = train(method, tiny.clip(), tiny.data(32), seed=0), os.getpid(), TrainingPairs.image
+
+    def elsewhere(self: TrainingPairs, index: int) -> Tensor:
+        assert os.getpid() != ours
+        return image(self, index)
+
+    monkeypatch.setattr(TrainingPairs, "image", elsewhere)
+    end = train(method, tiny.clip(), tiny.data(32), seed=0, workers=2)
+    assert tiny.same(alone.state.state_dict(), end.state.state_dict())
 
 
 # -------------------------------------------------------------------------------------------------------------- splits

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import os
 
 import pytest
 import torch
 from tests import tiny
+from torch import Tensor
 
 import bezoar.training.scorer
 from bezoar.attacks.base import Stage
@@ -15,7 +18,7 @@ from bezoar.data.captions import Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import Light, Plain
 from bezoar.training.batch import together
-from bezoar.training.loader import batches
+from bezoar.training.loader import TrainingPairs, batches
 from bezoar.training.method import Pass
 from bezoar.training.precision import autocast_for
 from bezoar.training.schedule import Schedule
@@ -88,3 +91,35 @@ def test_cosines_see_the_poison() -> None:
     assert (clean.abs() <= 1 + 1e-5).all()
     changed = {tiny.data().pairs.id(int(index)) for index in (clean - poisoned).abs().gt(1e-6).nonzero()}
     assert changed == set(tiny.plan().by_id)
+
+
+def test_loader_processes_make_the_same_scores_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short last batch, poison after the crop, views that draw, and the global generator left alone."""
+    monkeypatch.setattr(bezoar.training.scorer, "_BATCH", 5)
+    plan = dataclasses.replace(tiny.ATTACK, stage="after_random_crop").plan(tiny.data(24).pairs, 0)
+    model, data, ours, made = tiny.clip(), tiny.data(24, plan), os.getpid(), TrainingPairs.image
+
+    def elsewhere(self: TrainingPairs, index: int) -> Tensor:
+        assert os.getpid() != ours, "while this process waits for the device it could make nothing else"
+        return made(self, index)
+
+    def scores(workers: int) -> list[Tensor]:
+        scorer = Scorer(model, data, FULL, workers=workers)
+        return [*scorer.features(), scorer.cosines(), scorer.cosines_under(Light(), Eda(wordnet="none"), 3, 1)]
+
+    before = torch.random.get_rng_state()
+    alone = scores(0)
+    monkeypatch.setattr(TrainingPairs, "image", elsewhere)
+    assert all(torch.equal(one, other) for one, other in zip(alone, scores(2), strict=True))
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_user_must_know_is_one_line_from_any_process(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(self: TrainingPairs, index: int) -> Tensor:
+        raise ValueError(f"image of '{index}' cannot be read")
+
+    monkeypatch.setattr(TrainingPairs, "image", gone)
+    with pytest.raises(ValueError, match=r"^image of '0' cannot be read$"):
+        Scorer(tiny.clip(), tiny.data(8), FULL, workers=workers).cosines()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bezoar.training.method import Pass
 
     Mark = Callable[[Tensor], Tensor]
+
+V = TypeVar("V")
 
 
 class TrainingPairs:
@@ -91,20 +93,49 @@ class AsLeft:
         return self._data.caption(index)
 
 
-class _Items(Dataset[Batch | ValueError]):
-    """Whole batches by their indices, of which ``own`` are done, so that a worker does a batch in one go."""
+class _Each(Dataset[V | ValueError]):
+    """What ``make`` makes of each group of indices, in one go by one process."""
 
-    def __init__(self, data: TrainingPairs, tokenize: Tokenizer, this: Pass, seed: int, epoch: int, own: range) -> None:
-        self.data, self.tokenize, self.this, self.seed, self.epoch, self.own = data, tokenize, this, seed, epoch, own
+    def __init__(self, make: Callable[[Sequence[int]], V]) -> None:
+        self.make = make
 
-    def __getitem__(self, indices: Sequence[int]) -> Batch | ValueError:
+    def __getitem__(self, indices: Sequence[int]) -> V | ValueError:
         try:
-            return self._batch(indices)
+            return self.make(indices)
         except ValueError as error:
             # Handed over, not raised: the loader would wrap its one line into a worker's traceback.
             return error
 
-    def _batch(self, everybody: Sequence[int]) -> Batch:
+
+def made(
+    make: Callable[[Sequence[int]], V],
+    groups: Sequence[Sequence[int]],
+    *,
+    workers: int,
+    generator: torch.Generator,
+    pin: bool = False,
+) -> Iterator[V]:
+    """What ``make`` makes of each of ``groups``, in their order, in this process or in so many loader processes.
+
+    These are given ``make`` by pickle. Nothing depends on ``generator``, but without one the global state would move.
+    ``pin`` puts tensors into memory from which a GPU copies while it computes.
+    """
+    loader = DataLoader(
+        _Each(make), sampler=groups, batch_size=None, num_workers=workers, generator=generator, pin_memory=pin
+    )  # fmt: skip
+    for found in loader:
+        if isinstance(found, ValueError):
+            raise found
+        yield found
+
+
+class _Items:
+    """Whole batches by their indices, of which ``own`` are done."""
+
+    def __init__(self, data: TrainingPairs, tokenize: Tokenizer, this: Pass, seed: int, epoch: int, own: range) -> None:
+        self.data, self.tokenize, self.this, self.seed, self.epoch, self.own = data, tokenize, this, seed, epoch, own
+
+    def batch(self, everybody: Sequence[int]) -> Batch:
         indices = everybody[self.own.start : self.own.stop]
         ids = tuple(self.data.id(i) for i in indices)
         marks = [self.data.after_crop(i) for i in indices]
@@ -164,12 +195,5 @@ def batches(
     order = this.indices[torch.randperm(len(this.indices), generator=torch_generator(seed, "order", this.name, epoch))]
     groups = order[: len(order) // batch_size * batch_size].view(-1, batch_size)[start:]
     items = _Items(data, tokenize, this, seed, epoch, peers.share(batch_size))
-    # A generator of its own: the default would draw its base seed from global state.
-    loader = DataLoader(
-        items, sampler=groups.tolist(), batch_size=None, num_workers=workers,
-        generator=torch_generator(seed, "workers", epoch), pin_memory=pin,
-    )  # fmt: skip
-    for found in loader:
-        if isinstance(found, ValueError):
-            raise found
-        yield found
+    generator = torch_generator(seed, "workers", epoch)
+    return made(items.batch, groups.tolist(), workers=workers, generator=generator, pin=pin)

@@ -276,7 +276,7 @@ class _Run:
         at.seconds, at.processor = seconds + log.seconds, processor + log.processor
 
     def _scorer(self) -> Scorer:
-        return Scorer(self.stepper.state.model, self.data, self.stepper.autocast, self.peers)
+        return Scorer(self.stepper.state.model, self.data, self.stepper.autocast, self.peers, self.workers)
 
     def _over(self) -> bool:
         """Whether the budget is spent: ``steps`` where given, whatever number of epochs they take, else ``epochs``."""
