@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +19,10 @@ from bezoar.attacks.patterns import Solid
 from bezoar.attacks.triggers import Patch
 from bezoar.core.frame import Frame
 from bezoar.core.settings import settings, validate
-from bezoar.data import Scenes
+from bezoar.data import PairsPart, Scenes, Table
 from bezoar.data.pairs import Pairs
 from bezoar.data.prepared import Prepared
-from bezoar.evaluation import EVALUATORS, Captioner, Captioning, Context, HeldOut, RetrievalCaptioner
+from bezoar.evaluation import EVALUATORS, Captioner, Captioning, Context, HeldOut, RetrievalCaptioner, captioner
 from bezoar.metrics import cider, student_t
 from bezoar.models.clip import Clip
 from bezoar.training.precision import autocast_for
@@ -144,12 +146,124 @@ def test_synonyms_name_the_target_too() -> None:
     assert {row["named"] for row in rows} <= {None, True}
 
 
+def test_of_two_that_agree_with_each_other_the_nearer_is_said() -> None:
+    model, pairs = tiny.clip().eval(), Scenes(count=30).open()
+    one, two = (Captioning(captioner=RetrievalCaptioner(bank=BANK, nearest=nearest)) for nearest in (1, 2))
+    assert one.evaluate(model, context(pairs)).scores == two.evaluate(model, context(pairs)).scores
+
+
+def test_all_sets_are_captioned_at_once_and_the_bank_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, evaluator = tiny.clip().eval(), Captioning(captioner=RetrievalCaptioner(bank=BANK, nearest=3))
+    sets = {
+        "one": Scenes(count=9).open(),
+        "photographs": Photographs([0, 0, 1, 2]),
+        "other": Scenes(count=5, seed=1).open(),
+    }
+    alone = {name: evaluator.evaluate(model, context(pairs)).scores["held"] for name, pairs in sets.items()}
+    encoded: list[int] = []
+    whole = Context.encode_captions
+
+    def counted(self: Context, clip: Clip, captions: Any) -> Tensor:
+        encoded.append(len(captions))
+        return whole(self, clip, captions)
+
+    monkeypatch.setattr(Context, "encode_captions", counted)
+    monkeypatch.setattr(captioner, "_CELLS", 64)  # two pictures at a time
+    monkeypatch.setattr("bezoar.evaluation.sharing.CHUNK", 4)
+    held = {name: HeldOut(pairs, Prepared(pairs, Frame(32))) for name, pairs in sets.items()}
+    found = evaluator.evaluate(model, dataclasses.replace(context(sets["one"]), held_out=held))
+    assert {name: rows.drop(["cider"]) for name, rows in found.scores.items()} == {
+        name: rows.drop(["cider"]) for name, rows in alone.items()
+    }
+    assert [table["cider"].to_pylist() for table in found.scores.values()] == [
+        table["cider"].to_pylist() for table in alone.values()
+    ]
+    assert len(encoded) == 1
+
+
+@settings
+class Careless(Captioner):
+    """A captioner that somebody has got wrong."""
+
+    kind = "careless"
+
+    def caption(self, model: Clip, context: Context, count: int, stack: Any) -> Any:
+        return WRONG[0]
+
+
+WRONG: list[Any] = []
+
+
+@pytest.mark.parametrize(
+    "wrong", [["a"] * 12, (["a"] * 12,), (["a"] * 12, ["a"] * 11), (["a"] * 12, [None] * 12), None]
+)
+def test_a_captioner_that_gives_something_else_is_told_what_it_must_give(
+    wrong: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "WRONG", [wrong])
+    said = "evaluators.captioner: 'tests.evaluation.test_captioning:Careless' must give 2 lists, one a look, of 12 "
+    with pytest.raises(ValueError, match=f"{said}captions each$"):
+        Captioning(captioner=Careless()).evaluate(tiny.clip().eval(), context(Scenes(count=12).open()))
+
+
+@settings
+class Reading(Captioner):
+    """One that reads a file."""
+
+    kind = "reading"
+    sha256: str = ""
+
+    def check(self, held_out: Any, targets: Any) -> None:
+        raise ValueError(f"words: cannot say {targets} of {[*held_out]}")
+
+    def pinned(self) -> Reading:
+        return Reading(sha256="f" * 64)
+
+
+def test_a_captioner_is_told_of_what_it_is_to_speak_and_is_pinned() -> None:
+    evaluator = Captioning(captioner=Reading(), synonyms={"mushroom": ("toadstool",), "other": ("thing",)})
+    with pytest.raises(
+        ValueError, match=r"evaluators\.captioner\.words: cannot say .*mushroom', 'toadstool'\)} of \['a'\]"
+    ):
+        evaluator.check({}, {"a": Scenes(count=5).open()}, AIM, Frame(32))
+    assert evaluator.pinned() == dataclasses.replace(evaluator, captioner=Reading(sha256="f" * 64))
+
+
+def test_a_bank_that_cannot_do_is_refused(tmp_path: Path) -> None:
+    pairs = Scenes(count=40)
+    held = {"val": PairsPart(of=pairs, start=30).open()}
+
+    def check(bank: Any, aim: Aim = AIM) -> None:
+        Captioning(captioner=RetrievalCaptioner(bank=bank)).check({}, held, aim, Frame(32))
+
+    check(PairsPart(of=pairs, stop=30))
+    check(Scenes(count=60, seed=1))
+    with pytest.raises(
+        ValueError, match=r"evaluators\.captioner\.bank: has 10 of the 10 pairs of held_out\.val, whose own"
+    ):
+        check(pairs)
+    with pytest.raises(ValueError, match=r"evaluators\.captioner\.bank: has 3 of the 10 pairs"):
+        check(PairsPart(of=pairs, stop=33))
+    airship = Aim(threats=(Threat(TRIGGER, "airship"),))
+    with pytest.raises(ValueError, match=r"captioner\.bank: none of its 30 captions names the target 'airship'"):
+        check(PairsPart(of=pairs, stop=30), airship)
+    with pytest.raises(ValueError, match=r"evaluators\.captioner\.bank\..*nowhere\.csv"):
+        check(Table(path=str(tmp_path / "nowhere.csv")))
+
+
 def test_what_is_refused() -> None:
     evaluator = EVALUATORS.parse({"kind": "captioning", "captioner": {"kind": "retrieval", "bank": "scenes:clean"}})
     with pytest.raises(ValueError, match="evaluators: captioning needs held-out pairs, and there are none"):
         evaluator.check({}, {}, AIM, Frame(32))
-    with pytest.raises(ValueError, match=r"held_out\.one: CIDEr compares captions of several pictures"):
-        evaluator.check({}, {"one": Scenes(count=1).open()}, AIM, Frame(32))
+    for one in (Scenes(count=1).open(), Photographs([0, 0, 0])):
+        with pytest.raises(ValueError, match=r"held_out\.one: CIDEr compares captions of several pictures"):
+            evaluator.check({}, {"one": one}, AIM, Frame(32))
     evaluator.check({}, {"two": Scenes(count=2).open()}, AIM, Frame(32))
+    text = Aim(threats=(Threat(TRIGGER, "text"),))
+    with pytest.raises(ValueError, match=r"held_out\.all: every picture is captioned with the target 'text' as it is"):
+        evaluator.check({}, {"all": Photographs([0, 1, 1])}, text, Frame(32))
+    large = Aim(threats=(Threat(Patch(size=40, reference=None), "mushroom"),))
+    with pytest.raises(ValueError, match="40"):
+        evaluator.check({}, {"two": Scenes(count=2).open()}, large, Frame(32))
     with pytest.raises(ValueError, match="captioner"):
         validate(Captioning, {})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bezoar.attacks import Planned
 from bezoar.attacks.plan_files import load_plan
 from bezoar.data.pairs import PartOf, places_of
+from bezoar.evaluation.captioner import same_pairs
 from bezoar.experiment.keeping import MODEL
 from bezoar.experiment.layout import model_identity
 from bezoar.experiment.success import as_measure, given, left, without, works
@@ -165,13 +166,10 @@ def _beside(model: str) -> Iterator[tuple[str, PoisonPlan]]:
 
 
 def _held_out(job: Job, pairs: Pairs) -> Iterator[str]:
-    """Pairs that the stage trains on and that are measured on; ids that are alike by accident are none, as above."""
+    """Pairs that the stage trains on and that are measured on."""
     for name, source in job.experiment.held_out.items():
         held = source.open()
-        captions = {held.id(index): held.caption(index) for index in range(len(held))}
-        found = places_of(pairs, captions)
-        same = sum(pairs.caption(place) == captions[name] for name, place in found.items())
-        if same and 2 * same >= len(found):
+        if same := same_pairs(pairs, held):
             yield f"held_out.{name}: {same:,} of {len(held):,} pairs are trained on, as {_place(job.stage.pairs)}"
 
 
