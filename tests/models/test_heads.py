@@ -12,7 +12,7 @@ from torch import nn
 from bezoar.core.files import write_json
 from bezoar.core.settings import dump
 from bezoar.models.checkpoint import HEADS, load_folder, read_card, save
-from bezoar.models.heads import Heads, taken_up
+from bezoar.models.heads import Heads, lacking, parts, take_up
 from bezoar.models.opening import load_model, place
 from bezoar.training.optimizer import groups
 
@@ -35,12 +35,13 @@ def test_parts_are_taken_up_whole_or_begin_anew() -> None:
     heads, given = two(), {name: value.clone() for name, value in two().state_dict().items()}
     before = {name: value.clone() for name, value in heads.state_dict().items()}
     del given["second.1.weight"]
-    assert taken_up(heads, given) == ("second",)
+    assert lacking(heads, given) == ("second",)
+    take_up(heads, given)
     after = heads.state_dict()
     assert all(torch.equal(after[name], (given if "first" in name else before)[name]) for name in before)
-    assert taken_up(heads, {}) == ("first", "second")
-    assert taken_up(two(), {**before, "third.bias": torch.zeros(1)}) == ()
-    assert taken_up(two(), {**before, "first.bias": torch.zeros(4)}) == ("first",)
+    assert lacking(heads, {}) == ("first", "second") == parts(before)
+    assert lacking(two(), {**before, "third.bias": torch.zeros(1)}) == ()
+    assert lacking(two(), {**before, "first.bias": torch.zeros(4)}) == ("first",)
 
 
 @pytest.mark.parametrize("name", ["", "a..b", "a b.c", "../a", "a.", "training", "forward.x", "a." * 2000 + "b"])

@@ -19,8 +19,10 @@ from tests.training.test_resume import _each_step, broken, equal, run
 from torch import Tensor
 from torch.nn import functional as F
 
+from bezoar.cleaning import NAD
 from bezoar.core.rows import rows
 from bezoar.core.seeds import torch_generator
+from bezoar.core.settings import digest
 from bezoar.data.captions import Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import Moco
@@ -28,7 +30,9 @@ from bezoar.models.checkpoint import load_folder, read_card, save
 from bezoar.models.layouts.declip import MEAN, STD
 from bezoar.models.words import ordinary, read, words_in
 from bezoar.pretraining import METHODS, ClipPretraining, DeCLIP
+from bezoar.training import declip, declip_state
 from bezoar.training.batch import Batch, Features
+from bezoar.training.declip import DeclipLoss
 from bezoar.training.declip_state import Declip
 from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import check, check_pairs, train
@@ -216,7 +220,7 @@ def test_who_is_masked(name: str) -> None:
     state = begun(method, name)
     data, tokenize = tiny.data(640), state.model.tokenize
     tokens = tokenize([data.caption(index) for index in range(640)])
-    words = words_in(state.model, tokens)
+    words = words_in(state.model, tokens, state.words)
     assert words.sum(1).min() >= 3
     indices = torch.arange(640)
     changed, asked, covered = method._masked(0, state, tokens, indices)
@@ -228,7 +232,7 @@ def test_who_is_masked(name: str) -> None:
     assert abs(count - 0.15 * total) < 4 * math.sqrt(0.15 * 0.85 * total)
     assert abs(int(covered.sum()) - 0.8 * count) < 4 * math.sqrt(0.16 * count)
     assert 0 < int(swapped.sum()) < 0.1 * count + 4 * math.sqrt(0.09 * count)
-    assert int(changed[swapped].max()) < ordinary(state.model)
+    assert torch.isin(changed[swapped], ordinary(state.model)).all()
     part = method._masked(0, state, tokens[100:130], indices[100:130])
     assert all(torch.equal(one, whole[100:130]) for one, whole in zip(part, (changed, asked, covered), strict=True))
     assert not torch.equal(method._masked(1, state, tokens, indices)[1], asked)
@@ -343,6 +347,7 @@ def test_heads_go_along_with_the_model(tmp_path: Path, caplog: pytest.LogCapture
     assert tiny.same(dict(again.heads.state_dict()), own)
     assert not list(again.heads.parameters())
     method = DeCLIP(**BRIEF)
+    check(method, again, 24)
     state = method.build(again, AsLeft(tiny.data(24)), 5)
     assert tiny.same(dict(state.heads.state_dict()), own)
     assert not caplog.text
@@ -352,12 +357,28 @@ def test_heads_go_along_with_the_model(tmp_path: Path, caplog: pytest.LogCapture
     assert tiny.same(dict(between.heads.state_dict()), dict(state.heads.state_dict()))
 
 
-def test_heads_that_do_not_fit_begin_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_brings_no_heads_is_told_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where it comes from somewhere: from random weights all begins anew."""
+    trained(DeCLIP(**BRIEF), tiny.clip())
+    assert not caplog.text
+    save(tiny.clip(), tmp_path / "bare")
+    model = load_folder(tmp_path / "bare")
+    check(NAD(**tiny.TAUGHT, objective=DeclipLoss(projector_width=12, predictor_width=5)), model, 24)
+    assert f"model: {tmp_path / 'bare'}: what it has beside its towers (nothing) does not hold " in caplog.text
+    assert "hold mask, projector, predictor, text_label_predictor as DeCLIP's loss needs it; begun anew" in caplog.text
+    trained(DeCLIP(**BRIEF), model)
+    assert caplog.text.count("begun anew") == 1
+
+
+def test_heads_that_do_not_fit_begin_anew(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declip_state, "_said", set())
     model = trained(DeCLIP(**BRIEF), tiny.clip())
     own = {name: value.clone() for name, value in model.heads.state_dict().items()}
     wider = DeCLIP(**{**BRIEF, "predictor_width": 6})
+    check(wider, model, 24)
     state = wider.build(model, AsLeft(tiny.data(24)), 0)
-    assert caplog.text.count("does not hold predictor as this training needs it; begun anew") == 1
+    said = "(mask, projector, predictor, text_label_predictor) does not hold predictor as DeCLIP's loss needs it"
+    assert caplog.text.count(said) == 1
     found = state.heads.state_dict()
     assert all(torch.equal(found[name], own[name]) for name in own if not name.startswith("predictor."))
     assert found["predictor.linear1.weight"].shape == (6, 12)
@@ -414,10 +435,9 @@ def test_a_queue_larger_than_the_data() -> None:
 class Speechless:
     """Pairs whose captions have no letters, or the first of which has none."""
 
-    fingerprint = "speechless"
-
     def __init__(self, captions: list[str]) -> None:
-        self.captions = captions
+        self.captions, self.read = captions, 0
+        self.fingerprint = digest("speechless", captions)
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -426,16 +446,22 @@ class Speechless:
         return f"pair {index}"
 
     def caption(self, index: int) -> str:
+        self.read += 1
         return self.captions[index]
 
 
-def test_captions_without_letters(caplog: pytest.LogCaptureFixture) -> None:
+def test_captions_without_letters(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read and said once for the same pairs, refused each time."""
+    monkeypatch.setattr(declip, "_read", set())
     method = DeCLIP(**{**BRIEF, "queue_size": 2})
     none: Any = Speechless(["42", "日本"])
-    with pytest.raises(ValueError, match=r"2 of 2 captions have no letter from a to z \(first: 'pair 0'\)"):
-        check_pairs(method, none)
-    some: Any = Speechless(["a dog", "日本"])
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"2 of 2 captions have no letter from a to z \(first: 'pair 0'\)"):
+            check_pairs(method, none)
+    some: Any = Speechless(["A DOG", "日本"])
     check_pairs(method, some)
+    check_pairs(DeCLIP(**{**BRIEF, "queue_size": 2, "masked": 0.5}), some)
+    assert (some.read, caplog.text.count("of 2 captions")) == (2, 1)
     assert "1 of 2 captions have no letter from a to z (first: 'pair 1'): they are not augmented" in caplog.text
 
 

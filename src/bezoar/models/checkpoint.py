@@ -217,6 +217,7 @@ def load_weights(model: Clip, tensors: Mapping[str, torch.Tensor], source: str) 
     check_weights(model, tensors, source)
     _check_finite(tensors, source)
     model.tower.load_state_dict(tensors)
+    model.source = source
 
 
 def load_heads(model: Clip, tensors: Mapping[str, torch.Tensor], source: str) -> None:

@@ -90,6 +90,8 @@ class Clip(nn.Module):
         self.tokenizer_file = tokenizer_file
         self.heads: nn.Module = Heads()
         """What a training left beside the towers."""
+        self.source: str | None = None
+        """Where its weights were read from; of random ones ``None``."""
         self.register_buffer("shift", torch.empty(1, 3, 1, 1), persistent=False)
         self.register_buffer("spread", torch.empty(1, 3, 1, 1), persistent=False)
         self.shift: Tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
@@ -33,18 +33,19 @@ class Heads(nn.Module):
                 raise ValueError(f"model: heads cannot have the name {name[:80]!r}") from None
 
 
-def taken_up(heads: nn.Module, found: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Load into ``heads`` those parts for which ``found`` has every tensor in its shape; the names of the others.
+def parts(names: Iterable[str]) -> tuple[str, ...]:
+    """What tensors of these ``names`` are of, each once: what the first word of a name stands for, as ``projector``."""
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in names))
 
-    A part is what the first word of a name stands for, as ``projector``: one that is half there begins anew whole.
-    """
+
+def lacking(heads: nn.Module, found: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The parts of ``heads`` for which ``found`` does not have every tensor in its shape; only shapes are looked at."""
     own = heads.state_dict()
-    parts: dict[str, list[str]] = {}
-    for name in own:
-        parts.setdefault(name.partition(".")[0], []).append(name)
-    whole = {
-        part: all(name in found and found[name].shape == own[name].shape for name in names)
-        for part, names in parts.items()
-    }
-    heads.load_state_dict({name: found[name] if whole[name.partition(".")[0]] else own[name] for name in own})
-    return tuple(part for part, there in whole.items() if not there)
+    return parts(name for name in own if name not in found or found[name].shape != own[name].shape)
+
+
+def take_up(heads: nn.Module, found: Mapping[str, Tensor]) -> None:
+    """Load into ``heads`` what ``found`` has of them; a part that is half there stays as it is whole."""
+    anew = lacking(heads, found)
+    own = heads.state_dict()
+    heads.load_state_dict({name: own[name] if name.partition(".")[0] in anew else found[name] for name in own})

@@ -19,15 +19,16 @@ def text_tower(model: Clip) -> Any:
     return tower
 
 
-def words_in(model: Clip, tokens: Tensor) -> Tensor:
-    """Which of ``tokens`` are words or parts of words, not start, end or padding: ``bool``, both ``[n, length]``."""
-    engine = model.tokenize.engine
-    at = torch.arange(tokens.shape[1], device=tokens.device)
-    end = getattr(engine, "eot_token_id", None)
-    if end is not None:  # by place: CLIP pads with 0, which is a "!" too
-        return (at > 0) & (at < (tokens == int(end)).to(torch.uint8).argmax(1, keepdim=True))
-    inner = engine.tokenizer
-    return tokens != int(inner.padding["pad_id"] if hasattr(inner, "padding") else inner.pad_token_id)
+def words_in(model: Clip, tokens: Tensor, words: Tensor) -> Tensor:
+    """Which of ``tokens`` are words or parts of words, not start, end or padding: ``bool``, both ``[n, length]``.
+
+    ``words``: those of the model, as ``ordinary`` finds them, on the device of ``tokens``.
+    """
+    end = getattr(model.tokenize.engine, "eot_token_id", None)
+    if end is None:
+        return words[torch.searchsorted(words, tokens).clamp(max=len(words) - 1)] == tokens
+    at = torch.arange(tokens.shape[1], device=tokens.device)  # by place: CLIP pads with 0, which is a "!" too
+    return (at > 0) & (at < (tokens == int(end)).to(torch.uint8).argmax(1, keepdim=True))
 
 
 def read(model: Clip, tokens: Tensor, covered: Tensor, cover: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,12 +52,17 @@ def read(model: Clip, tokens: Tensor, covered: Tensor, cover: Tensor) -> tuple[T
     return features, hidden
 
 
-def ordinary(model: Clip) -> int:
-    """How many tokens of the vocabulary are words or parts of words: those numbered below this."""
+def ordinary(model: Clip) -> Tensor:
+    """The tokens of the vocabulary that are words or parts of words, in ascending order, ``int64``."""
     engine = model.tokenize.engine
     start = getattr(engine, "sot_token_id", None)
-    size = text_tower(model).token_embedding.num_embeddings
-    return int(size if start is None else min(start, engine.encoder.get("<|mask|>", start)))
+    if start is not None:  # all others come after them
+        return torch.arange(min(start, engine.encoder.get("<|mask|>", start)))
+    inner = engine.tokenizer
+    core = getattr(inner, "backend_tokenizer", inner)  # in one of transformers there is one of tokenizers
+    others = {number for number, token in core.get_added_tokens_decoder().items() if token.special}
+    others.add(inner.padding["pad_id"] if hasattr(inner, "padding") else inner.pad_token_id)
+    return torch.tensor(sorted({*core.get_vocab().values()} - others))
 
 
 def mask_of(model: Clip) -> Tensor | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -16,7 +17,6 @@ from pydantic import Field, model_validator
 from bezoar.core.settings import settings
 from bezoar.data.captions import AnyCaptionView, CaptionView, Eda
 from bezoar.data.captions import Plain as PlainCaption
-from bezoar.data.captions.eda import reduce
 from bezoar.data.views import AnyImageView, ImageView, Moco
 from bezoar.training.method import Count, Weight
 from bezoar.training.objective import Objective
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from bezoar.training.batch import Batch, Features
     from bezoar.training.declip_state import Declip
     from bezoar.training.method import Encode, Terms
+
+_LETTER = re.compile("[a-z]")
+"""Without one there is nothing to augment."""
+_read: set[str] = set()
+"""Fingerprints of pairs whose captions were looked at: there may be millions."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -93,9 +98,11 @@ class DeclipLoss(Objective):
 
     def check_model(self, model: Clip) -> None:
         from bezoar.models.words import text_tower
+        from bezoar.training.declip_state import say_anew
 
         super().check_model(model)
         text_tower(model)  # where words are masked
+        say_anew(model, self.projector_width, self.predictor_width)
 
     def check_data(self, pairs: Pairs) -> None:
         """Raise ``ValueError`` where the queue does not fit, or captions have nothing that could be learned from."""
@@ -105,13 +112,17 @@ class DeclipLoss(Objective):
                 f"queue_size: {self.queue_size:,} captions are more than the {2 * count:,} that {count:,} pairs have, "
                 "two of each"
             )
-        without = [index for index in range(count) if not reduce(pairs.caption(index))]
-        if not without:
+        if pairs.fingerprint in _read:
             return
-        said = f"{len(without):,} of {count:,} captions have no letter from a to z (first: '{pairs.id(without[0])}')"
-        if len(without) == count:
-            raise ValueError(f"pairs: {said}: there is nothing to augment")
-        logging.getLogger(__name__).warning("pairs: %s: they are not augmented", said)
+        without = [index for index in range(count) if not _LETTER.search(pairs.caption(index).lower())]
+        if without:
+            said = (
+                f"{len(without):,} of {count:,} captions have no letter from a to z (first: '{pairs.id(without[0])}')"
+            )
+            if len(without) == count:
+                raise ValueError(f"pairs: {said}: there is nothing to augment")
+            logging.getLogger(__name__).warning("pairs: %s: they are not augmented", said)
+        _read.add(pairs.fingerprint)
 
     def begin(self, model: Clip, pairs: int, seed: int) -> Declip:
         """The state of a training: heads that ``model`` brings along go on where they were."""
@@ -124,6 +135,9 @@ class DeclipLoss(Objective):
 
     def tutor(self, state: Declip, teacher: Clip) -> Declip:
         """With the teacher's own heads and the pupil's queue."""
+        from bezoar.training.declip_state import say_anew
+
+        say_anew(teacher, self.projector_width, self.predictor_width, "teacher")
         found = self.begin(teacher, state.pairs, state.seed).requires_grad_(False).to(teacher.device).eval()
         found.queue = state.queue
         return found
@@ -160,7 +174,7 @@ class DeclipLoss(Objective):
         import torch
 
         from bezoar.core.seeds import stream_seed, uniform
-        from bezoar.models.words import ordinary, words_in
+        from bezoar.models.words import words_in
 
         at = torch.arange(tokens.shape[1], device=tokens.device)
         if not self.masked_weight:
@@ -170,10 +184,10 @@ class DeclipLoss(Objective):
             uniform(stream_seed(state.seed, "masked words", epoch, what), draws[:, None], at)
             for what in ("choice", "fate", "other")
         )
-        asked = words_in(state.model, tokens) & (choice < self.masked)
+        asked = words_in(state.model, tokens, state.words) & (choice < self.masked)
         covered = asked & (fate < self.hidden)
         swapped = asked & ~covered & (fate < self.hidden + self.swapped)
-        return torch.where(swapped, (other * ordinary(state.model)).long(), tokens), asked, covered
+        return torch.where(swapped, state.words[(other * len(state.words)).long()], tokens), asked, covered
 
     def terms(self, state: Declip, features: Features) -> Terms:
         """``contrastive``, ``nearest``, ``simsiam``, ``masked``, ``in_modal_image`` and ``in_modal_text``, each with

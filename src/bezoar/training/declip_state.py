@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from bezoar.core.seeds import stream_seed, torch_generator
-from bezoar.models.heads import taken_up
-from bezoar.models.words import mask_of, text_tower
+from bezoar.models.heads import lacking, parts, take_up
+from bezoar.models.words import mask_of, ordinary, text_tower
 from bezoar.training.head import width_of
 from bezoar.training.pool import Pool, PoolEnd, PoolStart
 from bezoar.training.state import State
 
 if TYPE_CHECKING:
     from bezoar.models.clip import Clip
+
+_said: set[str] = set()
 
 
 class Projector(nn.Module):
@@ -54,9 +56,10 @@ class DeclipHeads(nn.Module):
     mask: nn.Parameter | None
     """What stands for a masked word, ``[width]``, where the text tower has no token for it."""
 
-    def __init__(self, model: Clip, hidden: int, bottleneck: int) -> None:
+    def __init__(self, model: Clip, width: int, hidden: int, bottleneck: int) -> None:
+        """``width``: of the features of ``model``."""
         super().__init__()
-        self.projector = Projector(width_of(model), hidden)
+        self.projector = Projector(width, hidden)
         self.predictor = Predictor(hidden, bottleneck)
         words = text_tower(model).token_embedding
         self.text_label_predictor = nn.Linear(text_tower(model).ln_final.normalized_shape[0], words.num_embeddings)
@@ -65,27 +68,45 @@ class DeclipHeads(nn.Module):
         self.register_parameter("mask", nn.Parameter(0.02 * torch.randn(words.embedding_dim)) if own else None)
 
 
+def say_anew(model: Clip, hidden: int, bottleneck: int, where: str = "model") -> None:
+    """Warn, once a process, of heads that begin anew though there is a model to begin with: one with weights that were
+    read from somewhere, or with heads."""
+    width = width_of(model)
+    with torch.device("meta"):
+        heads = DeclipHeads(model, width, hidden, bottleneck)
+    brought = model.heads.state_dict()
+    anew = lacking(heads, brought)
+    if not anew or not (brought or model.source):
+        return
+    found = ", ".join(parts(brought)) or "nothing"
+    line = (
+        f"{where}: {model.source or model.title}: what it has beside its towers ({found}) does not hold "
+        f"{', '.join(anew)} as DeCLIP's loss needs it; begun anew"
+    )
+    if line not in _said:
+        _said.add(line)
+        logging.getLogger(__name__).warning(line)
+
+
 class Declip(State):
     """A model with DeCLIP's heads, which go along with it, and the captions it has lately seen."""
+
+    words: Tensor
+    """The tokens that are words or parts of words."""
 
     def __init__(
         self, model: Clip, pairs: int, seed: int, *, hidden: int, bottleneck: int, queue: int, start: PoolStart,
         end: PoolEnd,
     ) -> None:  # fmt: skip
         super().__init__(model, pairs)
-        self.seed = seed
+        self.seed, width = seed, width_of(model)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(stream_seed(seed, "declip heads"))
-            heads = DeclipHeads(model, hidden, bottleneck)
-        before = model.heads.state_dict()
-        anew = taken_up(heads, before)
-        if before and anew:
-            logging.getLogger(__name__).warning(
-                "model: %s: what it has beside its towers (%s) does not hold %s as this training needs it; begun anew",
-                model.title, ", ".join(dict.fromkeys(name.partition(".")[0] for name in before)), ", ".join(anew),
-            )  # fmt: skip
+            heads = DeclipHeads(model, width, hidden, bottleneck)
+        take_up(heads, model.heads.state_dict())
         model.heads = heads
-        self.queue = Pool(queue, width_of(model), generator=torch_generator(seed, "text queue"), start=start, end=end)
+        self.queue = Pool(queue, width, generator=torch_generator(seed, "text queue"), start=start, end=end)
+        self.register_buffer("words", ordinary(model), persistent=False)
 
     @property
     def heads(self) -> DeclipHeads:
