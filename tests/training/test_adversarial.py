@@ -66,3 +66,30 @@ def test_it_climbs_without_gradient_around_it() -> None:
         found = adversarial(views, rise, steps=5, decay=0.9, step=0.05, bound=0.0125)
         assert rise(found) > rise(tuple(view.float() for view in views))
     assert not any(view.requires_grad for view in found)
+
+
+def test_gradients_that_would_be_zeros_in_fp16() -> None:
+    """A loss whose way leads through fp16, as under autocast: most of its gradient is below the least number there."""
+    views = drawn()
+
+    def small(given: tuple[Tensor, ...]) -> Tensor:
+        return sum((1e-9 * rise((view.half().float(),)) for view in given), torch.zeros(()))
+
+    found = adversarial(views, small, steps=1, decay=0.9, step=0.05, bound=0.0125)
+    expected = adversarial(views, rise, steps=1, decay=0.9, step=0.05, bound=0.0125)
+    for one, other in zip(found, expected, strict=True):
+        assert (one == other).float().mean() > 0.9
+
+
+def test_gradients_that_are_not_finite_count_as_none() -> None:
+    views, calls = drawn(), list[int]()
+
+    def broken(given: tuple[Tensor, ...]) -> Tensor:
+        calls.append(1)
+        never = (given[0][1] - given[0][1]).sqrt().sum() if len(calls) == 1 else torch.zeros(())
+        return rise(given) + never + float("inf") * given[1][0, 0, 0, 0]
+
+    one, other = adversarial(views, broken, steps=2, decay=0.9, step=0.05, bound=0.0125)
+    assert not torch.equal(one[1], views[0][1].float())  # in the second step
+    assert other[0, 0, 0, 0] == views[1][0, 0, 0, 0]
+    assert not torch.equal(other[0], views[1][0].float())

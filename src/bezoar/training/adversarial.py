@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+SCALE = 2.0**10
+"""Of the loss, so that small gradients are no zeros in fp16; a power of two leaves every bit of the others as it is."""
+
 
 def adversarial(
     images: Sequence[Tensor],
@@ -22,7 +25,7 @@ def adversarial(
     Section 3.1 there, on several views at a time: the gradient of each picture, divided by the mean of its absolute
     values, is added to ``decay`` · what was before, and its sign is followed. ``step`` and ``bound`` are shares of the
     span of values of each channel of each picture, as in the code of the backdoor attack on DeCLIP: no value moves by
-    more than ``bound``.
+    more than ``bound``. A gradient that is not finite counts as none.
     """
     spans = [(view.amax((2, 3), keepdim=True) - view.amin((2, 3), keepdim=True)).float() for view in images]
     first = [view.float() for view in images]
@@ -30,7 +33,7 @@ def adversarial(
     for _ in range(steps):
         with torch.enable_grad():
             asked = tuple(view.detach().requires_grad_() for view in found)
-            slopes = torch.autograd.grad(loss(asked), asked)
+            slopes = [slope.nan_to_num(0.0, 0.0, 0.0) for slope in torch.autograd.grad(SCALE * loss(asked), asked)]
         for number, slope in enumerate(slopes):
             mean = slope.abs().mean((1, 2, 3), keepdim=True).clamp(min=torch.finfo(slope.dtype).tiny)
             moments[number] = decay * moments[number] + slope / mean
