@@ -641,6 +641,10 @@ def test_a_warmup_longer_than_its_stage_is_said(caplog: pytest.LogCaptureFixture
     check(parse(plain))
     (said,) = [record.getMessage() for record in caplog.records]
     assert said.startswith("stages.victim.method.warmup_steps: the warm-up of 10000 steps does not end within the ")
+    caplog.clear()
+    plain["stages"][0]["method"] |= {"kind": "safeclip", "epochs": 9, "bank_size": 8}
+    check(parse(plain))
+    assert "warm-up" not in caplog.text, "whose passes warm up each by itself; it says so when it knows how long"
 
 
 def test_lines_of_records_are_json(done: Done) -> None:

@@ -245,18 +245,26 @@ def test_a_warm_up_that_does_not_end_is_told_of_each_kind_of_pass(caplog: pytest
     method = SafeCLIP(**{**BRIEF, "warmup_steps": 9, "lr": 2e-3, "in_modal_lr": 1e-3})
     state, cosines = begun(method), torch.cat([torch.linspace(0.9, 0.91, 36), torch.linspace(-0.1, 0.0, 12)])
     split(method, state, cosines, 0)
-    assert "warm-up of 9 steps does not end within the 6 steps of 'in_modal' in all epochs" in caplog.text
+    assert "warm-up of 9 steps does not end within the 6 that are counted for 'in_modal' in all epochs" in caplog.text
     assert "ends at 0.00067 instead of 0.001" in caplog.text
     caplog.clear()
     split(method, state, cosines, 2)
     assert int(state.first) == 36
-    assert (
-        "within the 8 steps of 'safe' in all epochs: its learning rate ends at 0.0018 instead of 0.002" in caplog.text
-    )
-    assert "within the 2 steps of 'risky'" in caplog.text
+    assert "within the 8 that are counted for 'safe'" in caplog.text
+    assert "ends at 0.0018 instead of 0.002" in caplog.text
+    assert "within the 2 that are counted for 'risky'" in caplog.text
     caplog.clear()
     split(method, state, cosines, 3)
     assert "warm-up" not in caplog.text, "once"
+
+
+def test_of_the_released_schedules_it_is_told_by_what_they_count(caplog: pytest.LogCaptureFixture) -> None:
+    """They run ahead: the one epoch within modalities ends at 12 where 6 steps were taken, and reaches the rate."""
+    for warmup, said in ((12, False), (13, True)):
+        method = SafeCLIP(**{**BRIEF, "warmup_steps": warmup}, legacy_schedule=True)
+        split(method, begun(method), torch.zeros(48), 0)
+        assert ("warm-up" in caplog.text) is said
+    assert "the warm-up of 13 steps does not end within the 12 that are counted for 'in_modal'" in caplog.text
 
 
 def test_the_seed_of_the_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -444,6 +452,25 @@ def test_a_budget_of_steps_is_laid_out_too() -> None:
     assert method._schedule("safe", state, 2).total == 2
     end = train(method, tiny.clip(), tiny.data(48), seed=0)
     assert end.step == 20
+
+
+@pytest.mark.parametrize("cross", [True, False])
+def test_steps_are_counted_pass_by_pass(cross: bool) -> None:
+    """Two epochs of six; then, where the risky are left out, of the safe alone: before the split those of the fallback,
+    13 and 17 of 48, and in the progress the real ones as soon as they are known."""
+    method = SafeCLIP(**BRIEF, cross_in_modal=cross, fallback_ratio=0.28, ratio_step=0.1, safe_posterior=0.5)
+    assert method.total_steps(48) == 12 + 1 + 2 + cross * (4 + 3)
+    totals: dict[int, int] = {}
+    end = train(
+        method, tiny.clip(), tiny.data(48), seed=0, listen=lambda event: totals.update({event.done: event.total})
+    )  # fmt: skip
+    assert isinstance(end.state, Parted)
+    assert {total for done, total in totals.items() if done <= 12} == {method.total_steps(48)}
+    assert {total for done, total in totals.items() if done > 12} == {end.step}
+    first = int(end.state.first)
+    assert first != 13, "else nothing is shown"
+    safe = (first, method._safe(48, first, 3))
+    assert end.step == 12 + sum(size // 8 + cross * ((48 - size) // 8) for size in safe)
 
 
 def test_a_budget_of_steps_that_ends_before_the_split_is_refused() -> None:

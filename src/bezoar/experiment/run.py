@@ -128,6 +128,8 @@ def _aim(experiment: Experiment, stage: Stage) -> Aim:
 def _say_warmup(stage: Stage, pairs: int) -> None:
     """Warn of a stage that is over before its learning rate is reached: its model has hardly learned."""
     method = stage.method
+    if method.warms_passes:
+        return
     steps = method.total_steps(pairs)
     begun = method.schedule_at if isinstance(method, Continued) else 0
     if method.warmup_steps > begun + steps:

@@ -53,6 +53,7 @@ class SafeCLIP(Method):
     """
 
     kind: ClassVar[str] = "safeclip"
+    warms_passes: ClassVar[bool] = True
     epochs: Count = 32
     batch_size: BatchSize = 512
     lr: Rate = 5e-4
@@ -69,7 +70,8 @@ class SafeCLIP(Method):
     """By how much the share of the safe pairs grows each epoch."""
     ratio_max: Ratio = 0.85
     fallback_ratio: Ratio = 0.15
-    """Share of the pairs that is safe first, a batch at least, where the mixture finds less than a batch or all."""
+    """Share of the pairs that is safe first, a batch at least, where the mixture finds less than a batch or all; and by
+    which steps are counted before the first split."""
     mixture_seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     """Of the k-means with which the mixture begins; by default from the seed of the training and the epoch."""
     bank_size: Annotated[int, Field(ge=0)] = 256
@@ -127,6 +129,12 @@ class SafeCLIP(Method):
         across = self.cross_views != "plain" or self.score_views
         return super().views() if self.in_modal_epochs or self.cross_in_modal or across else ()
 
+    def total_steps(self, pairs: int) -> int:
+        return self.steps if self.steps is not None else sum(leg.steps for leg in self._legs(pairs, 0))
+
+    def known_steps(self, state: Parted) -> int:
+        return sum(leg.steps for leg in self._legs(state.pairs, int(state.first)))
+
     def build(self, model: Clip, pairs: Pairs, seed: int) -> Parted:
         from bezoar.training.safe_split import Parted
 
@@ -150,8 +158,7 @@ class SafeCLIP(Method):
         if first:
             split = scorer.peers.led(lambda: later_split(cosines, seed, self._safe(pairs, first, epoch)))
         else:
-            fallback = max(self.batch_size, _share(self.fallback_ratio, pairs))
-            posterior, least = self.safe_posterior, self.batch_size
+            posterior, least, fallback = self.safe_posterior, self.batch_size, self._fallback(pairs)
             split = scorer.peers.led(
                 lambda: first_split(cosines, seed, posterior=posterior, least=least, fallback=fallback)
             )
@@ -249,15 +256,20 @@ class SafeCLIP(Method):
         )  # fmt: skip
 
     def _say_short(self, state: Parted, *names: str) -> None:
-        """Warn of passes that are over, in all epochs, before their learning rate is reached."""
-        legs = list(self._legs(state.pairs, int(state.first)))
-        for name in () if self.legacy_schedule else names:
-            steps = sum(leg.steps for leg in legs if leg.name == name)
+        """Warn of passes whose schedules, in all epochs, do not get as far as their learning rate."""
+        counted = dict.fromkeys(names, 0)
+        done = 0
+        for epoch, name, steps in self._legs(state.pairs, int(state.first)):
+            if name in counted and steps:
+                schedule = self._schedule(name, state, epoch)
+                counted[name] = max(counted[name], done + steps - schedule.begin + schedule.ahead)
+            done += steps
+        for name, steps in counted.items():
             if 0 < steps < self.warmup_steps:
                 lr = self.lr if name == "safe" else self.in_modal_lr
                 logging.getLogger(__name__).warning(
-                    "method.warmup_steps: the warm-up of %d steps does not end within the %d steps of '%s' in all "
-                    "epochs: its learning rate ends at %.2g instead of %g",
+                    "method.warmup_steps: the warm-up of %d steps does not end within the %d that are counted for "
+                    "'%s' in all epochs: its learning rate ends at %.2g instead of %g",
                     self.warmup_steps, steps, name, lr * steps / self.warmup_steps, lr,
                 )  # fmt: skip
 
@@ -277,10 +289,10 @@ class SafeCLIP(Method):
         return total, (int(total // rounds) if name == "safe" else risky) * (epoch + 1)
 
     def _legs(self, pairs: int, first: int) -> Iterator[_Leg]:
-        """Every pass in its order, to the end of the budget; as if all were safe where ``first`` is not known yet."""
+        """Every pass in its order, to the end of the budget; of ``first`` 0, which is not known yet, the fallback."""
         left = self.steps
         for epoch in range(self.epochs) if left is None else itertools.count():
-            for name, size in self._sizes(pairs, first or pairs, epoch):
+            for name, size in self._sizes(pairs, first or self._fallback(pairs), epoch):
                 steps = self.steps_per_epoch(size)
                 if left is not None:
                     steps = min(steps, left)
@@ -295,6 +307,10 @@ class SafeCLIP(Method):
             return (("in_modal" if epoch < self.in_modal_epochs else "slow", pairs),)
         safe = self._safe(pairs, first, epoch)
         return (("risky", pairs - safe), ("safe", safe)) if self.cross_in_modal else (("safe", safe),)
+
+    def _fallback(self, pairs: int) -> int:
+        """How many pairs are safe first where the mixture cannot tell."""
+        return max(self.batch_size, _share(self.fallback_ratio, pairs))
 
     def _safe(self, pairs: int, first: int, epoch: int) -> int:
         """How many pairs are safe in ``epoch``, of which ``first`` were at first."""

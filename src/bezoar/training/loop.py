@@ -229,6 +229,7 @@ class _Run:
             torch.manual_seed(_seed_of(self.seed, at.epoch))
             method.begin_epoch(state, at.epoch, self._scorer())
             self._forget(method.renewed(state))
+        self.total = method.known_steps(state)
         passes = method.passes(state, at.epoch)
         for this in passes[at.number :]:
             self._pass(this, this is passes[-1])

@@ -86,6 +86,8 @@ class Method(Settings):
     """
 
     added: ClassVar[frozenset[str]] = frozenset({"shrink_perturb", "min_scale"})
+    warms_passes: ClassVar[bool] = False
+    """Whether kinds of its passes warm up each by itself: then it says itself which of them are too short for it."""
 
     epochs: Count = 64
     steps: Count | None = None
@@ -186,8 +188,13 @@ class Method(Settings):
         return pairs // self.batch_size
 
     def total_steps(self, pairs: int) -> int:
-        """Steps of the whole training; a method with other passes than one over all pairs says how many."""
+        """Steps of the whole training, as far as they are known before it; a method with other passes than one over all
+        pairs says how many."""
         return self.steps if self.steps is not None else self.epochs * self.steps_per_epoch(pairs)
+
+    def known_steps(self, state: Any) -> int:
+        """Steps of the whole training by what ``begin_epoch`` has left in the state: asked anew in every epoch."""
+        return self.total_steps(state.pairs)
 
     def whole_pass(
         self,
