@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bezoar.attacks import Backdoor, Labels
+from bezoar.attacks import Backdoor, Labels, Targeted
 from bezoar.attacks.plan import PoisonPlan
 from bezoar.attacks.triggers import Patch
 from bezoar.cleaning import Supervised
@@ -100,6 +100,15 @@ def method(kind: type[Method], **changes: Any) -> Method:
     few |= {"schedule_at": 0, "schedule_steps": None, "objective": ClipLoss(), "attack_steps": 2, "steps": None}
     named = {field.name for field in dataclasses.fields(kind)}
     return kind(**{name: value for name, value in few.items() if name in named} | changes)
+
+
+def added(count: int = 48) -> PoisonPlan:
+    """Ten pairs added to the scenes: two pictures under five captions each."""
+    held_out = SceneClasses(split="test", count=60)
+    attack = Targeted(
+        images=held_out, targets=("mushroom",), images_per_target=2, captions_per_image=5, captions="templates"
+    )  # fmt: skip
+    return attack.plan(_scenes(count)[0], 0)
 
 
 def teacher(method: Method, name: str = "micro-cnn-32") -> Clip | None:

@@ -35,6 +35,7 @@ from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import Pause, check_pairs, train
 from bezoar.training.optimizer import adamw
 from bezoar.training.peers import ALONE
+from bezoar.training.pooled import Pooled
 from bezoar.training.precision import autocast_for
 from bezoar.training.stepping import Stepper
 
@@ -395,6 +396,25 @@ def test_it_goes_on_from_a_model_that_was_trained_before(tmp_path: Path) -> None
     assert found == {("victim", "clip"), ("robust", "roclip")}
 
 
+@pytest.mark.parametrize("tower", ["frozen", "trained", "drifting"])
+def test_on_towers_whose_captions_cannot_be_cut(tower: Any) -> None:
+    """SigLIP's: matched captions are read in the full context, without padding of ours."""
+    model, data = tiny.clip("micro-siglip-32"), tiny.data(16)
+    assert not model.cuts_captions
+    method = RoCLIP(**{**BRIEF, "pool_share": 1.0, "caption_view": PlainCaption()}, text_tower=tower)
+    weights: list[Tensor] = []
+
+    def on_pause(pause: Pause) -> None:
+        weights.append(torch.cat([w.detach().flatten() for w in pause.model.tower.text.parameters()]))  # type: ignore[union-attr]
+
+    end = train(method, model, data, seed=0, on_pause=on_pause)
+    assert isinstance(end.state, Pooled)
+    assert torch.equal(*weights) is (tower == "frozen")
+    if end.state.tokens is not None:
+        said = {tuple(row) for row in model.tokenize([data.caption(index) for index in range(16)]).tolist()}
+        assert {tuple(row) for row in end.state.tokens.tolist()} == said
+
+
 # ------------------------------------------------------------------------------------------------------ what is refused
 
 
@@ -409,7 +429,7 @@ def test_what_cannot_be_together() -> None:
 
 
 def test_a_pool_larger_than_the_data() -> None:
-    said = "method.pool_size: 21,845 captions are more than the 32 pairs there are"
+    said = "method.pool_size: 21,845 captions are more than the 32 pairs of the source"
     with pytest.raises(ValueError, match=said):
         train(RoCLIP(**BRIEF, pool_size=21_845), tiny.clip(), tiny.data(32), seed=0)
     check_pairs(RoCLIP(pool_size=32, match_every=1), tiny.data(32).pairs)
@@ -428,6 +448,18 @@ def test_a_budget_without_an_epoch_that_matches(budget: dict[str, Any], said: st
         train(RoCLIP(**{**given, **budget}), tiny.clip(), tiny.data(32), seed=0)
     check_pairs(RoCLIP(**{**given, "epochs": 3}), tiny.data(32).pairs)
     check_pairs(RoCLIP(**{**given, "epochs": 1, "steps": 9}), tiny.data(32).pairs)
+
+
+def test_pairs_that_an_attacker_adds_are_in_the_pool_and_in_the_budget() -> None:
+    """To 32 pairs come 10: five batches of eight are an epoch, where the source has four."""
+    data = tiny.data(32, tiny.added(32))
+    end = train(RoCLIP(**{**BRIEF, "pool_share": 1.0}), tiny.clip(), data, seed=0)
+    assert isinstance(end.state, Pooled)
+    assert (end.step, len(end.state.pool), int(end.state.pool.filled)) == (10, 42, 42)
+    longer = {**BRIEF, "match_every": 3, "steps": 9}
+    check_pairs(RoCLIP(**longer), data.pairs)
+    with pytest.raises(ValueError, match=r"method\.steps: 9 end before the first epoch that matches, number 3"):
+        train(RoCLIP(**longer), tiny.clip(), data, seed=0)
 
 
 def test_it_is_said_before_anything_is_trained(tmp_path: Path) -> None:

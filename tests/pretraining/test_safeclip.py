@@ -20,6 +20,7 @@ from tests.training.test_resume import _each_step, broken, equal, run
 from torch import Tensor
 from torch.nn import functional as F
 
+from bezoar.attacks import Aim
 from bezoar.core import yaml
 from bezoar.core.rows import Rows, rows
 from bezoar.core.seeds import torch_generator
@@ -27,6 +28,7 @@ from bezoar.core.settings import validate
 from bezoar.data.captions import Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import Light, Plain, SimClr
+from bezoar.evaluation import Context, SafeSet
 from bezoar.pretraining import METHODS, SafeCLIP
 from bezoar.training import steplog
 from bezoar.training.batch import Batch, Features, apart, together
@@ -113,11 +115,11 @@ def test_what_it_cannot_be(changes: dict[str, Any], said: str) -> None:
 
 
 def test_pairs_that_are_too_few() -> None:
-    with pytest.raises(ValueError, match=r"s\.bank_size: 49 features are more than the 48 pairs there are$"):
+    with pytest.raises(ValueError, match=r"s\.bank_size: 49 features are more than the 48 pairs of the source$"):
         check_pairs(SafeCLIP(**{**BRIEF, "bank_size": 49}), tiny.data(48).pairs, "s")
-    with pytest.raises(ValueError, match=r"s\.ratio_max: 0.15 of 48 pairs are fewer than a batch of 8: none of the sa"):
+    with pytest.raises(ValueError, match=r"s\.ratio_max: 0.15 of the 48 pairs of the source are fewer than a batch"):
         check_pairs(SafeCLIP(**BRIEF, ratio_max=0.15), tiny.data(48).pairs, "s")
-    with pytest.raises(ValueError, match=r"^method\.bank_size: 256 features are more than the 32 pairs there are$"):
+    with pytest.raises(ValueError, match=r"^method\.bank_size: 256 features are more than the 32 pairs of the source$"):
         train(SafeCLIP(**{**BRIEF, "bank_size": 256}), tiny.clip(), tiny.data(32), seed=0)
     for changes in ({"bank_size": 48}, {"bank_size": 0}, {"ratio_max": 0.17}):
         check_pairs(SafeCLIP(**{**BRIEF, **changes}), tiny.data(48).pairs, "s")
@@ -265,6 +267,27 @@ def test_of_the_released_schedules_it_is_told_by_what_they_count(caplog: pytest.
         split(method, begun(method), torch.zeros(48), 0)
         assert ("warm-up" in caplog.text) is said
     assert "the warm-up of 13 steps does not end within the 12 that are counted for 'in_modal'" in caplog.text
+
+
+def test_pairs_that_an_attacker_adds_are_split_too() -> None:
+    """To 48 pairs come 10, which the evaluator finds in both parts; a budget that they use up is refused."""
+    data, method = tiny.data(48, tiny.added()), SafeCLIP(**{**BRIEF, "epochs": 3, "fallback_ratio": 0.5})
+    with pytest.raises(ValueError, match=r"^method\.steps: 13 leave none after the 14 of the 2 epochs before the spl"):
+        train(dataclasses.replace(method, steps=13), tiny.clip(), data, seed=0)
+    end = train(method, tiny.clip(), data, seed=0)
+    assert isinstance(end.state, Parted)
+    assert end.state.safe.shape == end.state.cosine.shape == (58,)
+    context = Context(
+        sets={}, aim=Aim(), autocast=autocast_for("fp32", torch.device("cpu")), pairs=data.pairs, plan=data.plan,
+        diagnostics=method.diagnostics(end.state),
+    )  # fmt: skip
+    found = {one.metric: one.value for one in SafeSet().evaluate(end.model, context).measures}
+    safe, poison = end.state.safe, data.poisoned()
+    assert poison.nonzero().flatten().tolist() == list(range(48, 58))
+    assert found["poison_in_safe_by_chance"] == pytest.approx(10 / 58)
+    assert found["safe_share"] == pytest.approx(float(safe.float().mean()))
+    assert found["poison_called_safe"] == pytest.approx(float(safe[48:].float().mean()))
+    assert found["poison_in_safe"] == pytest.approx(int(safe[48:].sum()) / int(safe.sum()))
 
 
 def test_the_seed_of_the_mixture(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,10 @@ class RoCLIP(Contrastive):
     def check_pairs(self, pairs: Pairs) -> None:
         count = len(pairs)
         if self.pool_size is not None and self.pool_size > count:
-            raise ValueError(f"pool_size: {self.pool_size:,} captions are more than the {count:,} pairs there are")
+            raise ValueError(f"pool_size: {self.pool_size:,} captions are more than the {count:,} pairs of the source")
+        self._check_budget(count)
+
+    def _check_budget(self, count: int) -> None:
         epochs = self.epochs if self.steps is None else -(-self.steps // max(1, self.steps_per_epoch(count)))
         if epochs < self.match_every:
             budget = f"epochs: {epochs}" if self.steps is None else f"steps: {self.steps}"
@@ -103,6 +106,7 @@ class RoCLIP(Contrastive):
         from bezoar.training.pool import Pool
         from bezoar.training.pooled import Pooled
 
+        self._check_budget(len(pairs))  # again: pairs that an attacker has added make epochs longer
         size = max(1, int(self.pool_share * len(pairs))) if self.pool_size is None else self.pool_size
         if size < self.batch_size:
             logging.getLogger(__name__).warning(

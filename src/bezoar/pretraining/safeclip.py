@@ -112,12 +112,15 @@ class SafeCLIP(Method):
     def check_pairs(self, pairs: Pairs) -> None:
         count = len(pairs)
         if self.bank_size > count:
-            raise ValueError(f"bank_size: {self.bank_size} features are more than the {count} pairs there are")
+            raise ValueError(f"bank_size: {self.bank_size} features are more than the {count} pairs of the source")
         if self.ratio_max * count < self.batch_size:
             raise ValueError(
-                f"ratio_max: {self.ratio_max:g} of {count} pairs are fewer than a batch of {self.batch_size}: none of "
-                "the safe pairs would be trained on"
+                f"ratio_max: {self.ratio_max:g} of the {count} pairs of the source are fewer than a batch of "
+                f"{self.batch_size}: none of the safe pairs would be trained on"
             )
+        self._check_budget(count)
+
+    def _check_budget(self, count: int) -> None:
         before = self._begins * self.steps_per_epoch(count)
         if self.steps is not None and self.steps <= before:
             raise ValueError(
@@ -138,6 +141,7 @@ class SafeCLIP(Method):
     def build(self, model: Clip, pairs: Pairs, seed: int) -> Parted:
         from bezoar.training.safe_split import Parted
 
+        self._check_budget(len(pairs))  # again: pairs that an attacker has added make epochs longer
         return Parted(model, len(pairs), seed, self.bank_size, self.bank_start, self.bank_end)
 
     def begin_epoch(self, state: Parted, epoch: int, scorer: Scorer) -> None:
