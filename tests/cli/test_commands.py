@@ -283,6 +283,30 @@ def test_a_poison_folder_with_other_words_and_by_class(bezoar: Bezoar, home: Pat
     }  # fmt: skip
 
 
+def test_all_that_measures_a_plan_takes_the_target_that_is_named(bezoar: Bezoar, home: Path, tmp_path: Path) -> None:
+    found = bezoar(
+        "evaluate", "--model", train(bezoar, home), "--data", VAL, "--poison", poison(bezoar, home), "--target", "bell",
+        "--templates", "plain", "--by-class", "--probe", "{kind: scenes, split: train, count: 60}",
+        "--scores", tmp_path,
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    bell = LABELED_SOURCES.parse_text(VAL).open().classes.index("bell")
+    measured = {path.name.partition(".")[0]: pq.read_table(path)["target"].to_pylist() for path in tmp_path.iterdir()
+                if not path.name.startswith("zero_shot")}  # fmt: skip
+    assert {name: set(targets) for name, targets in measured.items()} == {
+        "attack_success": {bell}, "attack_success_by_class": {bell}, "linear_probe": {-1, bell}
+    }  # fmt: skip
+
+
+def test_another_target_of_a_plan_without_a_trigger(bezoar: Bezoar, home: Path, tmp_path: Path) -> None:
+    tiny.added(32).save(tmp_path)
+    found = bezoar(
+        "evaluate", "--model", train(bezoar, home), "--data", VAL, "--poison", tmp_path, "--target", "bell"
+    )  # fmt: skip
+    assert (found.code, found.err.count("\n")) == (2, 1)
+    assert f"target: belongs to a trigger, and the plan in {tmp_path} has none" in found.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -17,7 +17,7 @@ from bezoar.cli.families import one_word
 from bezoar.experiment.experiment import Device
 
 if TYPE_CHECKING:
-    from bezoar.attacks import Aim, Planned
+    from bezoar.attacks import Aim
     from bezoar.evaluation import AttackSuccess, LinearProbe
 
 
@@ -33,7 +33,7 @@ class Evaluate:
     """Pairs to measure retrieval and the contrastive loss on."""
     keys: NamedKeys = Keys()
     poison: Path | None = None
-    """Poison folder whose trigger and target are measured."""
+    """Poison folder whose trigger and target are measured, or that trigger with another target."""
     trigger: Annotated[Trigger | None, one_word(TRIGGERS)] = None
     """A trigger to measure without a plan: patch, patch:solid, or YAML in braces."""
     target: str | None = None
@@ -98,8 +98,8 @@ class Evaluate:
         if self.probe and not self.data:
             raise ValueError("data: a probe is measured on a labeled set, and none is given")
 
-    def _against(self) -> Planned | Aim | None:
-        """What all evaluators measure."""
+    def _against(self) -> Aim | None:
+        """What all evaluators measure: a plan's triggers, with another target, other words or another stage where given."""
         from bezoar.attacks import Aim
         from bezoar.attacks.base import Threat
         from bezoar.experiment.verbs import planned
@@ -107,7 +107,15 @@ class Evaluate:
         if self.trigger is not None:
             assert self.target is not None
             return Aim(threats=(Threat(self.trigger, self.target, self.stage or "model", self.words),))
-        return planned(self.poison) if self.poison else None
+        if self.poison is None:
+            return None
+        aim = planned(self.poison).aim(0)  # whose seed is the plan's own
+        given = {name: value for name in ("target", "words", "stage") if (value := getattr(self, name)) is not None}
+        if given and not any(threat.trigger for threat in aim.threats):
+            raise ValueError(f"{next(iter(given))}: belongs to a trigger, and the plan in {self.poison} has none")
+        return aim._replace(
+            threats=tuple(threat._replace(**given) if threat.trigger else threat for threat in aim.threats)
+        )
 
     def _probe(self) -> tuple[LinearProbe, ...]:
         from bezoar.evaluation import LinearProbe
@@ -118,7 +126,4 @@ class Evaluate:
         from bezoar.evaluation import AttackSuccess, AttackSuccessByClass
 
         kinds = (AttackSuccess, AttackSuccessByClass) if self.by_class else (AttackSuccess,)
-        return tuple(
-            kind(templates=self.templates, trigger=self.trigger, target=self.target, words=self.words, stage=self.stage)
-            for kind in kinds
-        )
+        return tuple(kind(templates=self.templates) for kind in kinds)
