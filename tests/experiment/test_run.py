@@ -659,6 +659,18 @@ def test_more_than_a_machine_can_bear_is_a_slip(name: str, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
+def test_what_a_probe_says_of_its_pictures_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However many attacks it is measured under: it is fitted once."""
+    plain = tiny.experiment(evaluators=[
+        {"kind": "trained_probe", "train": {"kind": "scenes", "split": "train", "count": 20}, "epochs": 1}
+    ])  # fmt: skip
+    plain["attacks"] = {"other": {**plain["attack"], "target": "bell"}}
+    plain["stages"][2]["threat"] = "other"
+    check(parse(plain))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("trained_probe.train: has no picture of 12 of the 32 classes")
+
+
 def test_a_probe_is_fitted_for_the_last_model_alone(tmp_path: Path) -> None:
     train = {"kind": "scenes", "split": "train", "count": 30}
     probes = [{"kind": "trained_probe", "train": train, "top": [1], "epochs": 1, "at": at} for at in ("last", "every")]

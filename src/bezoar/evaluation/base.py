@@ -257,6 +257,9 @@ class Evaluator(Settings):
         """The same evaluator with what it reads from files named by its content, so that the content is its setting."""
         return self
 
+    def remark(self, sets: Mapping[str, LabeledSet]) -> None:
+        """Warn of what must be known before any training starts, whatever the attack; called once, after ``check``."""
+
     def check(self, sets: Mapping[str, LabeledSet], held_out: Mapping[str, Pairs], aim: Aim, frame: Frame) -> None:
         """Raise ``ValueError`` for what a model of ``frame`` cannot be measured by, before any training starts."""
 

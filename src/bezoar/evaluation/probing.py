@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bezoar.core.settings import digest, settings
@@ -112,22 +112,23 @@ class Probe(Evaluator):
         same = next((name for name, labeled in sets.items() if labeled.fingerprint == train.fingerprint), None)
         if same is not None:
             raise ValueError(f"{where}: is the set '{same}', on which it is measured; fit another")
-        there = {train.classes[train.label(index)] for index in range(len(train))}
+        there = _there(train)
         if len(there) < 2:
             raise ValueError(f"{where}: needs pictures of two classes, and all are '{train.classes[train.label(0)]}'")
-        self._check_pictures(there, sets, aim)
+        # A class that no picture had is never chosen: as the target its success would be 0 whatever the model.
+        cases = cases_of(aim, list(_asked(sets)))
+        target = next((case.target for case in cases if case.target not in there), None)
+        if target is not None:
+            raise ValueError(f"{where}: has no picture of the target '{target}'")
         missing = {name: unknown(train.classes, labeled.classes) for name, labeled in sets.items()}
         if missing and all(missing.values()):
             name, classes = next(iter(missing.items()))
             raise ValueError(f"{where}: has no class '{classes[0]}', which '{name}' has ({len(classes)} in all)")
 
-    def _check_pictures(self, there: Set[str], sets: Mapping[str, LabeledSet], aim: Aim) -> None:
-        """A class that no picture had is never chosen: as the target its success would be 0 whatever the model."""
-        asked = {one for labeled in sets.values() for one in labeled.classes}
-        target = next((case.target for case in cases_of(aim, list(asked)) if case.target not in there), None)
-        if target is not None:
-            raise ValueError(f"evaluators.{self.kind}.train: has no picture of the target '{target}'")
-        if empty := len(asked - there):
+    def remark(self, sets: Mapping[str, LabeledSet]) -> None:
+        assert self.train is not None, "check refuses it"
+        asked = _asked(sets)
+        if empty := len(asked - _there(self.train.open())):
             logging.getLogger(__name__).warning(
                 "%s.train: has no picture of %d of the %d classes that are measured: these are never chosen",
                 self.kind, empty, len(asked),
@@ -141,3 +142,13 @@ class Probe(Evaluator):
     def _choosing(self, fitted: Fitted, order: Sequence[int]) -> Callable[[Tensor], Tensor]:
         """Logits of the classes in ``order`` alone."""
         return lambda features: (self._seen(features).cpu() @ fitted.weight.T + fitted.bias)[:, order]
+
+
+def _asked(sets: Mapping[str, LabeledSet]) -> set[str]:
+    """The classes that are measured."""
+    return {one for labeled in sets.values() for one in labeled.classes}
+
+
+def _there(train: LabeledSet) -> set[str]:
+    """The classes that it has pictures of."""
+    return {train.classes[train.label(index)] for index in range(len(train))}

@@ -98,6 +98,8 @@ def check(experiment: Experiment, listen: Listener = silent) -> Frame:
     for aim in _aims(experiment):
         for evaluator in experiment.evaluators:
             evaluator.check(sets, held_out, aim, model.frame)
+    for evaluator in experiment.evaluators:
+        evaluator.remark(sets)
     return model.frame
 
 

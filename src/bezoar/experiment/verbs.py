@@ -300,6 +300,7 @@ def evaluate(
     clip = load_model(str(model)).to(pick_device(device)).eval()
     for evaluator in evaluators:
         evaluator.check(labeled, pairs, aim, clip.frame)
+        evaluator.remark(labeled)
     context = Context(
         sets={name: LabeledImages(found, Prepared(found, clip.frame)) for name, found in labeled.items()},
         held_out={name: HeldOut(found, Prepared(Exact(found), clip.frame)) for name, found in pairs.items()},
