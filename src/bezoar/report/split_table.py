@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bezoar.report.groups import Point
     from bezoar.report.runs import Run
 
-_HEAD = ("Safe", "Poison called safe", "Poison in the safe set", "By chance", "AUROC of the cosine")
+HEAD = ("Safe", "Poison called safe", "Poison in the safe set", "By chance", "AUROC of the cosine")
 """Of ``METRICS``."""
 ALL = -1
 """The seed of a mean over seeds."""
@@ -38,7 +38,7 @@ def split_grid(run: Run) -> Grid | None:
         (*_where(point), *(told(measures.get(metric), metric) for metric in METRICS))
         for point, measures in (*_means(found), *found)
     )
-    return Grid(("Stage", "Seed", "Epoch", *_HEAD), lines, (False, False, False, *(True for _ in METRICS)))
+    return Grid(("Stage", "Seed", "Epoch", *HEAD), lines, (False, False, False, *(True for _ in METRICS)))
 
 
 def _means(found: Sequence[tuple[Point, Mapping[str, Interval]]]) -> Iterator[tuple[Point, Mapping[str, Interval]]]:

@@ -17,6 +17,7 @@ from bezoar.report.sweep_choice import across, arms, within
 from bezoar.report.sweep_panels import LIMIT as AT_MOST
 from bezoar.report.sweep_panels import MARGIN, axis_of, panels
 from bezoar.report.sweep_remarks import Choose, missing, rules, story
+from bezoar.report.sweep_splits import safe_grid
 from bezoar.report.sweep_tables import brief, document, fronts, summary, write_tables
 from bezoar.report.sweeps import INDEX, Swept, read_sweep
 from bezoar.report.text import DASH
@@ -152,6 +153,7 @@ def _gathered(sweep: Swept, choose: Choose, by: Sequence[str], folder: Path | No
         "missing": [*missing(sweep), *lost],
         "table": summary(sweep, choose),
         "fronts": fronts(sweep),
+        "safe_set": safe_grid(sweep),
         "region": f"ASR ≤ {100 * AT_MOST:g} % within {100 * MARGIN:g} points of the best accuracy of all cleanings of "
         "that victim",
         "planes": [("", plane), *((axis, plots(sweep, choose, axis, f"by{n}")) for n, axis in enumerate(by))],
@@ -184,6 +186,7 @@ def _rendered(found: Mapping[str, Any], lean: Lean) -> str:
     return templates.get_template("sweep.html.j2").render({
         **found, "title": found["sweep"].name, "thinned": lean.said,
         "table": by_arm(found["table"], found["sweep"], lean.rows and lean.rows // 5), "fronts": cut(found["fronts"]),
+        "safe_set": found["safe_set"] and cut(found["safe_set"]),
         "planes": [figure(*part) for part in found["planes"]],
         "curves": {axis: [(victim, text(plot)) for victim, plot in of] for axis, of in drawn.items()},
         "script": script, "digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

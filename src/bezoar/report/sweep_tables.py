@@ -22,6 +22,7 @@ from bezoar.report.sweep_choice import (
 )
 from bezoar.report.sweep_effect import clean_already, dropped, effect, told
 from bezoar.report.sweep_remarks import Choose, chosen_setting, remarks, short, story
+from bezoar.report.sweep_splits import safe_grid
 from bezoar.report.sweeps import METRICS, Numbers, Swept
 from bezoar.report.text import DASH, count, measured
 from bezoar.report.values import safe
@@ -74,6 +75,9 @@ def document(sweep: Swept, choose: Choose) -> str:
     if not arms(sweep):
         return "\n".join([*parts, "", NOTHING, ""])
     parts += ["", as_markdown(summary(sweep, choose), sweep.notes)]
+    safe_set = safe_grid(sweep)
+    if safe_set:
+        parts += ["## What was held for safe\n", as_markdown(safe_set, sweep.notes)]
     parts += [
         "## Pareto fronts\n",
         f"Points that no other of their arm beats on {sweep.select_on}, by the mean over seeds.\n",
