@@ -99,7 +99,7 @@ class Evaluate:
             raise ValueError("data: a probe is measured on a labeled set, and none is given")
 
     def _against(self) -> Aim | None:
-        """What all evaluators measure: a plan's triggers, with another target, other words or another stage where given."""
+        """What all evaluators measure: a plan's triggers, with the target, the words and the stage that are named."""
         from bezoar.attacks import Aim
         from bezoar.attacks.base import Threat
         from bezoar.experiment.verbs import planned
