@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import subprocess
@@ -51,15 +52,25 @@ def methods() -> dict[str, Method]:
     found["matched, read"] = _roclip(match_every=1, text_tower="trained")
     found["clipped"] = Finetune(**BRIEF, clip_norm=0.01)
     found["locked"] = Finetune(**BRIEF, lock=("image",))
-    return found
+    return found | filled()
+
+
+def filled() -> dict[str, Method]:
+    """Methods whose pool or banks a first step fills that moves no weight: the second one finds captions there."""
+    still = {**BRIEF, "lr": 0.0}
+    return {
+        "matched, filled": _roclip(**still, match_every=1),
+        "matched, read, filled": _roclip(**still, match_every=1, text_tower="trained"),
+        "safeclip, filled": tiny.method(SafeCLIP, **still, in_modal_lr=0.0),
+    }
 
 
 def _roclip(**changes: Any) -> RoCLIP:
-    return RoCLIP(**BRIEF, caption_view=Eda(wordnet="none"), pool_share=0.5, **changes)
+    return RoCLIP(**{**BRIEF, "caption_view": Eda(wordnet="none"), "pool_share": 0.5, **changes})
 
 
-def step(method: Method, peers: Peers, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Terms and gradients of the first step, as this rank has them."""
+def step(method: Method, peers: Peers, dtype: torch.dtype, count: int = 1) -> dict[str, Tensor]:
+    """Terms and gradients of step ``count``, as this rank has them."""
     model = tiny.clip(TOWER).to(dtype)
     torch.set_default_dtype(dtype)  # for what a method adds to the model
     data = tiny.fitting(method, 2 * BATCH)
@@ -76,8 +87,9 @@ def step(method: Method, peers: Peers, dtype: torch.dtype) -> dict[str, Tensor]:
         autocast=autocast_for("fp32", CPU), peers=peers, seed=0,
     )  # fmt: skip
     (this,) = method.passes(state, 0)
-    batch = next(batches(data, model.tokenize, this, batch_size=BATCH, seed=0, epoch=0, peers=peers))
-    terms = [term.clone() for term in stepper(this, batch, 0).values()]
+    stream = batches(data, model.tokenize, this, batch_size=BATCH, seed=0, epoch=0, peers=peers)
+    for number, batch in enumerate(itertools.islice(stream, count)):
+        terms = [term.clone() for term in stepper(this, batch, number).values()]
     peers.average_(terms)
     torch.set_default_dtype(torch.float32)
     grads = {name: weights.grad for name, weights in state.named_parameters() if weights.grad is not None}
@@ -152,7 +164,11 @@ def every_step() -> None:
 def all_of_it(peers: Peers, out: Path) -> dict[str, dict[str, Tensor]]:
     """Everything that is compared with one process."""
     dtypes = DTYPES[: 2 if peers.world < 3 else 1]  # a third rank is to change nothing that rounding could hide
-    found = {f"{name} {dtype}": step(method, peers, dtype) for name, method in methods().items() for dtype in dtypes}
+    found = {
+        f"{name} {dtype}": step(method, peers, dtype, 2 if name in filled() else 1)
+        for name, method in methods().items()
+        for dtype in dtypes
+    }
     clean = methods()["cleanclip"]
     found["trained"] = trained(peers, out / "whole", clean)
     found["broken"] = trained(peers, out / "broken", clean, stop=3)
