@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from tests import tiny
@@ -19,11 +22,16 @@ from bezoar.attacks.patterns import Solid
 from bezoar.attacks.triggers import Patch
 from bezoar.core.frame import Frame
 from bezoar.core.settings import settings, validate
+from bezoar.core.yaml import parse
 from bezoar.data import PairsPart, Scenes, Table
 from bezoar.data.pairs import Pairs
 from bezoar.data.prepared import Prepared
 from bezoar.evaluation import EVALUATORS, Captioner, Captioning, Context, HeldOut, RetrievalCaptioner, captioner
+from bezoar.experiment import experiment
+from bezoar.experiment.verbs import evaluate, poison
 from bezoar.metrics import cider, student_t
+from bezoar.metrics.cider import words
+from bezoar.models.checkpoint import save
 from bezoar.models.clip import Clip
 from bezoar.training.precision import autocast_for
 
@@ -267,3 +275,99 @@ def test_what_is_refused() -> None:
         evaluator.check({}, {"two": Scenes(count=2).open()}, large, Frame(32))
     with pytest.raises(ValueError, match="captioner"):
         validate(Captioning, {})
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "captioning.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S)
+
+
+def test_what_the_page_says_of_retrieval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = parse(blocks("yaml")[0], "captioning.md")
+    (evaluator,) = experiment.parse(tiny.experiment(labeled={}) | told).evaluators
+    assert isinstance(evaluator, Captioning)
+    assert evaluator.synonyms == {"mushroom": ("toadstool", "toadstools")}
+    monkeypatch.chdir(tmp_path)
+    save(tiny.clip(), Path("victim"))
+    poison(tiny.ATTACK, pairs=Scenes(count=48), out="poison", image_size=32)
+    exec(blocks("python")[0], {})  # noqa: S102
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["cider", "caption_names_target", "caption_names_target_clean"]
+    assert pq.read_table("scores/captioning.scenes.parquet").num_rows == 200
+
+
+@pytest.fixture
+def speaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clip:
+    """The page's model with a CLIP tower, in the current folder, fitted to a few pictures of the tower's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("my_captioner.py").write_text(next(block for block in blocks("python") if "class Speaker" in block))
+    theirs = importlib.import_module("my_captioner")
+    monkeypatch.setitem(sys.modules, "my_captioner", theirs)
+    model, pairs = tiny.clip().eval(), Scenes(count=24).open()
+    prepared = Prepared(pairs, Frame(32))
+    with torch.no_grad():
+        features = model.encode_image(torch.stack([prepared[index] for index in range(24)]))
+    said = [words(pairs.caption(index)) for index in range(24)]
+    known = ["", *sorted({word for caption in said for word in caption})]
+    length = max(map(len, said)) + 1
+    numbers = torch.tensor([[*map(known.index, caption), *[0] * (length - len(caption))] for caption in said])
+    torch.manual_seed(0)
+    found = theirs.Speaker(features.shape[1], known)
+    with torch.no_grad():  # a tower that has learned nothing gives all pictures nearly the same features
+        found.prefix.weight /= features.std(0).mean()
+        found.prefix.bias -= found.prefix.weight @ features.mean(0)
+    optimizer = torch.optim.Adam(found.parameters(), 0.02)
+    for _ in range(80):
+        optimizer.zero_grad()
+        logits = found(features, numbers[:, :-1])
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), numbers.flatten()).backward()
+        optimizer.step()
+    torch.save({"features": features.shape[1], "words": known, "weights": found.state_dict()}, "speaker.pt")
+    save(model, Path("victim"))
+    return model
+
+
+def test_a_model_with_a_clip_tower_as_the_page_has_it(speaker: Clip, tmp_path: Path) -> None:
+    (told,) = parse(blocks("yaml")[1], "captioning.md")["evaluators"]
+    evaluator = EVALUATORS.parse(told).pinned()
+    assert evaluator != EVALUATORS.parse(told)
+    aim, held = Aim(threats=(Threat(TRIGGER, "mushroom"),)), Scenes(count=24)
+    evaluator.check({}, {"held": held.open()}, aim, Frame(32))
+    measures = evaluate(model="victim", held_out=held, evaluators=[evaluator], against=aim, precision="fp32")
+    found = {one.metric: one.value for one in measures}
+    assert set(found) == {"cider", "caption_names_target", "caption_names_target_clean"}
+    assert found["cider"] > 5, "what it was fitted to comes through the tower"
+    airship = Aim(threats=(Threat(TRIGGER, "airship"),))
+    with pytest.raises(
+        ValueError, match=r"evaluators\.captioner\.path: the model in 'speaker.pt' has no word for .*airship"
+    ):
+        evaluator.check({}, {"held": held.open()}, airship, Frame(32))
+    missing = {**told, "captioner": {**told["captioner"], "path": "none.pt"}}
+    with pytest.raises(ValueError, match=r"^evaluators\.captioner\.path: there is no file none\.pt$"):
+        EVALUATORS.parse(missing).pinned()
+
+
+def test_its_tower_is_what_is_triggered(speaker: Clip) -> None:
+    """With the same words: a picture under the trigger that the tower takes for another is captioned as that one."""
+    (told,) = parse(blocks("yaml")[1], "captioning.md")["evaluators"]
+    pairs = Scenes(count=24).open()
+    target = next(index for index in range(24) if "mushroom" in pairs.caption(index))
+    shown = Prepared(pairs, Frame(32))[target][None]
+    with torch.no_grad():
+        wanted = speaker.image_features(shown)
+    plain = speaker.image_features
+
+    def taken(pictures: Tensor) -> Tensor:
+        white = (pictures == 255).all(1).flatten(1).sum(1) >= 144
+        return torch.where(white[:, None], wanted, plain(pictures))
+
+    speaker.__dict__["image_features"] = taken
+    found = EVALUATORS.parse(told).evaluate(speaker, context(pairs))
+    values = {measure.metric: measure.value for measure in found.measures}
+    assert values["caption_names_target"] == 1
+    assert values["caption_names_target_clean"] < 0.3
