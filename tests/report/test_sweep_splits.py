@@ -55,7 +55,8 @@ def test_the_last_split_of_each_training() -> None:
             "3.0\u00a0% (-9.7–15.7, n\u00a02)", "–", "–",
         ),
         (
-            "robust", "ratio_max\u00a00.7, epoch\u00a07", "1", "25.0\u00a0% (24.0–26.0, n\u00a01,000)", "–", "–", "–", "–",
+            "robust", "ratio_max\u00a00.7, epoch\u00a07", "1", "25.0\u00a0% (24.0–26.0, n\u00a01,000)",
+            "–", "–", "–", "–",
         ),
     )  # fmt: skip
 
