@@ -162,7 +162,7 @@ def test_of_two_that_agree_with_each_other_the_nearer_is_said() -> None:
 
 def test_all_sets_are_captioned_at_once_and_the_bank_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model, evaluator = tiny.clip().eval(), Captioning(captioner=RetrievalCaptioner(bank=BANK, nearest=3))
-    sets = {
+    sets: dict[str, Pairs] = {
         "one": Scenes(count=9).open(),
         "photographs": Photographs([0, 0, 1, 2]),
         "other": Scenes(count=5, seed=1).open(),
@@ -325,7 +325,7 @@ def speaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clip:
     for _ in range(80):
         optimizer.zero_grad()
         logits = found(features, numbers[:, :-1])
-        torch.nn.functional.cross_entropy(logits.flatten(0, 1), numbers.flatten()).backward()
+        torch.autograd.backward(torch.nn.functional.cross_entropy(logits.flatten(0, 1), numbers.flatten()))
         optimizer.step()
     torch.save({"features": features.shape[1], "words": known, "weights": found.state_dict()}, "speaker.pt")
     save(model, Path("victim"))

@@ -84,7 +84,7 @@ class Captioning(Evaluator):
             )
         return said
 
-    def _table(self, held: HeldOut, cases: tuple[Case, ...], said: Mapping[object, list[str]]) -> pa.Table:
+    def _table(self, held: HeldOut, cases: tuple[Case, ...], said: Mapping[Look, list[str]]) -> pa.Table:
         """One row a picture: what is said of it, how well, and for each case whether the target is named."""
         import pyarrow as pa
 
