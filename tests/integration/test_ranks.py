@@ -48,13 +48,14 @@ def die(step: int, **fate: Any) -> dict[str, Any]:
 
 
 class Ranks:
-    """One stage of two epochs with three steps each, on a tower without batch statistics."""
+    """One stage, of two epochs with three steps each unless ``method`` changes it, on a tower without batch
+    statistics."""
 
-    def __init__(self, driver: Driver, scratch: Path) -> None:
+    def __init__(self, driver: Driver, scratch: Path, **method: Any) -> None:
         self.driver, self.path = driver, scratch / "ranks.yaml"
         (stage, *_) = tiny.experiment()["stages"]
         stage |= {"poison": False, "evaluate_steps": 2, "keep": "best", "best_by": "contrastive_loss"}
-        stage["method"] |= {"batch_size": 12, "precision": "fp32"}
+        stage["method"] |= {"batch_size": 12, "precision": "fp32", **method}
         scenes = {"kind": "scenes", "count": 40}
         evaluators = [{"kind": "zero_shot", "templates": ["a {c}"]}, {"kind": "contrastive_loss"}]
         plain = tiny.experiment(
@@ -184,6 +185,26 @@ def test_it_goes_on_with_another_number_of_ranks(
     assert lead["said"].count(warning) == 1
     assert [other["said"] for other in others] == [""] * (world - 1)
     assert close(folder, two[0])
+
+
+def test_a_rank_killed_within_a_split_goes_on_with_the_same_bits(driver: Driver, tmp_path: Path) -> None:
+    """SafeCLIP, in an epoch that is split: amid the risky pairs, and between them and the safe."""
+    robust = Ranks(
+        driver, tmp_path, kind="safeclip", epochs=3, in_modal_epochs=1, slow_epochs=0, bank_size=8,
+        safe_posterior=0.999, caption_view={"kind": "eda", "wordnet": "none"},
+    )  # fmt: skip
+    robust.finish(tmp_path / "two", 2)
+    steps = [(line["epoch"], line["pass"]) for line in content_of(tmp_path / "two" / "steps.jsonl")]
+    assert steps[:6] == [(0, "in_modal")] * 3 + [(1, "risky")] * 2 + [(1, "safe")]
+    for step in (5, 6):
+        folder = tmp_path / str(step)
+        lead, other = robust.run(folder, [{"states": True}, die(step)])
+        assert (lead["status"], other["status"]) == (1, -9), lead["said"]
+        (path,) = folder.glob("stages/*/training_state")
+        at = torch.load(path, weights_only=True)["progress"]
+        assert (at["step"], at["epoch"], at["number"], at["batch"]) == (step - 1, 1, 0, step - 4)
+        robust.finish(folder, 2)
+        assert equal(folder, tmp_path / "two")
 
 
 def first(told: Sequence[Told], folder: Path) -> tuple[int, str]:
