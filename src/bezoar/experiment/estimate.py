@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from bezoar.core.settings import digest
+from bezoar.training.continued import Continued
 from bezoar.training.taught import Taught
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def seconds_per_step(experiment: Experiment, stage: Stage, steps: int) -> float:
     # The budget stays as it is, for methods whose phases follow from it; it only has to be long enough.
     budget = stage.method.steps
     method = dataclasses.replace(stage.method, steps=None if budget is None else max(budget, 2 + steps))
+    if isinstance(method, Continued):
+        method = dataclasses.replace(method, schedule_steps=None)  # it may end with the budget
 
     def timed(count: int) -> float:
         def enough(pause: Pause) -> None:
