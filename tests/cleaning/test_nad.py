@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from tests import tiny
 from tests.training import ranks
 from tests.training.test_resume import _each_step, broken, equal, run
@@ -50,6 +52,7 @@ def test_it_is_in_the_family() -> None:
 def test_defaults_are_those_of_the_released_code() -> None:
     method = NAD()
     assert (method.beta, method.power, method.objective) == (1, 2, ClipLoss())
+    assert (method.stages, method.min_scale, method.max_scale) == ((1, 2, 3, 4), math.exp(3), 100)
     assert (method.steps, method.schedule_at, method.schedule_steps) == (2000, 118_000, 138_001)
     state = method.build(tiny.clip(), AsLeft(tiny.data(48)), 0)
     (whole,) = method.passes(state, 0)
@@ -84,10 +87,38 @@ def test_the_attention_term_by_hand(name: str, objective: Any) -> None:
     assert any(weights.grad is not None for weights in state.model.tower.visual.parameters())
 
 
+def test_maps_of_some_stages() -> None:
+    """The terms of the stages add up, in whatever order they are named."""
+    found = {}
+    for chosen in ((1,), (2,), (3,), (4,), (4, 2, 3)):
+        method = NAD(**BRIEF, stages=chosen)
+        state = begun(method, "micro-cnn-32")
+        state.eval()
+        (this,) = method.passes(state, 0)
+        batch = next(batches(tiny.data(48), state.model.tokenize, this, batch_size=8, seed=0, epoch=0))
+        found[chosen] = method.loss(state, this.encode(state, batch), batch)["attention"].item()
+    assert found[4, 2, 3] == pytest.approx(found[2,] + found[3,] + found[4,])
+    assert min(found.values()) > 0
+
+
+@pytest.mark.parametrize("chosen", [(), (0,), (5,), (2, 2)])
+def test_stages_that_there_are_not(chosen: tuple[int, ...]) -> None:
+    with pytest.raises(ValidationError, match="stages"):
+        NAD(stages=chosen)
+
+
+def test_stages_that_a_tower_has_not() -> None:
+    model = tiny.clip("micro-vit-32")
+    del model.tower.visual.transformer.resblocks[2:]  # type: ignore[union-attr,operator]
+    with pytest.raises(ValueError, match=r"stages: 4 is none of micro-vit-32 \(choices: 1, 2\)"):
+        NAD(**BRIEF).check(model)
+    NAD(**BRIEF, stages=(2,)).check(model)
+
+
 def test_without_attention_it_is_fine_tuning() -> None:
     models = []
     given = {name: BRIEF[name] for name in ("epochs", "batch_size", "lr", "warmup_steps", "precision")}
-    for method in (NAD(**BRIEF, beta=0.0, beta2=0.999), Finetune(**given)):
+    for method in (NAD(**BRIEF, beta=0.0, beta2=0.999, min_scale=1.0), Finetune(**given)):
         model = tiny.clip()
         train(method, model, tiny.data(32), seed=0, teacher=tiny.teacher(method))
         models.append(dict(model.state_dict()))
@@ -152,6 +183,9 @@ def test_a_dry_run_needs_no_teacher_yet_and_says_nothing_of_a_warm_up_that_is_ov
     plain["stages"][2] = {"name": "nad", "start": "victim", "teacher": "finetune", "pairs": "clean", "method": late}
     costs = {cost.stage: cost for cost in estimate(parse(plain), steps=1)}
     assert costs["nad"].steps == 4
+    ending = {**late, "steps": 2, "schedule_steps": 118_002}  # fewer than are timed
+    plain["stages"][2]["method"] = ending
+    assert {cost.stage: cost.steps for cost in estimate(parse(plain), steps=1)}["nad"] == 2
     check_experiment(parse(plain))
     assert "stages.nad.method.warmup_steps" not in caplog.text
 
@@ -198,4 +232,4 @@ def test_a_teacher_of_another_architecture(tmp_path: Path) -> None:
 
 def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {**BRIEF, "epochs": 1, "batch_size": 32, "lr": 1e-4, "warmup_steps": 5}
-    tiny.golden("nad", NAD(**given, beta=100.0), monkeypatch)
+    tiny.golden("nad", NAD(**given, beta=100.0, min_scale=1.0), monkeypatch)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bezoar.core.settings import Family, settings
 from bezoar.training.continued import Continued
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bezoar.training.method import Encode, Pass, Terms
     from bezoar.training.state import State
 
+StageNumber = Annotated[int, Field(ge=1, le=4)]
 OBJECTIVES = Family("objective", Objective, (ClipLoss, DeclipLoss))
 AnyObjective = Annotated[Objective, OBJECTIVES]
 
@@ -36,14 +38,15 @@ AnyObjective = Annotated[Objective, OBJECTIVES]
 class Distilled(Continued, Taught):
     """A loss over pairs + ``beta`` · the difference between where the model and its teacher look.
 
-    Attention maps are those of Zagoruyko & Komodakis 2017, of four stages of the image tower and of every image view.
-    Rates are those of the code of the backdoor attack on DeCLIP, which goes on within DeCLIP's own schedule.
+    Attention maps are those of Zagoruyko & Komodakis 2017, of stages of the image tower and of every image view.
+    Rates and bounds are those of the code of the backdoor attack on DeCLIP, which goes on within DeCLIP's own schedule.
     """
 
     batch_size: BatchSize = 512
     lr: Rate = 1e-3
     warmup_steps: Warmup = 2500
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    min_scale: Annotated[float, Field(ge=1, allow_inf_nan=False)] = math.exp(3)
     schedule_at: Annotated[int, Field(ge=0)] = 118_000
     schedule_steps: Count | None = 138_001
     objective: AnyObjective = ClipLoss()
@@ -52,14 +55,33 @@ class Distilled(Continued, Taught):
     """With 0 there is no attention term, though there is a teacher."""
     power: Positive = 2.0
     """To which activations are raised in a map."""
+    stages: Annotated[tuple[StageNumber, ...], Field(min_length=1)] = (1, 2, 3, 4)
+    """Whose maps are compared: of a ResNet's stages, or of the last blocks of a transformer's quarters, from 1 on."""
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> Distilled:
+        if len(set(self.stages)) < len(self.stages):
+            raise ValueError(f"stages: each stands once, got {list(self.stages)}")
+        return self
+
+    @property
+    def image_views(self) -> tuple[ImageView, ...]:
+        """Those of each picture in a batch."""
+        return self.objective.image_views
 
     def check(self, model: Clip) -> None:
         from bezoar.models.stages import stages
 
         self.objective.check_model(model)
-        stages(model)
+        count = len(stages(model))
+        if max(self.stages) > count:
+            raise ValueError(
+                f"stages: {max(self.stages)} is none of {model.architecture} "
+                f"(choices: {', '.join(map(str, range(1, count + 1)))})"
+            )
 
     def check_pairs(self, pairs: Pairs) -> None:
+        super().check_pairs(pairs)
         try:
             self.objective.check_data(pairs)
         except ValueError as error:
@@ -73,11 +95,11 @@ class Distilled(Continued, Taught):
         state.teachers = [teacher.requires_grad_(False)]  # in a list: it is no part of what training changes
 
     def views(self) -> tuple[ImageView | CaptionView, ...]:
-        return tuple(dict.fromkeys((*self.objective.image_views, *self.objective.caption_views)))
+        return tuple(dict.fromkeys((*self.image_views, *self.objective.caption_views)))
 
     def passes(self, state: State, epoch: int) -> Sequence[Pass]:
         whole = self.whole_pass(
-            state, self.objective.image_views, self.objective.caption_views,
+            state, self.image_views, self.objective.caption_views,
             partial(self._encode, self.objective.encoder(epoch)), self.loss,
         )  # fmt: skip
         return (self.laid_out(whole),)
@@ -100,8 +122,8 @@ class Distilled(Continued, Taught):
         with torch.no_grad(), watched(teacher) as wanted:
             teacher.image_features(torch.cat(batch.images))
         views = len(batch.images)
-        maps = {f"seen {number}": self._maps(stage, views) for number, stage in enumerate(seen)}
-        maps |= {f"wanted {number}": self._maps(stage, views) for number, stage in enumerate(wanted)}
+        maps = {f"seen {number}": self._maps(seen[number - 1], views) for number in self.stages}
+        maps |= {f"wanted {number}": self._maps(wanted[number - 1], views) for number in self.stages}
         return replace(features, others={**features.others, **maps})
 
     def _maps(self, batches: Sequence[Tensor], views: int) -> Tensor:
@@ -121,7 +143,7 @@ class Distilled(Continued, Taught):
         if not self.beta:
             return terms
         found, each = features.others, list[Any]()
-        for number in range(sum(name.startswith("seen ") for name in found)):
+        for number in self.stages:
             seen, wanted = found[f"seen {number}"], found[f"wanted {number}"]
             each += [attention_transfer(seen[:, view], wanted[:, view]) for view in range(seen.shape[1])]
         return {**terms, "attention": self.beta * sum(each[1:], each[0])}
