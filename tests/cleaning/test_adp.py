@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tests.training.test_resume import _each_step, broken, equal, run
 
 from bezoar.cleaning import ADP, METHODS, NAD
 from bezoar.data.captions import Eda
-from bezoar.data.views import Light, MocoNoise
+from bezoar.data.views import Light, Moco, MocoNoise
 from bezoar.experiment.experiment import METHODS as FAMILY
 from bezoar.models.clip import create
 from bezoar.training.declip import DeclipLoss
@@ -47,10 +48,28 @@ def test_defaults_are_those_of_the_released_code() -> None:
     method = ADP()
     assert (method.attack_steps, method.attack_decay, method.attack_step, method.attack_bound) == (5, 0.9, 0.05, 0.0125)
     assert (method.repeated, method.beta, method.steps) == (0.5, 1, 1500)
-    assert method.objective == DeclipLoss(image_view=MocoNoise())
+    assert (method.objective, method.image_view) == (DeclipLoss(), MocoNoise())
+    assert (method.min_scale, method.max_scale) == (math.exp(3), 100)
     view = MocoNoise()
     assert (view.least, view.noise, view.noise_from, view.sigmas) == (0.2, 0.3, 0.6, (0.08, 0.12))
     assert set(method.views()) >= {view, method.objective.caption_views[1]}
+
+
+def test_the_noise_is_there_however_the_objective_is_spelled_out() -> None:
+    for objective in ("declip", {"kind": "declip", "queue_size": 20, "image_view": "light"}, {"kind": "clip"}):
+        method: Any = FAMILY.parse({"kind": "adp", **BRIEF, "objective": objective})
+        assert set(method.image_views) == {MocoNoise()}
+        assert len(method.image_views) == len(method.objective.image_views)
+        assert MocoNoise() in method.views()
+        assert Moco() not in method.views()
+
+
+def test_another_view_or_the_objectives_own() -> None:
+    for given, expected in ((None, Light()), (Moco(), Moco())):
+        method = ADP(**BRIEF, objective=DECLIP, image_view=given)
+        (this,) = method.passes(method.build(tiny.clip(), AsLeft(tiny.data(48)), 0), 0)
+        assert this.image_views == (expected, expected)
+        assert expected in method.views()
 
 
 @pytest.mark.parametrize("objective", [ClipLoss(), DECLIP], ids=["clip", "declip"])
@@ -103,7 +122,7 @@ def test_parts_can_be_left_out(changes: dict[str, Any], other: int) -> None:
 
 def test_without_its_own_parts_it_is_nad() -> None:
     models = []
-    for method in (ADP(**BRIEF, objective=ClipLoss(), repeated=0.0), NAD(**BRIEF)):
+    for method in (ADP(**BRIEF, objective=ClipLoss(), repeated=0.0, image_view=None), NAD(**BRIEF)):
         model = tiny.clip()
         train(method, model, tiny.data(32), seed=0, teacher=tiny.teacher(method))
         models.append(dict(model.state_dict()))
@@ -133,4 +152,4 @@ def test_a_queue_larger_than_the_data() -> None:
 
 def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {**BRIEF, "epochs": 1, "batch_size": 32, "lr": 1e-4, "warmup_steps": 5}
-    tiny.golden("adp", ADP(**given, objective=DECLIP, attack_steps=2), monkeypatch)
+    tiny.golden("adp", ADP(**given, objective=DECLIP, image_view=None, min_scale=1.0, attack_steps=2), monkeypatch)

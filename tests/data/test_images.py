@@ -18,7 +18,7 @@ from torchvision.transforms.v2 import Resize as PillowResize
 
 from bezoar.core.frame import Frame, Interpolation, Resize
 from bezoar.data.decode import decode, shrunk
-from bezoar.data.images import fit, load, to_tensor
+from bezoar.data.images import fit, load, load_framed, to_tensor
 from bezoar.data.scenes import Scenes
 
 relaxed = settings(max_examples=50, deadline=None)
@@ -195,6 +195,13 @@ def test_load_fits_the_picture_of_the_source() -> None:
     album = Album(["a", "b"], sizes=[(20, 14), (9, 30)])
     for index in range(2):
         assert torch.equal(load(album, index, Frame(16)), fit(to_tensor(album.image(index)), Frame(16)))
+
+
+@pytest.mark.parametrize("frame", [Frame(14, larger=16), Frame(14), Frame(14, "squash", "bilinear", 20)])
+def test_load_framed_leaves_a_picture_of_the_models_size_as_it_is(frame: Frame) -> None:
+    album = Album(["a", "b"], sizes=[(14, 14), (20, 14)])
+    assert torch.equal(load_framed(album, 0, frame), to_tensor(album.image(0)))
+    assert torch.equal(load_framed(album, 1, frame), load(album, 1, frame))
 
 
 # ------------------------------------------------------------------------------------------- pictures had for less work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_adp_takes_them_in_the_place_of_its_own(model: Path, tmp_path: Path) -> 
     """Half of a batch again, by id, under views of their own."""
     adversarial(SOURCE, model=model, out=tmp_path / "out", batch_size=10, bound=0.2, steps=2, precision="fp32")
     there = Table(path=str(tmp_path / "out" / "pairs.csv"), id_key="id")
-    method = ADP(**BRIEF, objective=ClipLoss(), pictures=there)
+    method = ADP(**BRIEF, objective=ClipLoss(), image_view=None, pictures=there)
     data = tiny.data(20)
     state: Any = method.build(tiny.clip(), AsLeft(data), 0)
     (this,) = method.passes(state, 0)
@@ -130,6 +131,34 @@ def test_adp_takes_them_in_the_place_of_its_own(model: Path, tmp_path: Path) -> 
     (this,) = drawn.passes(state, 0)
     one = next(batches(data, state.model.tokenize, this, batch_size=8, seed=0, epoch=0))
     assert not torch.equal(one.images[0][8], one.images[0][0])
+
+
+def test_they_are_as_they_were_written_where_the_model_cuts_out_the_center(model: Path, tmp_path: Path) -> None:
+    adversarial(SOURCE, model=model, out=tmp_path / "out", batch_size=10, steps=1, precision="fp32")
+    there = Table(path=str(tmp_path / "out" / "pairs.csv"), id_key="id")
+    cutting = tiny.clip()
+    cutting.frame = Frame(32, larger=36)
+    state: Any = ADP(**BRIEF, objective=ClipLoss(), pictures=there).build(cutting, AsLeft(tiny.data(20)), 0)
+    for index, picture in enumerate(pictures(tmp_path / "out" / "pairs.csv")):
+        assert torch.equal(state.again.picture(index), picture)
+
+
+def test_pairs_that_an_attacker_adds_come_again_with_their_own(model: Path, tmp_path: Path) -> None:
+    adversarial(SOURCE, model=model, out=tmp_path / "out", batch_size=10, bound=0.2, steps=2, precision="fp32")
+    there = Table(path=str(tmp_path / "out" / "pairs.csv"), id_key="id")
+    method = ADP(**BRIEF, objective=ClipLoss(), image_view=None, pictures=there)
+    data = tiny.data(20, replace(tiny.ATTACK, mode="append", count=4).plan(tiny.data(20).pairs, 0))
+    check_pairs(method, data.pairs)
+    state: Any = method.build(tiny.clip(), AsLeft(data), 0)
+    (this,) = method.passes(state, 0)
+    assert len(this.indices) == 24
+    (batch,) = batches(data, state.model.tokenize, this, batch_size=24, seed=0, epoch=0, workers=1)
+    own = dict(zip(batch.ids[:24], batch.images[0][:24], strict=True))
+    again = dict(zip(batch.ids[24:], batch.images[0][24:], strict=True))
+    added = {data.id(index) for index in range(20, 24)}
+    assert added & again.keys()
+    assert all(torch.equal(picture, own[name]) == (name in added) for name, picture in again.items())
+    train(method, tiny.clip(), data, seed=0, teacher=tiny.teacher(method))
 
 
 def test_pairs_without_such_a_picture(model: Path, tmp_path: Path) -> None:

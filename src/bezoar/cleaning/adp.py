@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from bezoar.core.settings import settings
 from bezoar.data import AnyPairsSource
-from bezoar.data.views import MocoNoise
+from bezoar.data.views import AnyImageView, ImageView, MocoNoise
 from bezoar.training.declip import DeclipLoss
 from bezoar.training.distilled import AnyObjective, Distilled
 from bezoar.training.method import Again, Count, Positive, Weight
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from bezoar.core.frame import Frame
     from bezoar.data.pairs import Pairs
-    from bezoar.data.prepared import Prepared
     from bezoar.models.clip import Clip
     from bezoar.training.batch import Batch
     from bezoar.training.method import Encode, Pass
@@ -31,12 +32,14 @@ class ADP(Distilled):
     """NAD over one and a half batches: half of the pairs come again, their pictures changed against the teacher.
 
     Each part can be left out: ``beta: 0`` the teacher's attention, ``repeated: 0`` the half batch, ``attack_steps: 0``
-    what is adversarial about it, an objective with another view the noise.
+    what is adversarial about it, ``image_view: null`` the noise.
     """
 
     kind: ClassVar[str] = "adp"
     steps: Count | None = 1500
-    objective: AnyObjective = DeclipLoss(image_view=MocoNoise())
+    objective: AnyObjective = DeclipLoss()
+    image_view: AnyImageView | None = MocoNoise()
+    """What stands in the place of the objective's image view, which ``null`` leaves as it is."""
     repeated: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the pairs of a batch that come again."""
     pictures: AnyPairsSource | None = None
@@ -59,29 +62,25 @@ class ADP(Distilled):
             )
         return self
 
+    @property
+    def image_views(self) -> tuple[ImageView, ...]:
+        own = super().image_views
+        return own if self.image_view is None else (self.image_view,) * len(own)
+
     def check_pairs(self, pairs: Pairs) -> None:
         super().check_pairs(pairs)
-        if self.pictures is not None:
-            self._places(pairs)
-
-    def _places(self, pairs: Pairs) -> list[int]:
-        """Where in ``pictures`` that of each pair is; raises ``ValueError`` where one has none."""
-        assert self.pictures is not None
-        there = self.pictures.open()
-        by_id = {there.id(index): index for index in range(len(there))}
-        ids = [pairs.id(index) for index in range(len(pairs))]
-        missing = [name for name in ids if name not in by_id]
+        if self.pictures is None:
+            return
+        places = _Others(self.pictures.open(), pairs).places
+        missing = [pairs.id(index) for index, place in enumerate(places) if place is None]
         if missing:
-            raise ValueError(f"pictures: {len(missing):,} of {len(ids):,} pairs have none (first: '{missing[0]}')")
-        return [by_id[name] for name in ids]
+            raise ValueError(f"pictures: {len(missing):,} of {len(pairs):,} pairs have none (first: '{missing[0]}')")
 
     def build(self, model: Clip, pairs: Pairs, seed: int) -> Any:
-        state = super().build(model, pairs, seed)
+        state: Any = super().build(model, pairs, seed)
         if self.pictures is not None:
-            from bezoar.data.prepared import Prepared
-
-            others = Prepared(self.pictures.open(), model.frame)
-            state.__dict__["again"] = Again(share=self.repeated, picture=_Others(others, self._places(pairs)))
+            others = _Others(self.pictures.open(), pairs)
+            state.again = Again(share=self.repeated, picture=partial(others.picture, frame=model.frame))
         return state
 
     def passes(self, state: Any, epoch: int) -> Sequence[Pass]:
@@ -123,10 +122,16 @@ class ADP(Distilled):
 
 
 class _Others:
-    """Other pictures of the pairs, by the position of the pair."""
+    """Other pictures of the pairs, found by id; a pair that has none, as one that an attacker adds, shows its own."""
 
-    def __init__(self, pictures: Prepared, places: list[int]) -> None:
-        self.pictures, self.places = pictures, places
+    def __init__(self, pictures: Pairs, pairs: Pairs) -> None:
+        by_id = {pictures.id(index): index for index in range(len(pictures))}
+        self.pictures, self.pairs = pictures, pairs
+        self.places = [by_id.get(pairs.id(index)) for index in range(len(pairs))]
 
-    def __call__(self, index: int) -> Tensor:
-        return self.pictures[self.places[index]]
+    def picture(self, index: int, frame: Frame) -> Tensor:
+        """That of pair ``index`` as the model sees it before any view."""
+        from bezoar.data.images import load_framed
+
+        place = self.places[index]
+        return load_framed(self.pairs, index, frame) if place is None else load_framed(self.pictures, place, frame)

@@ -52,9 +52,18 @@ def fit(image: Tensor, frame: Frame) -> Tensor:
 
 def load(images: Images, index: int, frame: Frame) -> Tensor:
     """Picture ``index`` as the model sees it before any view: uint8 ``[3, size, size]``."""
+    return fit(_read(images, index, frame), frame)
+
+
+def load_framed(images: Images, index: int, frame: Frame) -> Tensor:
+    """The same, but that a picture of the model's size has been through ``frame`` and stays as it is."""
+    image = _read(images, index, frame)
+    return image.contiguous() if list(image.shape[-2:]) == [frame.size, frame.size] else fit(image, frame)
+
+
+def _read(images: Images, index: int, frame: Frame) -> Tensor:
     # Enough for every frame: none takes the shorter side to more.
-    pixels = images.shrunk(index, frame.side) if isinstance(images, Shrinkable) else images.image(index)
-    return fit(to_tensor(pixels), frame)
+    return to_tensor(images.shrunk(index, frame.side) if isinstance(images, Shrinkable) else images.image(index))
 
 
 class Exact:
