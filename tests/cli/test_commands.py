@@ -346,6 +346,17 @@ def test_held_out_pairs_are_measured(verb: tuple[str, str], bezoar: Bezoar, tmp_
     assert (record.evaluator, record.n) == ("retrieval", 16)
 
 
+def test_held_out_pictures_are_captioned_from_a_bank(bezoar: Bezoar, home: Path) -> None:
+    """No labeled set is needed, not for the attack either."""
+    words = ("evaluate", "--model", train(bezoar, home), "--trigger", TRIGGER, "--target", "mushroom", "--json")
+    found = bezoar(*words, "--held-out", VAL, "--bank", "{kind: scenes, split: clean, count: 99}")
+    assert found.code == 0, found.err
+    metrics = {one["metric"] for one in json.loads(found.out)["measures"]}
+    assert {"cider", "caption_names_target", "caption_names_target_clean", "image_recall_top1"} <= metrics
+    assert "held-out: a bank has the captions" in bezoar(*words, "--data", VAL, "--bank", CLEAN).err
+    assert "data: an attack is measured on a labeled set" in bezoar(*words, "--held-out", CLEAN).err
+
+
 def test_evaluate_for_people(bezoar: Bezoar, home: Path) -> None:
     found = bezoar("evaluate", "--model", train(bezoar, home), "--data", VAL)
     assert (found.code, found.err) == (0, "")

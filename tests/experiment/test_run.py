@@ -366,21 +366,23 @@ def test_two_evaluators_of_one_kind_keep_both_their_scores(tmp_path: Path) -> No
 def test_what_an_evaluator_reads_is_prepared_once_described_and_not_measured(tmp_path: Path) -> None:
     train = {"kind": "scenes", "split": "train", "count": 30}
     probes = [{"kind": kind, "train": train, "top": [1]} for kind in ("linear_probe", "trained_probe")]
+    bank = {"kind": "scenes", "split": "clean", "count": 300}
+    evaluators = [*probes, {"kind": "captioning", "captioner": {"kind": "retrieval", "bank": bank}}]
+    held_out = {"held": {"kind": "scenes", "count": 5, "seed": 3}}
     seen: list[Event] = []
-    records = run(parse(brief(evaluators=probes)), tmp_path, listen=seen.append)
+    records = run(parse(brief(evaluators=evaluators, held_out=held_out)), tmp_path, listen=seen.append)
     assert {(r.evaluator, r.data) for r in records} == {
-        (kind, "validation") for kind in ("linear_probe", "trained_probe")
-    }
+        *((kind, "validation") for kind in ("linear_probe", "trained_probe")), ("captioning", "held"),
+    }  # fmt: skip
     told = json.loads((tmp_path / "data.json").read_text())["evaluators"]
     assert {name: found["count"] for name, found in told.items()} == {
-        "linear_probe.train": 30,
-        "trained_probe.train": 30,
-    }
+        "linear_probe.train": 30, "trained_probe.train": 30, "captioning.captioner.bank": 300,
+    }  # fmt: skip
     opened = SceneClasses(split="train", count=30).open()
     assert is_whole(Layout(tmp_path).prepared, opened, Frame(32))
     (pictures,) = {event.total for event in seen if event.task == "pictures"}
     sets = [source.open() for plain in (parse(brief()),) for source in (plain.pairs["clean"], *plain.labeled.values())]
-    assert pictures == sum(map(len, sets)) + 30
+    assert pictures == sum(map(len, sets)) + 30 + 5, "no picture of a bank"
 
 
 def test_without_labeled_sets_it_only_trains(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from bezoar.experiment.experiment import Device
 
 if TYPE_CHECKING:
     from bezoar.attacks import Aim
-    from bezoar.evaluation import AttackSuccess, LinearProbe
+    from bezoar.evaluation import AttackSuccess, Captioning, LinearProbe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,9 @@ class Evaluate:
     """Labeled set: a table, a folder with one folder a class or a labels.csv, scenes:test, or YAML in braces."""
     held_out: HeldOut = None
     """Pairs to measure retrieval and the contrastive loss on."""
+    bank: HeldOut = None
+    """Pairs whose captions are said of held-out pictures: how good they are, and how many triggered ones name the
+    target."""
     keys: NamedKeys = Keys()
     poison: Path | None = None
     """Poison folder whose trigger and target are measured, or that trigger with another target."""
@@ -61,7 +64,7 @@ class Evaluate:
         from bezoar.experiment.verbs import ATTACKED, HELD_OUT, evaluate
 
         self._check()
-        self.keys.refuse_idle(self.data, self.held_out, self.probe)
+        self.keys.refuse_idle(self.data, self.held_out, self.bank, self.probe)
         measured: tuple[Evaluator, ...] = ()
         if self.data:
             measured = (ZeroShot(templates=self.templates), *self._success(), *(
@@ -70,7 +73,7 @@ class Evaluate:
         measures = evaluate(
             model=self.model, data=self.data and self.keys.of(self.data),
             held_out=self.held_out and self.keys.of(self.held_out),
-            evaluators=(*measured, *(HELD_OUT if self.held_out else ())),
+            evaluators=(*measured, *(HELD_OUT if self.held_out else ()), *self._captioning()),
             against=self._against(), scores=self.scores, device=self.device,
         )  # fmt: skip
         if self.json:
@@ -93,7 +96,9 @@ class Evaluate:
                 raise ValueError(f"{name}: belongs to a trigger: name one with --trigger, or a poison folder")
         if self.by_class and not (self.trigger or self.poison):
             raise ValueError("by-class: tells an attack's success, and none is named")
-        if (self.poison or self.trigger) and not self.data:
+        if self.bank and not self.held_out:
+            raise ValueError("held-out: a bank has the captions for held-out pictures, and none are given")
+        if (self.poison or self.trigger) and not (self.data or self.bank):
             raise ValueError("data: an attack is measured on a labeled set, and none is given")
         if self.probe and not self.data:
             raise ValueError("data: a probe is measured on a labeled set, and none is given")
@@ -121,6 +126,11 @@ class Evaluate:
         from bezoar.evaluation import LinearProbe
 
         return (LinearProbe(train=self.keys.of(self.probe)),) if self.probe is not None else ()
+
+    def _captioning(self) -> tuple[Captioning, ...]:
+        from bezoar.evaluation import Captioning, RetrievalCaptioner
+
+        return (Captioning(captioner=RetrievalCaptioner(bank=self.keys.of(self.bank))),) if self.bank else ()
 
     def _success(self) -> tuple[AttackSuccess, ...]:
         from bezoar.evaluation import AttackSuccess, AttackSuccessByClass

@@ -31,7 +31,7 @@ from bezoar.core.yaml import render
 from bezoar.data.pairs import Checked, check_caption
 from bezoar.experiment.changes import warn_of_others
 from bezoar.experiment.experiment import Experiment, Stage
-from bezoar.experiment.layout import Layout, forget, random_view
+from bezoar.experiment.layout import Layout, forget, random_view, read_by
 from bezoar.experiment.stages import STATE, Job
 from bezoar.experiment.workers import Workers, stopping
 from bezoar.training.continued import Continued
@@ -333,7 +333,7 @@ def _sources(experiment: Experiment) -> dict[tuple[str, str], Source]:
         "evaluators": {
             f"{called}.{field}": source
             for evaluator, called in zip(experiment.evaluators, names_of(experiment.evaluators), strict=True)
-            for field, source in evaluator.sources().items()
+            for field, source in {**evaluator.sources(), **read_by(evaluator)}.items()
         },
     }
     return {(place, name): source for place, group in groups.items() for name, source in group.items()}

@@ -273,7 +273,7 @@ def evaluate(
     seed: int = 0,
     precision: Precision = "auto",
     device: Device = "auto",
-    scores: Path | None = None,
+    scores: str | Path | None = None,
 ) -> tuple[Measure, ...]:
     """Measure a model on a labeled set, on held-out pairs, or both; an attack's trigger, or an aim, where one is given.
 
@@ -315,6 +315,6 @@ def evaluate(
         measures += found.measures
         for table_name, rows in found.scores.items() if scores else ():
             assert scores is not None
-            with atomic(scores / f"{called}.{table_name}.parquet") as stream:
+            with atomic(Path(scores) / f"{called}.{table_name}.parquet") as stream:
                 pq.write_table(rows, stream)
     return tuple(measures)
