@@ -52,9 +52,12 @@ def shrunk(value: Any) -> Any:
         found["size"] = min(found["size"], 10)  # of pictures of 40x30
     if kind == "roclip":
         found |= {"match_every": 1, "pool_size": 16}
-    elif kind in ("declip", "adp", "nad"):
-        found |= {"queue_size": 8} if kind == "declip" else {"objective": {"kind": "declip", "queue_size": 8}}
-        found |= {"schedule_at": 0, "schedule_steps": None}
+    elif kind in ("adp", "nad"):
+        found |= {"objective": {"kind": "declip", "queue_size": 8}, "schedule_at": 0, "schedule_steps": None}
+    elif kind == "declip":
+        found |= {"queue_size": 8, "schedule_at": 0, "schedule_steps": None}
+    elif kind in ("declip_finetune", "declip_cleanclip"):
+        found |= {"queue_size": 8}
     elif kind == "safeclip":  # its one step is to be one of those after the split
         found |= {"in_modal_epochs": 0, "slow_epochs": 0, "bank_size": 8}
     if "count" in found and kind != "scenes":
