@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ def test_it_is_in_the_family() -> None:
 def test_defaults_are_those_of_the_released_code() -> None:
     method = NAD()
     assert (method.beta, method.power, method.objective) == (1, 2, ClipLoss())
-    assert (method.stages, method.min_scale, method.max_scale) == ((1, 2, 3, 4), math.exp(3), 100)
+    assert (method.stages, method.max_scale) == ((1, 2, 3, 4), 100)
     assert (method.steps, method.schedule_at, method.schedule_steps) == (2000, 118_000, 138_001)
     state = method.build(tiny.clip(), AsLeft(tiny.data(48)), 0)
     (whole,) = method.passes(state, 0)
@@ -118,7 +117,7 @@ def test_stages_that_a_tower_has_not() -> None:
 def test_without_attention_it_is_fine_tuning() -> None:
     models = []
     given = {name: BRIEF[name] for name in ("epochs", "batch_size", "lr", "warmup_steps", "precision")}
-    for method in (NAD(**BRIEF, beta=0.0, beta2=0.999, min_scale=1.0), Finetune(**given)):
+    for method in (NAD(**BRIEF, beta=0.0, beta2=0.999), Finetune(**given)):
         model = tiny.clip()
         train(method, model, tiny.data(32), seed=0, teacher=tiny.teacher(method))
         models.append(dict(model.state_dict()))
@@ -232,4 +231,4 @@ def test_a_teacher_of_another_architecture(tmp_path: Path) -> None:
 
 def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {**BRIEF, "epochs": 1, "batch_size": 32, "lr": 1e-4, "warmup_steps": 5}
-    tiny.golden("nad", NAD(**given, beta=100.0, min_scale=1.0), monkeypatch)
+    tiny.golden("nad", NAD(**given, beta=100.0), monkeypatch)

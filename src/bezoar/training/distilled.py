@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,14 +38,13 @@ class Distilled(Continued, Taught):
     """A loss over pairs + ``beta`` · the difference between where the model and its teacher look.
 
     Attention maps are those of Zagoruyko & Komodakis 2017, of stages of the image tower and of every image view.
-    Rates and bounds are those of the code of the backdoor attack on DeCLIP, which goes on within DeCLIP's own schedule.
+    Rates are those of the code of the backdoor attack on DeCLIP, which goes on within DeCLIP's own schedule.
     """
 
     batch_size: BatchSize = 512
     lr: Rate = 1e-3
     warmup_steps: Warmup = 2500
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
-    min_scale: Annotated[float, Field(ge=1, allow_inf_nan=False)] = math.exp(3)
     schedule_at: Annotated[int, Field(ge=0)] = 118_000
     schedule_steps: Count | None = 138_001
     objective: AnyObjective = ClipLoss()

@@ -150,7 +150,7 @@ class _Items:
             indices = [*indices, *(indices[k] for k in which)]
             images += [self.this.again.picture(indices[k]) for k in which]
             captions += [captions[k] for k in which]
-            marks += [None] * again
+            marks += [marks[k] for k in which]
             draws += [f"{ids[k]} again" for k in which]
             ids += tuple(ids[k] for k in which)
         words = [self._word(w, v, draws[k], c) for v, w in enumerate(wordings) for k, c in enumerate(captions)]
