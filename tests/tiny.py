@@ -170,12 +170,14 @@ BRIEF: dict[str, Any] = {"epochs": 1, "batch_size": 8, "lr": 1e-3, "warmup_steps
 
 
 def golden(
-    name: str, method: Method, monkeypatch: pytest.MonkeyPatch, pairs: TrainingPairs | None = None, steps: int = 20
-) -> None:
+    name: str, method: Method, monkeypatch: pytest.MonkeyPatch, pairs: TrainingPairs | None = None, steps: int = 20,
+    near: float = 1e-3,
+) -> None:  # fmt: skip
     """The losses of twenty steps on 640 scenes, one thread, against ``golden/NAME.txt``: one a line, a step a line.
 
     ``BEZOAR_UPDATE_GOLDEN=1 pytest tests/pretraining tests/cleaning -k golden`` writes the files anew, which a change
-    that is meant to leave training as it is must not need.
+    that is meant to leave training as it is must not need. ``near``: the relative difference that is allowed, since
+    kernels differ between processors in their last bits, and training spreads that: 2e-4 from AVX-512 to SSE 4.1.
     """
     losses: list[float] = []
 
@@ -193,7 +195,7 @@ def golden(
     if os.environ.get(UPDATE) == "1":
         path.write_text("".join(f"{loss!r}\n" for loss in losses))
     # Kernels differ between processors in their last bits, and training spreads that: 2e-4 from AVX-512 to SSE 4.1.
-    assert losses == pytest.approx([float(line) for line in path.read_text().split()], rel=1e-3)
+    assert losses == pytest.approx([float(line) for line in path.read_text().split()], rel=near)
     assert len(losses) == steps
 
 

@@ -41,7 +41,13 @@ def test_their_budgets_are_those_of_clips(ours: type[Method], theirs: type[Metho
 
 @pytest.mark.parametrize(("ours", "weight"), [(DeclipFinetune, 0.0), (DeclipCleanCLIP, 1.0)])
 def test_they_are_declip_with_other_settings(ours: type[Method], weight: float) -> None:
-    same = {"normalization": "model", "warmup_from": 0.0, "beta2": 0.999, "min_scale": 1.0, "in_modal_weight": weight}
+    same: dict[str, Any] = {
+        "normalization": "model",
+        "warmup_from": 0.0,
+        "beta2": 0.999,
+        "min_scale": 1.0,
+        "in_modal_weight": weight,
+    }
     one, other = trained(ours(**BRIEF)), trained(DeCLIP(**BRIEF, **same))
     assert tiny.same(dict(one.state_dict()), dict(other.state_dict()))
 
@@ -74,4 +80,4 @@ def test_golden_losses(method: type[Method], monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_queue_for_few_clean_pairs() -> None:
     with pytest.raises(ValueError, match=r"queue_size: 65,536 captions are more than the 64 that 32 pairs have"):
-        check_pairs(DeclipFinetune(batch_size=8), tiny.data(32))
+        check_pairs(DeclipFinetune(batch_size=8), tiny.data(32).pairs)

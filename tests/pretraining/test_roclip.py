@@ -490,7 +490,8 @@ def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     method = RoCLIP(
         epochs=2, batch_size=64, lr=1e-4, warmup_steps=5, precision="fp32", caption_view=EDA, pool_share=0.2
     )  # fmt: skip
-    tiny.golden("roclip", method, monkeypatch)
+    # Of two captions that are about as near to a picture another processor may find the other.
+    tiny.golden("roclip", method, monkeypatch, near=5e-3)
 
 
 @pytest.mark.parametrize("tower", ["frozen", "drifting"])
