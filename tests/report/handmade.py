@@ -179,11 +179,11 @@ def add_within(folder: Path, stage: str, epoch: int, step: int, values: Sequence
     write_records(folder / "records.jsonl", [*more, *found])
 
 
-def add_loss(folder: Path, *ends: float, data: str = "test") -> None:
-    """A contrastive loss of every model: its value, low and high."""
+def add_loss(folder: Path, *ends: float, data: str = "test", metric: str = "contrastive_loss") -> None:
+    """A contrastive loss of every model, or what else is no share: its value, low and high."""
     found = read_records(folder / "records.jsonl")
     models = {(r.stage, r.seed, r.epoch, r.step): r for r in found}.values()
-    fields: dict[str, Any] = {"metric": "contrastive_loss", "data": data, "evaluator": "contrastive_loss", "n": 896}
+    fields: dict[str, Any] = {"metric": metric, "data": data, "evaluator": metric, "n": 896}
     fields |= dict(zip(("value", "low", "high"), ends, strict=True))
     write_records(folder / "records.jsonl", [*found, *(dataclasses.replace(r, **fields) for r in models)])
 

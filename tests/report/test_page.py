@@ -336,6 +336,20 @@ def test_retrieval_alone_makes_a_page(tmp_path: Path) -> None:
     assert "attack success not shown: no clean accuracy" in words
 
 
+def test_captions_have_their_columns(tmp_path: Path) -> None:
+    pairs = {"kind": "scenes", "split": "clean", "count": 100}
+    folder = make_run(tmp_path, WHOLE, held_out={"test": pairs, "validation": pairs}, labeled={})
+    add_loss(folder, 1.25, 1.2, 1.3, metric="cider")
+    add_records(folder, "caption_names_target", 0.86)
+    found = [r for r in read_records(folder / "records.jsonl") if r.metric in ("cider", "caption_names_target")]
+    write_records(folder / "records.jsonl", found)
+    words = Reader(page.html([read_run(folder)])).text.replace("\u00a0", " ")
+    assert "“victim”, trained on the poisoned pairs, has a CIDEr-D of 1.250" in words
+    assert "CIDEr-D Captions that name the target" in words
+    assert "86.0 %" in words
+    assert "How near the captions of pictures are to those that people gave them" in words
+
+
 def test_retrieval_stands_beside_the_clean_accuracy(tmp_path: Path) -> None:
     folder = whole(tmp_path, {**WHOLE, **seeded(WHOLE, 1)}, seeds=[0, 1])
     add_records(folder, "text_recall_top1", 0.45)

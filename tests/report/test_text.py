@@ -69,6 +69,9 @@ def test_durations(seconds: float, expected: str) -> None:
         ("image_recall_top5 on flowers", "image recall@5 on flowers"),
         ("accuracy_top1 (zero_shot-2)", "clean accuracy, top-1 (zero_shot-2)"),
         ("my_own", "my own"),
+        ("cider on flowers", "CIDEr-D on flowers"),
+        ("caption_names_target/first", "captions that name the target/first"),
+        ("caption_names_target_clean", "the same of clean pictures"),
         ("contrastive_loss on flowers", "contrastive loss on flowers"),
     ],
 )

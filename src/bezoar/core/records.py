@@ -24,7 +24,7 @@ class Measure:
     """One number with its interval and the count it rests on."""
 
     metric: str
-    """``accuracy_top1``, ``asr_top1``, …: a share in [0, 1], unless it is called a loss (``is_share``)."""
+    """``accuracy_top1``, ``asr_top1``, …: a share in [0, 1], unless ``is_share`` says otherwise."""
     value: float
     low: float
     """Lower end of the 95 % interval."""
@@ -66,11 +66,16 @@ class Record:
 
 
 def is_share(metric: str) -> bool:
-    """Whether the numbers of ``metric`` are shares in [0, 1]; a name that ends in ``loss`` is of another unit.
+    """Whether the numbers of ``metric`` are shares in [0, 1]: all but losses and ``cider``.
 
     What is said after the name, as ``/PART``, `` of CLASS`` or `` on SET``, does not matter.
     """
-    return not re.match(r"\w*loss(?!\w)", metric)
+    return not is_loss(metric) and not re.match(r"cider(?!\w)", metric)
+
+
+def is_loss(metric: str) -> bool:
+    """Whether ``metric`` is called a loss, of which less is better: its name ends so, whatever is said after it."""
+    return re.match(r"\w*loss(?!\w)", metric) is not None
 
 
 def now() -> str:

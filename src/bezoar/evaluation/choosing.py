@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from bezoar.core.records import is_share
+from bezoar.core.records import is_loss
 from bezoar.core.settings import kind_of, nearest
 
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from bezoar.data.pairs import LabeledSet, Pairs
     from bezoar.evaluation.base import Evaluator
 
-_OF_ATTACKS = re.compile(r"(\w+_)?asr_|targeted_|caption_rate_|poison_")
+_OF_ATTACKS = re.compile(r"(\w+_)?asr_|targeted_|caption_rate_|caption_names_|poison_")
 
 
 def better(metric: str) -> Literal["higher", "lower"]:
     """Which numbers of ``metric`` a defender wants: lower ones of losses and of the success of attacks."""
-    return "lower" if _OF_ATTACKS.match(metric) or not is_share(metric) else "higher"
+    return "lower" if _OF_ATTACKS.match(metric) or is_loss(metric) else "higher"
 
 
 def score(measures: Iterable[Measure], data: str, metric: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bezoar.core.records import is_share
+from bezoar.core.records import is_loss, is_share
 from bezoar.metrics import Interval, student_t
 from bezoar.report.paired import METRICS
 from bezoar.report.tables import role_of
@@ -121,7 +121,7 @@ def _moved(run: Run, stage: str, seeds: Sequence[int], name: str) -> Interval | 
 
 def _difference(moved: Interval, name: str) -> str:
     """``8.4 points lower (4.6–12.3)``, or that no difference stands out."""
-    scale, unit, digits = (100, "points", 1) if is_share(name) else (1, "nats", 3)
+    scale, unit, digits = (100, "points", 1) if is_share(name) else (1, "nats" if is_loss(name) else "of it", 3)
     low, value, high = (scale * end for end in (moved.low, moved.value, moved.high))
     if low <= 0 <= high:
         ends = f"{points(low)} to {points(high)}" if unit == "points" else f"{low:+.{digits}f} to {high:+.{digits}f}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bezoar.report.text import DASH, measured, metric, points, setting
+from bezoar.report.text import DASH, measured, metric, points, setting, title
 
 if TYPE_CHECKING:
     from bezoar.report.tables import Row
@@ -27,8 +27,8 @@ class Grid:
 def grid(rows: Sequence[Row]) -> Grid:
     """The cells of rows; an attack success rate never stands without its model's clean accuracy.
 
-    The run stands before where rows are of several; recalls, losses and probes where any was measured; and where no
-    clean accuracy was measured at all its columns are left out.
+    The run stands before where rows are of several; recalls, losses, captions and probes where any was measured; and
+    where no clean accuracy was measured at all its columns are left out.
     """
     columns: list[tuple[str, bool, Callable[[Row], str]]] = [
         ("Model", False, lambda row: row.group),
@@ -38,7 +38,7 @@ def grid(rows: Sequence[Row]) -> Grid:
     ]
     if len({row.run for row in rows}) > 1:
         columns.insert(0, ("Run", False, lambda row: row.run))
-    columns += [(metric(name).capitalize(), True, _number(name)) for name in further(rows)]
+    columns += [(title(metric(name)), True, _number(name)) for name in further(rows)]
     if any(row.accuracy for row in rows):
         columns += [
             ("Clean accuracy", True, _number("accuracy_top1")),
@@ -54,8 +54,9 @@ def grid(rows: Sequence[Row]) -> Grid:
 
 
 def further(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The metrics of retrieval and probes and the losses that any row has: they stand beside the clean accuracy."""
-    return tuple(dict.fromkeys(name for row in rows for name in (*row.recall, *row.losses, *row.probes)))
+    """The metrics of retrieval, captions, probes and losses that any row has: they stand beside the clean accuracy."""
+    each = ((row.recall, row.losses, row.quality, row.captions, row.probes) for row in rows)
+    return tuple(dict.fromkeys(name for found in each for names in found for name in names))
 
 
 def _number(name: str) -> Callable[[Row], str]:

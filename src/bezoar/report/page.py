@@ -208,6 +208,7 @@ def environment() -> Environment:
         "count": text.count,
         "duration": text.duration,
         "metric": text.metric,
+        "first_upper": text.title,
     }
     found.globals["setting"] = text.setting
     found.tests["share"] = is_share

@@ -75,7 +75,8 @@ def _model(run: Run, row: Row, first: bool) -> str:
     """One model: what it is, what it does under attack and on clean pictures, and what to think of it."""
     seeds = next(iter(row.measured.values())).n
     where = f"{_name(row)}{_role(row)}{f', on average over {seeds} seeds,' if row.seed is None else ''}"
-    found = listing([f"{metric(name)} of {_share(row.more[name], name)}" for name in (*row.recall, *row.losses)])
+    names = (*row.recall, *row.quality, *row.losses)
+    found = listing([f"{metric(name)} of {_share(row.more[name], name)}" for name in names])
     found = f"{'an' if found[:1] in 'aeiou' else 'a'} {found}" if found else ""
     if row.accuracy is None:
         return f"{where} has {found}.{_remark(run, row)}" if found else f"{where} was measured.{_remark(run, row)}"

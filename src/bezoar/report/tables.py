@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
-from bezoar.core.records import is_share
+from bezoar.core.records import is_loss, is_share
 from bezoar.metrics import Interval, destroyed, student_t
 from bezoar.report.groups import Point
 from bezoar.report.selection import Choice, choose
@@ -76,9 +76,19 @@ class Row:
         return {name: interval for name, interval in self.more.items() if _PROBE.match(name)}
 
     @property
+    def quality(self) -> Mapping[str, Interval]:
+        """How good the captions of pictures are, by metric."""
+        return {name: interval for name, interval in self.more.items() if re.match(r"cider(?!\w)", name)}
+
+    @property
+    def captions(self) -> Mapping[str, Interval]:
+        """How often captions of pictures name the target, by metric."""
+        return {name: interval for name, interval in self.more.items() if name.startswith("caption_names_target")}
+
+    @property
     def losses(self) -> Mapping[str, Interval]:
-        """What is measured in another unit than shares, by metric."""
-        return {name: interval for name, interval in self.more.items() if not is_share(name)}
+        """Of which less is better, by metric."""
+        return {name: interval for name, interval in self.more.items() if is_loss(name)}
 
     @property
     def within(self) -> int | None:

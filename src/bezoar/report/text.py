@@ -10,6 +10,10 @@ from bezoar.core.records import is_share
 from bezoar.metrics import Interval
 
 DASH = "–"
+_CAPTIONS = {
+    "cider": "CIDEr-D", "caption_names_target": "captions that name the target",
+    "caption_names_target_clean": "the same of clean pictures",
+}  # fmt: skip
 _SHARES = {"accuracy": "clean accuracy", "asr": "attack success"}
 
 
@@ -59,12 +63,18 @@ def metric(name: str) -> str:
     """``clean accuracy, top-3`` of ``accuracy_top3``, ``text recall@1`` of ``text_recall_top1``; others as they are."""
     found = re.fullmatch(r"(\w+)_top(\d+)(.*)", name)
     if not found:
-        return name.replace("_", " ")
+        word = re.match(r"\w*", name)[0]  # type: ignore[index]
+        return (_CAPTIONS.get(word, word) + name[len(word) :]).replace("_", " ")
     what, k, rest = found.groups()
     if what.endswith("recall"):
         return f"{what.replace('_', ' ')}@{k}{rest}"
     words = re.sub(r" asr$", " attack success", what.replace("_", " "))
     return f"{_SHARES.get(what, words)}, top-{k}{rest}"
+
+
+def title(words: str) -> str:
+    """``words`` with a capital letter first, and the rest as it is: ``CIDEr-D on flowers``."""
+    return words[:1].upper() + words[1:]
 
 
 def setting(at: Mapping[str, Any], epoch: int | None, step: int | None = None) -> str:
