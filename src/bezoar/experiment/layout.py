@@ -75,11 +75,10 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
     """What a stage's weights depend on, back to the first stage: settings, revisions, WordNet where it is used."""
     from bezoar.data.prepared import GEOMETRY
 
-    start = next((s for s in experiment.stages if s.name == stage.start), None)
     return digest(
         REVISION,
         GEOMETRY,
-        training_digest(experiment, start, seed) if start else model_identity(experiment.model),
+        _left_by(experiment, stage.start, seed) if stage.start else model_identity(experiment.model),
         stage.method,
         resources(stage),
         _fingerprint(experiment.pairs[stage.pairs]),
@@ -90,7 +89,7 @@ def training_digest(experiment: Experiment, stage: Stage, seed: int) -> str:
         seed,
         *(("oracle",) if stage.oracle else ()),
         *map(_fingerprint, read_by(stage.method).values()),
-        *((_teacher_identity(experiment, stage.teacher, seed),) if stage.teacher else ()),
+        *((_left_by(experiment, stage.teacher, seed),) if stage.teacher else ()),
     )
 
 
@@ -111,11 +110,11 @@ def read_by(value: object, field: str = "") -> dict[str, Source]:
     return found
 
 
-def _teacher_identity(experiment: Experiment, teacher: str, seed: int) -> str:
-    """Of the stage or the model that teaches."""
-    found = next((stage for stage in experiment.stages if stage.name == teacher), None)
+def _left_by(experiment: Experiment, name: str, seed: int) -> str:
+    """Of the model that stage ``name`` leaves, or that has this name."""
+    found = next((stage for stage in experiment.stages if stage.name == name), None)
     if found is None:
-        return model_identity(teacher)
+        return model_identity(name)
     # Which model is the best depends on what is measured, and when.
     return (stage_digest if found.keep == "best" else training_digest)(experiment, found, seed)
 
