@@ -171,7 +171,7 @@ def taught(**changes: Any) -> Experiment:
         ({"evaluators__0__top": [1]}, set()),
     ],
 )
-def test_what_a_start_or_a_teacher_leaves_is_a_part_of_the_training(changes: dict[str, Any], expected: set[str]) -> None:
+def test_what_a_start_or_a_teacher_leaves_is_part_of_the_training(changes: dict[str, Any], expected: set[str]) -> None:
     before = digests(taught(), kind=training_digest)
     assert moved(before, digests(taught(**changes), kind=training_digest)) == expected
 

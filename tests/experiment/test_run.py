@@ -649,6 +649,16 @@ def test_a_warmup_longer_than_its_stage_is_said(caplog: pytest.LogCaptureFixture
     assert "warm-up" not in caplog.text, "whose passes warm up each by itself; it says so when it knows how long"
 
 
+def test_where_a_warmup_ends_that_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    plain = tiny.experiment()
+    plain["stages"][0]["method"] |= {
+        "kind": "declip", "queue_size": 8, "steps": 100, "lr": 1.0, "warmup_steps": 1000, "schedule_at": 400,
+        "warmup_from": 0.2,
+    }  # fmt: skip
+    check(parse(plain))
+    assert "the 100 steps of the stage: its learning rate ends at 0.6 instead of 1" in caplog.text  # 0.2 + 0.8 / 2
+
+
 def test_lines_of_records_are_json(done: Done) -> None:
     for line in (done.folder / "records.jsonl").read_text().splitlines():
         assert json.loads(line)["schema"] == 1

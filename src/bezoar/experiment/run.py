@@ -133,12 +133,13 @@ def _say_warmup(stage: Stage, pairs: int) -> None:
     if method.warms_passes:
         return
     steps = method.total_steps(pairs)
-    begun = method.schedule_at if isinstance(method, Continued) else 0
+    first, begun = (method.warmup_from, method.schedule_at) if isinstance(method, Continued) else (0.0, 0)
     if method.warmup_steps > begun + steps:
+        reached = first + (1 - first) * (begun + steps) / method.warmup_steps
         logging.getLogger(__name__).warning(
             "stages.%s.method.warmup_steps: the warm-up of %d steps does not end within the %d steps of the stage: its "
             "learning rate ends at %.2g instead of %g",
-            stage.name, method.warmup_steps, steps, method.lr * steps / method.warmup_steps, method.lr,
+            stage.name, method.warmup_steps, steps, method.lr * reached, method.lr,
         )  # fmt: skip
 
 
