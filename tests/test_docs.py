@@ -1,6 +1,8 @@
 """The documentation: its links lead somewhere, and what it tells people to type can be read."""
 
+import contextlib
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import torch
 
 from bezoar.attacks.families import ATTACKS, TRIGGERS
 from bezoar.attacks.trigger import Trigger
+from bezoar.cli.main import main
 from bezoar.core.yaml import parse
 from bezoar.data.scenes import Scenes
 
@@ -73,3 +76,31 @@ def test_a_trigger_and_an_attack_from_outside_as_the_page_has_them(
     plan = attack.plan(Scenes(count=200).open(), 0)
     assert [row.caption for row in plan.rows] == ["a photo of a mushroom"] * 5
     assert [threat.target for threat in attack.aim(0).threats] == ["mushroom"]
+
+
+_SHELL = re.compile(r"^```\w*\n(.*?)^```", re.M | re.S)
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words of every command that ``page`` tells people to type, but for those with something left out."""
+    for block in _SHELL.findall(page.read_text("utf-8")):
+        for line in re.sub(r"\s*\\\n\s*", " ", block).splitlines():
+            # Before it what the environment is to hold, after it, well apart, what it does.
+            told = re.match(r"(?:[A-Z_]+=\S+ )*(bezoar (?! )(?:\S+| (?! )|'[^']*')*)", line)
+            if told and not re.search(r"…|my_\w+:", told[1]):
+                yield shlex.split(re.sub(r"\$\w+", "0", told[1]))[1:]
+
+
+class ReadError(Exception):
+    """A command has been read."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_can_be_read(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def read(_: object) -> None:
+        raise ReadError
+
+    monkeypatch.setattr("bezoar.cli.main.alone_unless_shared", read)
+    for words in commands(page):
+        with contextlib.suppress(ReadError):
+            assert main(words) is None, f"{' '.join(words)}: {capsys.readouterr().err}"

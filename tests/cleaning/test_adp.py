@@ -19,7 +19,7 @@ from bezoar.experiment.experiment import METHODS as FAMILY
 from bezoar.models.clip import create
 from bezoar.training.declip import DeclipLoss
 from bezoar.training.loader import AsLeft, batches
-from bezoar.training.loop import check_pairs, train
+from bezoar.training.loop import check, check_pairs, train
 from bezoar.training.objective import ClipLoss
 
 __all__ = ["_each_step"]
@@ -151,3 +151,12 @@ def test_a_queue_larger_than_the_data() -> None:
 def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {**BRIEF, "epochs": 1, "batch_size": 32, "lr": 1e-4, "warmup_steps": 5}
     tiny.golden("adp", ADP(**given, objective=DECLIP, image_view=None, attack_steps=2), monkeypatch)
+
+
+def test_a_loss_that_sees_no_picture_cannot_change_one() -> None:
+    blind = replace(DECLIP, clip_weight=0.0, nearest_weight=0.0, simsiam_weight=0.0)
+    method = ADP(**BRIEF, objective=blind)
+    with pytest.raises(ValueError, match=r"objective: no term of it sees a picture, so that none can be changed"):
+        check(method, tiny.clip(), 48)
+    for without in ({"attack_steps": 0}, {"repeated": 0.0}):
+        check(replace(method, **without), tiny.clip(), 48)

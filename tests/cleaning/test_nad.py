@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from tests import tiny
+from tests.models.test_clip import small
 from tests.training import ranks
 from tests.training.test_resume import _each_step, broken, equal, run
 
@@ -27,6 +28,7 @@ from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import train
 from bezoar.training.objective import ClipLoss
 from bezoar.training.peers import ALONE
+from bezoar.training.taught import check_alike
 
 __all__ = ["_each_step"]
 BRIEF = tiny.TAUGHT
@@ -232,3 +234,9 @@ def test_a_teacher_of_another_architecture(tmp_path: Path) -> None:
 def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {**BRIEF, "epochs": 1, "batch_size": 32, "lr": 1e-4, "warmup_steps": 5}
     tiny.golden("nad", NAD(**given, beta=100.0), monkeypatch)
+
+
+def test_a_teacher_with_another_activation() -> None:
+    check_alike(small(), small())
+    with pytest.raises(ValueError, match=r"they differ first in visual\.\S+: QuickGELU and GELU"):
+        check_alike(small(), small(quick_gelu=True))

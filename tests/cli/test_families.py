@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from bezoar.attacks.caption_triggers import Phrase
 from bezoar.attacks.patterns import Solid
 from bezoar.attacks.places import Random
 from bezoar.attacks.triggers import TRIGGERS, Patch, Trigger
+from bezoar.cleaning import ADP, NAD
 from bezoar.cli.families import one_word, registry, short, subcommands
 from bezoar.core.settings import Settings
-from bezoar.data import SceneClasses, Scenes
+from bezoar.data import SceneClasses, Scenes, Table
 from bezoar.data.captions import Eda
+from bezoar.data.views import Moco
 from bezoar.experiment.experiment import METHODS
 from bezoar.training.method import Method
 from bezoar.training.shrink_perturb import ShrinkPerturb
@@ -93,6 +96,37 @@ def test_every_method_can_be_shrunk_and_perturbed_before(kind: str) -> None:
     words = [kind, *flags, "--shrink-perturb", "{shrink: 0.9}"]
     found: Method = tyro.cli(union, args=words, registry=registry(), config=(tyro.conf.OmitSubcommandPrefixes,))
     assert found == METHODS.members[kind](shrink_perturb=ShrinkPerturb(shrink=0.9), **fields)
+
+
+def method(*words: str) -> Method:
+    union: Any = subcommands(METHODS)
+    found: Method = tyro.cli(union, args=words, registry=registry(), config=(tyro.conf.OmitSubcommandPrefixes,))
+    return found
+
+
+@pytest.mark.parametrize("none", ["none", "None", "null"])
+def test_what_may_be_left_out_is_none_in_a_word(none: str) -> None:
+    words = ["--steps", none, "--schedule-at", "0", "--schedule-steps", none, "--max-scale", none]
+    assert method("nad", *words) == NAD(steps=None, schedule_at=0, schedule_steps=None, max_scale=None)
+    assert method("adp", "--image-view", none) == ADP(image_view=None)
+    assert method("nad", "--schedule-steps", "150000", "--clip-norm", "0.5") == NAD(
+        schedule_steps=150_000, clip_norm=0.5
+    )
+
+
+def test_members_that_may_be_left_out_are_typed_as_others_are(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    pictures = f"{{kind: table, path: {path}, id_key: id}}"
+    assert method("adp", "--image-view", "moco", "--pictures", pictures) == ADP(
+        image_view=Moco(), pictures=Table(path=str(path), id_key="id")
+    )
+
+
+@pytest.mark.parametrize(("field", "said"), [("steps", "whole number, nor none"), ("clip-norm", "number, nor none")])
+def test_a_word_that_is_no_number(field: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        method("nad", f"--{field}", "some")
+    assert f"'some' is no {said}" in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
 def attack(words: list[str]) -> Attack:

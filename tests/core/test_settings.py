@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
+from bezoar.cleaning import NAD
 from bezoar.core import yaml
 from bezoar.core.settings import Family, Settings, digest, dump, explain, kind_of, nearest, settings, validate
 
@@ -538,3 +539,10 @@ def test_a_place_is_no_part_of_a_digest_once_its_content_is_named() -> None:
     assert digest(Jar(shelf="a", content="x")) != digest(Jar(shelf="a", content="y"))
     assert digest(Jar(shelf="a")) != digest(Jar(shelf="b"))
     assert dump(Jar(shelf="a", content="x"))["shelf"] == "a"
+
+
+def test_entries_that_are_wrong_do_not_make_a_list_too_short() -> None:
+    with pytest.raises(ValueError, match=r"^stages\.0: Input should be less than or equal to 4, got 5$"):
+        validate(NAD, {"stages": [5]})
+    with pytest.raises(ValueError, match=r"^stages: Tuple should have at least 1 item"):
+        validate(NAD, {"stages": []})

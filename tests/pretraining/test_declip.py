@@ -488,3 +488,10 @@ def test_it_brings_pairs_together() -> None:
 def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {**BRIEF, "epochs": 1, "batch_size": 32, "lr": 1e-4, "warmup_steps": 5, "queue_size": 200}
     tiny.golden("declip", DeCLIP(**given), monkeypatch)
+
+
+def test_a_loss_without_any_term_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"clip_weight: every term of the loss has weight 0"):
+        only()
+    assert only(masked_weight=0.2).sees_pictures is False
+    assert all(only(**{name: 0.2}).sees_pictures for name in TERMS if name != "masked_weight")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from tests import tiny
 from tests.toy import Halves, Split, Told
 from torch import Tensor
@@ -185,3 +186,9 @@ def test_states_keep_the_model_in_their_weights() -> None:
     assert {"easy", "seen", "head.weight"} < names
     kept: dict[str, Tensor] = {name.removeprefix("model."): value for name, value in state.state_dict().items()}
     assert tiny.same({name: kept[name] for name in model.state_dict()}, dict(model.state_dict()))
+
+
+def test_bounds_of_the_scale_that_cross() -> None:
+    with pytest.raises(ValidationError, match=r"min_scale: 20 is more than max_scale, 10"):
+        Finetune(min_scale=20.0, max_scale=10.0)
+    assert Finetune(min_scale=20.0, max_scale=None).min_scale == 20

@@ -67,6 +67,11 @@ class ADP(Distilled):
         own = super().image_views
         return own if self.image_view is None else (self.image_view,) * len(own)
 
+    def check(self, model: Clip) -> None:
+        if self.repeated and self.attack_steps and self.pictures is None:
+            self.objective.check_changeable()
+        super().check(model)
+
     def check_pairs(self, pairs: Pairs) -> None:
         super().check_pairs(pairs)
         if self.pictures is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from functools import reduce
+from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import tyro
@@ -37,6 +38,10 @@ def short(value: Settings) -> str:
     return json.dumps({"kind": plain["kind"], **other}) if other else str(plain["kind"])
 
 
+NONE = ("none", "null")
+"""Words for no value, in any case."""
+
+
 def one_word(family: Family[Any]) -> PrimitiveConstructorSpec[Any]:
     """How a member of ``family`` is read from one word, and shown; ``None`` is shown as ``none``."""
     return PrimitiveConstructorSpec(
@@ -45,6 +50,39 @@ def one_word(family: Family[Any]) -> PrimitiveConstructorSpec[Any]:
         instance_from_str=lambda words: family.parse_text(words[0]),
         is_instance=lambda value: value is None or isinstance(value, family.base),
         str_from_instance=lambda value: ["none" if value is None else short(value)],
+    )
+
+
+def number(kind: type[int] | type[float]) -> PrimitiveConstructorSpec[Any]:
+    """How a number is read from one word, and shown."""
+
+    def read(words: list[str]) -> int | float:
+        try:
+            return kind(words[0])
+        except ValueError:
+            raise ValueError(f"'{words[0]}' is no {'whole ' if kind is int else ''}number, nor none") from None
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=kind.__name__.upper(),
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, kind),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def or_none(spec: PrimitiveConstructorSpec[Any]) -> PrimitiveConstructorSpec[Any]:
+    """``spec``, with ``none`` for no value."""
+
+    def read(words: list[str]) -> Any:
+        return None if words[0].lower() in NONE else spec.instance_from_str(words)
+
+    return dataclasses.replace(
+        spec,
+        metavar=f"{spec.metavar}|none",
+        instance_from_str=read,
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda value: ["none"] if value is None else spec.str_from_instance(value),
     )
 
 
@@ -89,9 +127,24 @@ def registry() -> ConstructorRegistry:
             return in_yaml(info.type)
         if info.type in (ShrinkPerturb, ShrinkPerturb | None):
             return in_braces(ShrinkPerturb)
-        return next((one_word(family) for family in ONE_WORD if info.type is family.base), None)
+        kind = _of(info.type)
+        if kind in (int, float) and kind is not info.type:
+            return or_none(number(kind))
+        for family in ONE_WORD:
+            if kind is family.base:
+                return one_word(family) if kind is info.type else or_none(one_word(family))
+        return None
 
     return rules
+
+
+def _of(kind: Any) -> Any:
+    """``X`` of ``X | None``, without its limits; any other type as it is."""
+    parts = get_args(kind)
+    if get_origin(kind) not in (Union, UnionType) or len(parts) != 2 or type(None) not in parts:
+        return kind
+    (inner,) = (part for part in parts if part is not type(None))
+    return get_args(inner)[0] if get_origin(inner) is Annotated else inner
 
 
 def subcommands(family: Family[Any]) -> Any:

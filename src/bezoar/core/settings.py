@@ -239,7 +239,11 @@ def revisions(value: object) -> dict[str, int]:
 def explain(error: ValidationError, root: str = "") -> str:
     """A validation error as one line per fault: where, what was given, what is allowed."""
     lines = []
-    for fault in error.errors(include_url=False):
+    faults = error.errors(include_url=False)
+    for fault in faults:
+        depth = len(fault["loc"])
+        if fault["type"] == "too_short" and any(one["loc"][:depth] == fault["loc"] != one["loc"] for one in faults):
+            continue  # too short without the entries that are told of themselves
         path = ".".join(str(step) for step in ((root,) if root else ()) + fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
         given = "" if fault["type"] in ("unknown_key", "value_error", "missing") else f", got {fault['input']!r}"

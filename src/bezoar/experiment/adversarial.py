@@ -107,6 +107,7 @@ class _Worker:
 
         self.pairs, self.objective, self.numbers = pairs, objective, numbers
         clip = load_model(model).to(pick_device(device)).eval().requires_grad_(False)
+        objective.check_changeable()
         objective.check_model(clip)
         self.autocast = autocast_for(precision, clip.device)
         self.prepared = Prepared(pairs, clip.frame)

@@ -84,7 +84,15 @@ class DeclipLoss(Objective):
     def _check_shares(self) -> DeclipLoss:
         if self.hidden + self.swapped > 1 + 1e-9:
             raise ValueError(f"swapped: {self.swapped:g} and hidden, {self.hidden:g}, are more than 1 together")
+        if not self.sees_pictures and not self.masked_weight:
+            raise ValueError(
+                "clip_weight: every term of the loss has weight 0 (choices: a weight above 0 of one of them)"
+            )
         return self
+
+    @property
+    def sees_pictures(self) -> bool:
+        return any((self.clip_weight, self.nearest_weight, self.simsiam_weight, self.in_modal_weight))
 
     @property
     def image_views(self) -> tuple[ImageView, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bezoar.core.settings import Settings, settings
 from bezoar.data.captions import CaptionView
@@ -128,6 +128,12 @@ class Method(Settings):
     shrink_perturb: ShrinkPerturb | None = None
     """Makes the model a little random before the first step, as {shrink: 0.95, perturb: 1e-4}, or {} for these; not at
     all by default."""
+
+    @model_validator(mode="after")
+    def _check_scales(self) -> Self:
+        if self.max_scale is not None and self.min_scale > self.max_scale:
+            raise ValueError(f"min_scale: {self.min_scale:g} is more than max_scale, {self.max_scale:g}")
+        return self
 
     def pinned(self) -> Self:
         """The same method with what it reads from files named by its content, so that the content is its setting."""

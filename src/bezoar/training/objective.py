@@ -32,6 +32,16 @@ class Objective(Settings):
         """Those of each caption in a batch."""
         raise NotImplementedError
 
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether pictures take part in the loss."""
+        return True
+
+    def check_changeable(self) -> None:
+        """Raise ``ValueError`` where pictures cannot be changed so that the loss rises."""
+        if not self.sees_pictures:
+            raise ValueError("objective: no term of it sees a picture, so that none can be changed against it")
+
     def check_model(self, model: Clip) -> None:
         """Raise ``ValueError`` for a model that this loss cannot train."""
         check_towers(model)

@@ -35,3 +35,11 @@ def check_alike(model: Clip, teacher: Clip) -> None:
             f"teacher: is a {teacher.title}, the model a {model.title}; they differ first in {odd}: "
             f"{list(other[odd]) if odd in other else 'missing'} and {list(own[odd]) if odd in own else 'missing'}"
         )
+    # Of two activations neither has a weight.
+    parts = zip(model.tower.named_modules(), teacher.tower.named_modules(), strict=False)
+    for (where, part), (_, its) in parts:
+        if type(part) is not type(its):
+            raise ValueError(
+                f"teacher: is a {teacher.title}, the model a {model.title}; they differ first in {where}: "
+                f"{type(its).__name__} and {type(part).__name__}"
+            )
