@@ -103,8 +103,8 @@ def in_braces(kind: type[Settings]) -> PrimitiveConstructorSpec[Any]:
         nargs=1,
         metavar="YAML",
         instance_from_str=lambda words: validate(kind, yaml.parse(words[0])),
-        is_instance=lambda value: value is None or isinstance(value, kind),
-        str_from_instance=lambda value: ["none" if value is None else json.dumps(dump(value))],
+        is_instance=lambda value: isinstance(value, kind),
+        str_from_instance=lambda value: [json.dumps(dump(value))],
     )
 
 
@@ -125,9 +125,9 @@ def registry() -> ConstructorRegistry:
     def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         if _holds_values(info.type):
             return in_yaml(info.type)
-        if info.type in (ShrinkPerturb, ShrinkPerturb | None):
-            return in_braces(ShrinkPerturb)
         kind = _of(info.type)
+        if kind is ShrinkPerturb:
+            return or_none(in_braces(ShrinkPerturb))
         if kind in (int, float) and kind is not info.type:
             return or_none(number(kind))
         for family in ONE_WORD:
