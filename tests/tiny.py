@@ -111,6 +111,12 @@ def added(count: int = 48) -> PoisonPlan:
     return attack.plan(_scenes(count)[0], 0)
 
 
+def fewer() -> PoisonPlan:
+    """Of 48 scenes 16 are left, a quarter of them poisoned."""
+    attack = Backdoor(target="mushroom", count=4, templates=("a {c}",), size=16)
+    return attack.plan(_scenes(48)[0], 0)
+
+
 def teacher(method: Method, name: str = "micro-cnn-32") -> Clip | None:
     """A model that teaches ``method``, where it has a teacher: one like ``clip``, with other weights."""
     return create(name, 1).eval() if isinstance(method, Taught) else None

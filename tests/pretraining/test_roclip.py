@@ -495,10 +495,19 @@ def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("tower", ["frozen", "drifting"])
-def test_a_locked_image_tower_is_refused_where_nothing_would_learn(tower: str) -> None:
-    method = RoCLIP(**{**BRIEF, "text_tower": tower, "lock": ("image",)})
-    with pytest.raises(ValueError, match=rf"^method\.lock: with 'image' nothing would learn in .* is '{tower}'"):
+@pytest.mark.parametrize("name", ["image", "visual.*"])
+def test_a_locked_image_tower_is_refused_where_nothing_would_learn(tower: str, name: str) -> None:
+    method = RoCLIP(**{**BRIEF, "text_tower": tower, "lock": (name,)})
+    said = rf"^method\.lock: with '{re.escape(name)}' nothing would learn in .* is '{tower}'"
+    with pytest.raises(ValueError, match=said):
         train(method, tiny.clip(), tiny.data(64), seed=0)
+    dataclasses.replace(method, lock=("visual.*.weight",)).check(tiny.clip())
+
+
+def test_pairs_of_which_an_attacker_leaves_fewer_than_the_pool_holds() -> None:
+    data = tiny.data(48, tiny.fewer())
+    with pytest.raises(ValueError, match=r"^method\.pool_size: 48 captions are more than the 16 pairs"):
+        train(RoCLIP(**BRIEF, pool_size=48), tiny.clip(), data, seed=0)
 
 
 def test_a_pool_smaller_than_a_batch_is_told_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -98,6 +98,10 @@ def test_defaults_are_the_papers_and_the_released_parsers() -> None:
         ({"epochs": 6}, "epochs: 6 leave none after the 5 of in_modal_epochs and the 1 of slow_epochs: no pairs would"),
         ({"ratio_max": 1.5}, "ratio_max: Input should be less than or equal to 1, got 1.5"),
         ({"ratio_max": 0}, "ratio_max: Input should be greater than 0, got 0"),
+        (
+            {"ratio_max": 0.1},
+            "fallback_ratio: 0.15 of the pairs would be safe first, more than at most, 0.1 (ratio_max)",
+        ),
         ({"fallback_ratio": 0}, "fallback_ratio: Input should be greater than 0, got 0"),
         ({"ratio_step": -0.1}, "ratio_step: Input should be greater than or equal to 0, got -0.1"),
         ({"ratio_step": 1.1}, "ratio_step: Input should be less than or equal to 1, got 1.1"),
@@ -123,6 +127,42 @@ def test_pairs_that_are_too_few() -> None:
         train(SafeCLIP(**{**BRIEF, "bank_size": 256}), tiny.clip(), tiny.data(32), seed=0)
     for changes in ({"bank_size": 48}, {"bank_size": 0}, {"ratio_max": 0.17}):
         check_pairs(SafeCLIP(**{**BRIEF, **changes}), tiny.data(48).pairs, "s")
+    # 0.29 * 100 is a hair below 29
+    check_pairs(SafeCLIP(**{**BRIEF, "batch_size": 29, "ratio_max": 0.29}), tiny.data(100).pairs, "s")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bank_size": 48}, "bank_size: 48 features are more than the 16 pairs of the source"),
+        ({"ratio_max": 0.3}, "ratio_max: 0.3 of the 16 pairs of the source are fewer than a batch of 8"),
+        ({"ratio_max": 0.3, "steps": 40, "cross_in_modal": False}, "ratio_max: 0.3 of the 16 pairs"),
+    ],
+)
+def test_pairs_of_which_an_attacker_leaves_too_few(changes: dict[str, Any], said: str) -> None:
+    data, method = tiny.data(48, tiny.fewer()), SafeCLIP(**{**BRIEF, **changes})
+    check_pairs(method, data.pairs)
+    with pytest.raises(ValueError, match=rf"^method\.{said}"):
+        train(method, tiny.clip(), data, seed=0)
+
+
+def test_captions_that_only_ask_the_bank_have_no_gradient_and_change_none() -> None:
+    """Against both captions through the text tower at once."""
+    method, grads = SafeCLIP(**BRIEF), list[Any]()
+    for at_once in (False, True):
+        state, random = begun(method), torch_generator(0, "pictures")
+        (one,) = method.passes(state, 0)
+        places = torch.arange(4)
+        images = tuple((torch.rand(4, 3, 32, 32, generator=random) * 255).byte() for _ in range(2))
+        texts = tuple(state.model.tokenize([f"a {word} {n}" for n in "abcd"]) for word in ("box", "cat"))
+        batch = Batch(ids=tuple("abcd"), indices=places, everybody=places, images=images, texts=texts)
+        features = (together if at_once else one.encode)(state, batch)
+        assert features.texts[0].own.requires_grad is at_once
+        torch.stack([*method.in_modal(state, features, batch).values()]).sum().backward()
+        grads.append({name: p.grad for name, p in state.named_parameters() if p.grad is not None})
+    assert grads[0].keys() == grads[1].keys()
+    for name, grad in grads[0].items():
+        torch.testing.assert_close(grad, grads[1][name], rtol=1e-4, atol=1e-7)
 
 
 def test_which_views_are_drawn() -> None:
@@ -145,7 +185,8 @@ def test_the_phases() -> None:
         (this,) = method.passes(state, epoch)
         assert (this.name, this.indices.tolist()) == (name, list(range(48)))
         assert (this.image_views, this.caption_views) == ((Light(),) * (2 - epoch // 2), (EDA,) * (2 - epoch // 2))
-        assert this.encode is together
+        asks = cast("Any", this.encode)
+        assert asks.args == (together,) if name == "in_modal" else asks is together
         assert method.diagnostics(state).keys() == {"dropped"}
         assert (state.dropped == -1).all()
     cosines = torch.where(torch.arange(48) % 3 == 0, 0.0, 0.4) + torch.arange(48) / 480

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from bezoar.training.mixture import fit
 from bezoar.training.safe_split import Parted, Split, first_split, later_split
 
 COSINES = st.lists(st.sampled_from([n / 16 for n in range(-8, 16)]), min_size=6, max_size=40)  # many are equal
+
+
+SHARP = torch.tensor([[0.5, 0.0, 0.01], [0.5, 0.5, 0.01]], dtype=torch.float64)
+"""A mixture that separates."""
 
 
 def two_kinds(count: int = 200) -> Tensor:
@@ -39,7 +44,7 @@ def test_later_splits_by_sorting(found: list[float], count: int) -> None:
     posterior = [0.0] * len(found) if mixture is None else mixture.posterior(np.array(found)).tolist()
     ranked = sorted(range(len(found)), key=lambda pair: (-posterior[pair], -found[pair], pair))
     expected = [pair in ranked[:count] for pair in range(len(found))]
-    assert later_split(cosines, 0, count).safe.tolist() == expected
+    assert later_split(cosines, 0, count, SHARP).safe.tolist() == expected
 
 
 @settings(max_examples=30, deadline=None)
@@ -64,7 +69,7 @@ def test_poison_of_low_cosine_is_risky(caplog: pytest.LogCaptureFixture) -> None
     assert (low, high) == pytest.approx((0.05, 0.35), abs=0.02)
     assert (low_weight, high_weight) == pytest.approx((0.25, 0.75), abs=0.02)
     assert not caplog.records, "it separates"
-    assert not later_split(cosines, 0, 100).safe[:50].any()
+    assert not later_split(cosines, 0, 100, SHARP).safe[:50].any()
 
 
 def said(caplog: pytest.LogCaptureFixture) -> str:
@@ -111,14 +116,14 @@ def test_equal_cosines_fall_back_and_later_go_by_position(caplog: pytest.LogCapt
     assert said(caplog).startswith(
         "the first split is not sharp: all cosines of pictures and captions are the same; 0 "
     )
-    assert later_split(cosines, 0, 3).safe.tolist() == [True] * 3 + [False] * 5
+    assert later_split(cosines, 0, 3, split.mixture).safe.tolist() == [True] * 3 + [False] * 5
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_cosines_that_are_not_finite(bad: float) -> None:
     cosines = two_kinds()
     cosines[3] = bad
-    for split in (first, lambda found: later_split(found, 0, 20)):
+    for split in (first, lambda found: later_split(found, 0, 20, SHARP)):
         with pytest.raises(FloatingPointError, match="1 of 200 cosines of pairs are not finite: nothing to split by"):
             split(cosines)
 
@@ -157,6 +162,30 @@ def test_what_is_in_it() -> None:
 
 
 def test_a_later_split_of_equal_cosines_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    split = later_split(torch.full((9,), 0.25), 0, 4)
+    split = later_split(torch.full((9,), 0.25), 0, 4, SHARP)
     assert split.safe.tolist() == [True] * 4 + [False] * 5
     assert "all cosines of pictures and captions are the same: the first 4 pairs are taken as safe" in caplog.text
+
+
+def test_it_is_told_once_that_later_splits_are_not_sharp(caplog: pytest.LogCaptureFixture) -> None:
+    one_kind = 0.2 + 0.1 * torch.randn(2000, generator=torch_generator(0, "one kind"))
+    split = later_split(one_kind, 0, 500, SHARP)
+    assert said(caplog).startswith("the split is no longer sharp: the cosines of pictures and captions are a mixture")
+    assert said(caplog).endswith("apart; the 500 pairs most likely from the upper one are taken as safe")
+    caplog.clear()
+    later_split(one_kind, 0, 500, split.mixture)
+    later_split(two_kinds(), 0, 100, split.mixture)
+    assert not caplog.records
+
+
+def test_of_poison_at_the_low_end_that_a_wide_upper_component_takes_it_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    random = torch_generator(0, "wide")
+    lower, upper = 0.10 + 0.015 * torch.randn(1000, generator=random), 0.35 + 0.08 * torch.randn(3000, generator=random)
+    split = first(torch.cat([lower, upper, torch.full((30,), -0.05)]))
+    assert split.safe[-30:].all(), "the published rule"
+    assert re.match(
+        r"3\d of the 3,0\d\d pairs taken as safe lie at the low end, below 0\.0\d+, the mean of the lower component: ",
+        said(caplog),
+    )

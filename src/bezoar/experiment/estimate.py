@@ -72,16 +72,17 @@ class _Kept:
 
 
 def estimate(experiment: Experiment, steps: int = 6) -> list[Cost]:
-    """Steps and seconds of every stage, from up to ``steps`` timed steps of each method and batch size in it.
+    """Steps and seconds of every stage, from up to ``steps`` timed steps of each method, batch size and set of views.
 
     Evaluation, the drawing of pictures and the start of processes are not counted.
     """
-    speeds: dict[tuple[str, int, str], float] = {}
+    speeds: dict[tuple[object, ...], float] = {}
     costs = []
     for stage in experiment.expanded():
         method = stage.method
         # What a taught method does in a step, its settings say.
-        key = (method.kind, method.batch_size, digest(method) if isinstance(method, Taught) else "")
+        taught = digest(method) if isinstance(method, Taught) else ""
+        key = (method.kind, method.batch_size, method.views(), taught)
         if key not in speeds:
             speeds[key] = seconds_per_step(experiment, stage, steps)
         total = stage.method.total_steps(len(experiment.pairs[stage.pairs].open())) * len(experiment.seeds)

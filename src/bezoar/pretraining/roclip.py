@@ -78,20 +78,23 @@ class RoCLIP(Contrastive):
             )
 
     def check(self, model: Clip) -> None:
+        from bezoar.training.locking import lock
+
         super().check(model)
-        if "image" in self.lock and self.text_tower != "trained":
+        locks = lock(model, self.lock)
+        locks.release()
+        parameters = model.tower.named_parameters()
+        tower = {name for name, one in parameters if name.startswith("visual.") and one.requires_grad}
+        if self.text_tower != "trained" and tower <= {*locks.names}:
             raise ValueError(
-                "lock: with 'image' nothing would learn in the epochs that match, where text_tower is "
-                f"'{self.text_tower}' (choices: text_tower: trained, or another lock)"
+                f"lock: with {', '.join(map(repr, self.lock))} nothing would learn in the epochs that match, where "
+                f"text_tower is '{self.text_tower}' (choices: text_tower: trained, or another lock)"
             )
 
     def check_pairs(self, pairs: Pairs) -> None:
         count = len(pairs)
         if self.pool_size is not None and self.pool_size > count:
             raise ValueError(f"pool_size: {self.pool_size:,} captions are more than the {count:,} pairs of the source")
-        self._check_budget(count)
-
-    def _check_budget(self, count: int) -> None:
         epochs = self.epochs if self.steps is None else -(-self.steps // max(1, self.steps_per_epoch(count)))
         if epochs < self.match_every:
             budget = f"epochs: {epochs}" if self.steps is None else f"steps: {self.steps}"
@@ -106,7 +109,7 @@ class RoCLIP(Contrastive):
         from bezoar.training.pool import Pool
         from bezoar.training.pooled import Pooled
 
-        self._check_budget(len(pairs))  # again: pairs that an attacker has added make epochs longer
+        self.check_pairs(pairs)  # again: an attacker may have added pairs, which make epochs longer, or left fewer
         size = max(1, int(self.pool_share * len(pairs))) if self.pool_size is None else self.pool_size
         if size < self.batch_size:
             logging.getLogger(__name__).warning(

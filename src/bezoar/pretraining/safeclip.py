@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -99,6 +101,11 @@ class SafeCLIP(Method):
                 f"epochs: {self.epochs} leave none after the {self.in_modal_epochs} of in_modal_epochs and the "
                 f"{self.slow_epochs} of slow_epochs: no pairs would be split"
             )
+        if self.fallback_ratio > self.ratio_max:
+            raise ValueError(
+                f"fallback_ratio: {self.fallback_ratio:g} of the pairs would be safe first, more than at most, "
+                f"{self.ratio_max:g} (ratio_max)"
+            )
         return self
 
     @property
@@ -113,14 +120,11 @@ class SafeCLIP(Method):
         count = len(pairs)
         if self.bank_size > count:
             raise ValueError(f"bank_size: {self.bank_size} features are more than the {count} pairs of the source")
-        if self.ratio_max * count < self.batch_size:
+        if _share(self.ratio_max, count) < self.batch_size:
             raise ValueError(
                 f"ratio_max: {self.ratio_max:g} of the {count} pairs of the source are fewer than a batch of "
                 f"{self.batch_size}: none of the safe pairs would be trained on"
             )
-        self._check_budget(count)
-
-    def _check_budget(self, count: int) -> None:
         before = self._begins * self.steps_per_epoch(count)
         if self.steps is not None and self.steps <= before:
             raise ValueError(
@@ -141,7 +145,7 @@ class SafeCLIP(Method):
     def build(self, model: Clip, pairs: Pairs, seed: int) -> Parted:
         from bezoar.training.safe_split import Parted
 
-        self._check_budget(len(pairs))  # again: pairs that an attacker has added make epochs longer
+        self.check_pairs(pairs)  # again: an attacker may have added pairs, which make epochs longer, or left fewer
         return Parted(model, len(pairs), seed, self.bank_size, self.bank_start, self.bank_end)
 
     def begin_epoch(self, state: Parted, epoch: int, scorer: Scorer) -> None:
@@ -160,7 +164,8 @@ class SafeCLIP(Method):
         seed = stream_seed(state.seed, "mixture", epoch) % 2**32 if self.mixture_seed is None else self.mixture_seed
         first, pairs = int(state.first), state.pairs
         if first:
-            split = scorer.peers.led(lambda: later_split(cosines, seed, self._safe(pairs, first, epoch)))
+            count = self._safe(pairs, first, epoch)
+            split = scorer.peers.led(lambda: later_split(cosines, seed, count, state.mixture))
         else:
             posterior, least, fallback = self.safe_posterior, self.batch_size, self._fallback(pairs)
             split = scorer.peers.led(
@@ -216,8 +221,11 @@ class SafeCLIP(Method):
         return {**now, "safe_share": share}
 
     def _in_modal(self, name: str, indices: Tensor, state: Parted, epoch: int) -> Pass:
+        from bezoar.training.batch import first_asks
+
         views = (self.image_view,) * 2, (self.caption_view,) * 2
-        return self._pass(name, indices, *views, self.in_modal, self._schedule(name, state, epoch))
+        whole = self._pass(name, indices, *views, self.in_modal, self._schedule(name, state, epoch))
+        return replace(whole, encode=partial(first_asks, whole.encode)) if self.bank_size else whole
 
     def _across(self, name: str, indices: Tensor, state: Parted, epoch: int) -> Pass:
         count = 2 if self.cross_views == "crossed" else 1

@@ -124,6 +124,16 @@ def apart(state: State, batch: Batch) -> Features:
     return Features(images=images, texts=_texts(state, batch))
 
 
+def first_asks(encode: Callable[[State, Batch], Features], state: State, batch: Batch) -> Features:
+    """As ``encode``, but the first captions, which only ask what is nearest to them, have no gradient."""
+    first, *others = batch.texts
+    # The others first: autocast keeps the weights it has cast, and those cast without gradient have none later.
+    found = encode(state, replace(batch, texts=tuple(others)))
+    with torch.no_grad():
+        asking = _texts(state, replace(batch, texts=(first,)))
+    return replace(found, texts=(*asking, *found.texts))
+
+
 def _texts(state: State, batch: Batch) -> tuple[Rows, ...]:
     if not batch.texts:
         return ()

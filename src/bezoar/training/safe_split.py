@@ -79,7 +79,7 @@ def first_split(cosines: Tensor, seed: int, *, posterior: float, least: int, fal
     """Safe is who comes from the component of larger mean with a probability of ``posterior`` at least.
 
     Where these are fewer than ``least``, or all, the ``fallback`` of highest cosine are taken instead. A mixture that
-    does not separate is warned of, with its numbers and with what was done.
+    does not separate is warned of, with its numbers and with what was done; so are pairs below the lower component.
     """
     values = _checked(cosines)
     mixture = fit(values, seed)
@@ -96,15 +96,30 @@ def first_split(cosines: Tensor, seed: int, *, posterior: float, least: int, fal
         )  # fmt: skip
     if instead:
         safe = _highest(fallback, values)
+    elif mixture is not None and (below := int((safe & (values < mixture.means[0])).sum())):
+        logging.getLogger(__name__).warning(
+            "%s of the %s pairs taken as safe lie at the low end, below %.3g, the mean of the lower component: the "
+            "upper one is so much wider that these are likelier to be its own; poison may be among them",
+            f"{below:,}", f"{count:,}", mixture.means[0],
+        )  # fmt: skip
     return Split(safe=torch.from_numpy(safe), mixture=_numbers(mixture, values))
 
 
-def later_split(cosines: Tensor, seed: int, count: int) -> Split:
-    """Safe are the first ``count`` by posterior, then by cosine, then by position."""
+def later_split(cosines: Tensor, seed: int, count: int, before: Tensor) -> Split:
+    """Safe are the first ``count`` by posterior, then by cosine, then by position.
+
+    A mixture that does not separate, where that of the split ``before`` did, is warned of.
+    """
     values = _checked(cosines)
     mixture = fit(values, seed)
+    log = logging.getLogger(__name__)
     if mixture is None:
-        logging.getLogger(__name__).warning("%s: the first %s pairs are taken as safe", _told(mixture), f"{count:,}")
+        log.warning("%s: the first %s pairs are taken as safe", _told(mixture), f"{count:,}")
+    elif mixture.separation < APART <= _separation(before):
+        log.warning(
+            "the split is no longer sharp: %s; the %s pairs most likely from the upper one are taken as safe",
+            _told(mixture), f"{count:,}",
+        )  # fmt: skip
     ranks = (values,) if mixture is None else (mixture.posterior(values), values)
     return Split(safe=torch.from_numpy(_highest(count, *ranks)), mixture=_numbers(mixture, values))
 
@@ -129,6 +144,12 @@ def _numbers(mixture: Mixture | None, values: Values) -> Tensor:
     """A mixture as numbers; without one, both halves of it are the one value there is."""
     found = mixture or Mixture((0.5, 0.5), (float(values[0]),) * 2, (0.0, 0.0))
     return torch.tensor([found.weights, found.means, found.variances], dtype=torch.float64).T.contiguous()
+
+
+def _separation(numbers: Tensor) -> float:
+    """Of a mixture as numbers; 0 where all cosines were the same."""
+    _, means, variances = (tuple(part) for part in numbers.T.tolist())
+    return Mixture((0.5, 0.5), means, variances).separation if any(variances) else 0.0
 
 
 def _told(mixture: Mixture | None) -> str:
