@@ -13,6 +13,7 @@ from tests import tiny
 from tests.training.test_resume import _each_step, broken, equal, run
 
 from bezoar.cleaning import ADP, METHODS, NAD
+from bezoar.data import Scenes, Table
 from bezoar.data.captions import Eda
 from bezoar.data.views import Light, Moco, MocoNoise
 from bezoar.experiment.experiment import METHODS as FAMILY
@@ -116,6 +117,22 @@ def test_parts_can_be_left_out(changes: dict[str, Any], other: int) -> None:
     assert len(found) == other
     for before, after in zip(batch.images, found.images, strict=True):
         assert torch.equal(after[8:].float(), before[:: 2 if other > 8 else 9][: other - 8].float())
+
+
+@pytest.mark.parametrize("changes", [{"repeated": 0.0}, {"attack_steps": 0}])
+def test_a_teacher_whose_loss_is_not_asked_for_has_none(changes: dict[str, Any]) -> None:
+    state, *_ = enlarged(ADP(**BRIEF, objective=DECLIP, **changes))
+    assert not hasattr(state, "tutors")
+
+
+def test_pictures_that_are_not_there_or_of_others(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^method\.pictures\.path: \S+ does not exist"):
+        check_pairs(
+            ADP(**BRIEF, objective=DECLIP, pictures=Table(path=str(tmp_path / "none.csv"))), tiny.data(48).pairs
+        )
+    other = Scenes(split="clean", count=24)
+    with pytest.raises(ValueError, match=r"^method\.pictures: 48 of 48 pairs have none .* is read with id_key: id$"):
+        check_pairs(ADP(**BRIEF, objective=DECLIP, pictures=other), tiny.data(48).pairs)
 
 
 def test_without_its_own_parts_it_is_nad() -> None:

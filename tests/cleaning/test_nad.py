@@ -13,7 +13,7 @@ from tests.models.test_clip import small
 from tests.training import ranks
 from tests.training.test_resume import _each_step, broken, equal, run
 
-from bezoar.cleaning import METHODS, NAD, Finetune
+from bezoar.cleaning import ADP, METHODS, NAD, Finetune
 from bezoar.data.captions import Eda
 from bezoar.experiment.estimate import estimate
 from bezoar.experiment.experiment import METHODS as FAMILY
@@ -238,5 +238,23 @@ def test_golden_losses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_teacher_with_another_activation() -> None:
     check_alike(small(), small())
-    with pytest.raises(ValueError, match=r"they differ first in visual\.\S+: QuickGELU and GELU"):
+    with pytest.raises(ValueError, match=r"they differ first in visual\.\S+: QuickGELU\(\) and GELU\("):
         check_alike(small(), small(quick_gelu=True))
+
+
+def test_a_teacher_of_other_strides() -> None:
+    """Weights of the same shapes all the same."""
+    fast = create("micro-cnn-32-fast")
+    check_alike(fast, create("micro-cnn-64"))
+    with pytest.raises(ValueError, match=r"is a micro-cnn-32, .* first in visual\.trunk\.stem\.0: Conv2d\(3, 1"):
+        check_alike(fast, create("micro-cnn-32"))
+
+
+@pytest.mark.parametrize("kind", [NAD, ADP])
+def test_epochs_beside_the_steps_that_are_the_default(kind: type[NAD | ADP]) -> None:
+    with pytest.raises(
+        ValidationError, match=r"epochs: 1 do not count beside the [12],[05]00 of steps, .* \(choices: steps: none"
+    ):
+        kind(epochs=1)
+    assert kind(epochs=3, steps=None).total_steps(1024) == 6
+    assert kind(steps=7).total_steps(1024) == 7

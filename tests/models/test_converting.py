@@ -15,6 +15,8 @@ from tests.tiny import same
 from bezoar.models.checkpoint import CARD, read_card, save
 from bezoar.models.clip import Clip
 from bezoar.models.converting import convert_model
+from bezoar.models.heads import Heads
+from bezoar.models.inspecting import inspect_model
 from bezoar.models.opening import load_model, place
 
 TARGETS: tuple[tuple[str, str], ...] = (
@@ -71,6 +73,18 @@ def test_a_model_of_ours_stays_what_it_is(tmp_path: Path) -> None:
     assert (after.method, after.settings, after.training) == (before.method, before.settings, before.training)
     assert after.weights == before.weights
     assert after.ancestors == ()
+
+
+def test_heads_are_told_and_stay_behind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = foreign.micro()
+    model.heads = Heads({"projector.linear1.weight": torch.zeros(2, 2), "predictor.bias": torch.zeros(2)})
+    save(model, tmp_path / "one")
+    assert inspect_model(tmp_path / "one").facts == {"heads": "predictor, projector"}
+    convert_model(tmp_path / "one", to="bezoar", out=tmp_path / "two")
+    assert not caplog.records
+    assert load_model(tmp_path / "two").heads.state_dict().keys() == model.heads.state_dict().keys()
+    convert_model(tmp_path / "one", to="open_clip", out=tmp_path / "three")
+    assert caplog.text.count("heads are not converted: a training that goes on begins pr") == 1
 
 
 def test_random_weights_can_be_written(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_model_of_ours_tells_its_chain(tmp_path: Path) -> None:
         method={"kind": "cleanclip"}, data="feed", poison={"attack": {"kind": "backdoor"}, "plan": "cd", "count": 3},
     )  # fmt: skip
     found = inspect_model(tmp_path / "second")
-    assert (found.layout, found.architecture) == ("bezoar", "micro-vit-32")
+    assert (found.layout, found.architecture, found.facts) == ("bezoar", "micro-vit-32", {})
     assert [step.weights for step in found.steps] == [first.weights, second.weights]
     told = [step.told() for step in found.steps]
     assert told[0].startswith(f"{first.weights}  clip, seed 1 (bezoar ")

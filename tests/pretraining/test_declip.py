@@ -458,6 +458,7 @@ def test_captions_without_letters(caplog: pytest.LogCaptureFixture, monkeypatch:
     for _ in range(2):
         with pytest.raises(ValueError, match=r"2 of 2 captions have no letter from a to z \(first: 'pair 0'\)"):
             check_pairs(method, none)
+    check_pairs(dataclasses.replace(method, caption_view=PlainCaption()), none)  # nothing is augmented
     some: Any = Speechless(["A DOG", "日本"])
     check_pairs(method, some)
     check_pairs(DeCLIP(**{**BRIEF, "queue_size": 2, "masked": 0.5}), some)

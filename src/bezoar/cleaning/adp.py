@@ -76,10 +76,16 @@ class ADP(Distilled):
         super().check_pairs(pairs)
         if self.pictures is None:
             return
-        places = _Others(self.pictures.open(), pairs).places
+        try:
+            places = _Others(self.pictures.open(), pairs).places
+        except ValueError as error:
+            raise ValueError(f"pictures.{error}") from None
         missing = [pairs.id(index) for index, place in enumerate(places) if place is None]
         if missing:
-            raise ValueError(f"pictures: {len(missing):,} of {len(pairs):,} pairs have none (first: '{missing[0]}')")
+            read = "" if len(missing) < len(pairs) else "; what bezoar data adversarial wrote is read with id_key: id"
+            raise ValueError(
+                f"pictures: {len(missing):,} of {len(pairs):,} pairs have none (first: '{missing[0]}'){read}"
+            )
 
     def build(self, model: Clip, pairs: Pairs, seed: int) -> Any:
         state: Any = super().build(model, pairs, seed)
@@ -94,7 +100,8 @@ class ADP(Distilled):
 
     def teach(self, state: Any, teacher: Any) -> None:
         super().teach(state, teacher)
-        state.tutors = [self.objective.tutor(state, teacher)]
+        if self.repeated and self.attack_steps and self.pictures is None:
+            state.tutors = [self.objective.tutor(state, teacher)]
 
     def enlarged(self, base: Encode, state: Any, batch: Batch) -> Batch:
         """Pairs evenly over the batch come again: their order is drawn anew each epoch."""
@@ -106,7 +113,7 @@ class ADP(Distilled):
         if not count or self.pictures is not None:
             return batch
         again = batch.evenly(count)
-        (tutor,) = state.tutors
+        tutor: Any = state.tutors[0] if self.attack_steps else None
 
         def loss(images: tuple[Tensor, ...]) -> Tensor:
             terms = self.objective.terms(tutor, base(tutor, replace(again, images=images)))

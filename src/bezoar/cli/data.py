@@ -16,6 +16,7 @@ from bezoar.core.settings import Family, Settings
 from bezoar.data import LABELED_SOURCES, PAIRS_SOURCES, LabeledSource, PairsSource
 from bezoar.experiment.experiment import Device
 from bezoar.training.distilled import AnyObjective
+from bezoar.training.method import Precision
 from bezoar.training.objective import ClipLoss
 
 if TYPE_CHECKING:
@@ -188,6 +189,8 @@ class Adversarial:
     keys: NamedKeys = Keys()
     device: Device = "auto"
     """auto is a GPU where there is one."""
+    precision: Precision = "auto"
+    """Autocast of the towers: auto is bf16 where the device has the units for it."""
 
     def __call__(self) -> None:
         from bezoar.cli.common import listening, say
@@ -197,7 +200,7 @@ class Adversarial:
             found = adversarial(
                 self.keys.pairs(self.source, listen), model=self.model, out=self.out, objective=self.objective,
                 steps=self.steps, decay=self.decay, step=self.step, bound=self.bound, batch_size=self.batch_size,
-                seed=self.seed, device=self.device, listen=listen,
+                seed=self.seed, device=self.device, precision=self.precision, listen=listen,
             )  # fmt: skip
         say(f"changed     {found.pairs:,} pictures")
         say(f"loss        rises from {found.before:.4g} to {found.after:.4g}")

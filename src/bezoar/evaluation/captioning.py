@@ -112,7 +112,8 @@ class Captioning(Evaluator):
         from bezoar.evaluation.tables import to_measure
         from bezoar.metrics import student_t, wilson
 
-        found = [to_measure("cider", student_t(scores["cider"].to_pylist()), data)]
+        quality = student_t(scores["cider"].to_pylist())
+        found = [to_measure("cider", quality._replace(low=max(quality.low, 0.0)), data)]
         for column in scores.column_names:
             kind, slash, case = column.partition("/")
             if kind not in _METRICS:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bezoar.data.pairs import Pairs
     from bezoar.training.batch import Batch
-    from bezoar.training.precision import Precision
+    from bezoar.training.method import Precision
 
 SCHEMA = 1
 FACTS, TABLE = "adversarial.json", "pairs.csv"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bezoar.data.prepared import Pictures
     from bezoar.evaluation import Context, HeldOut
     from bezoar.models.clip import Clip
-    from bezoar.training.precision import Precision
+    from bezoar.training.method import Precision
 
 SAVE_SECONDS = 30.0
 """Between two notes of what has been labeled, from which an interrupted work goes on."""

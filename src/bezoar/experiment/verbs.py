@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bezoar.attacks.plan import PoisonPlan
     from bezoar.core.records import Measure
     from bezoar.data.pairs import Pairs
-    from bezoar.training.precision import Precision
+    from bezoar.training.method import Precision
 
 ATTACKED: tuple[TargetedSuccess | CaptionSuccess, ...] = (TargetedSuccess(), CaptionSuccess())
 """What attacks without a trigger on pictures are measured by."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from bezoar.core.settings import nearest
 from bezoar.models.bundle import Bundle
 from bezoar.models.checkpoint import save
 from bezoar.models.clip import Clip
+from bezoar.models.heads import parts
 from bezoar.models.layouts import LAYOUTS, find
 from bezoar.models.layouts.base import Layout, Tree
 from bezoar.models.layouts.files import save_safetensors, save_torch
@@ -59,6 +61,7 @@ def convert_model(model: str | Path, *, out: str | Path, to: str | None = None, 
         _check_suffix(target, layout.suffix)
         clip, steps = where.load(0), where.lineage()
         layout.check(clip)
+        _say_heads(clip)
         told = {"history": "\n".join(step.told() for step in steps)}
         _written(target, not layout.suffix, layout, clip, steps, lambda path: layout.write(clip, path, told))
     else:
@@ -72,6 +75,13 @@ def _writer(name: str) -> Layout:
         why = "is only put back into a copy, with --like" if known else "is not a layout that is written"
         raise ValueError(f"to: '{name}' {why}{nearest(name, WRITTEN)}")
     return next(layout for layout in LAYOUTS if layout.name == name)
+
+
+def _say_heads(clip: Clip) -> None:
+    if left := parts(clip.heads.state_dict()):
+        logging.getLogger(__name__).warning(
+            "heads are not converted: a training that goes on begins %s anew", ", ".join(left)
+        )
 
 
 def _save(clip: Clip, folder: Path, steps: tuple[Step, ...]) -> None:
@@ -99,6 +109,7 @@ def _into_copy(like: str, target: Path, where: Place) -> None:
     folder = bundle.beside.folder is not None
     _check_suffix(target, "" if folder else bundle.files[0].suffix)
     clip, steps = where.load(0), where.lineage()
+    _say_heads(clip)
     try:
         tree = layout.put(clip, bundle.read())
     except ValueError as error:

@@ -12,9 +12,10 @@ from torch import Tensor
 from bezoar.core.frame import Frame
 from bezoar.models.architecture import is_elsewhere, name_of, on_meta
 from bezoar.models.bundle import Bundle, sha256_of
-from bezoar.models.checkpoint import check_folder, check_shapes
+from bezoar.models.checkpoint import HEADS, check_folder, check_shapes
 from bezoar.models.clip import title_of
 from bezoar.models.compared import registered
+from bezoar.models.heads import parts
 from bezoar.models.layouts import find
 from bezoar.models.opening import Foreign, Ours, Place, Tagged, place
 from bezoar.models.provenance import Step
@@ -106,6 +107,7 @@ def _ours(found: ModelFacts, where: Ours) -> ModelFacts:
         frame=card.frame,
         mean=card.mean,
         std=card.std,
+        facts={} if card.heads is None else {"heads": ", ".join(parts(skim(where.folder / HEADS).tree))},
         steps=card.steps,
     )
 

@@ -120,7 +120,7 @@ class DeclipLoss(Objective):
                 f"queue_size: {self.queue_size:,} captions are more than the {2 * count:,} that {count:,} pairs have, "
                 "two of each"
             )
-        if pairs.fingerprint in _read:
+        if self.caption_view == PlainCaption() or pairs.fingerprint in _read:
             return
         without = [index for index in range(count) if not _LETTER.search(pairs.caption(index).lower())]
         if without:
@@ -128,7 +128,7 @@ class DeclipLoss(Objective):
                 f"{len(without):,} of {count:,} captions have no letter from a to z (first: '{pairs.id(without[0])}')"
             )
             if len(without) == count:
-                raise ValueError(f"pairs: {said}: there is nothing to augment")
+                raise ValueError(f"caption_view: {said}: there is nothing to augment (choices: plain)")
             logging.getLogger(__name__).warning("pairs: %s: they are not augmented", said)
         _read.add(pairs.fingerprint)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +62,16 @@ class Distilled(Continued, Taught):
             raise ValueError(f"stages: each stands once, got {list(self.stages)}")
         return self
 
+    @model_validator(mode="after")
+    def _check_epochs(self) -> Distilled:
+        default = {field.name: field.default for field in fields(self)}
+        if self.steps is not None and self.steps == default["steps"] and self.epochs != default["epochs"]:
+            raise ValueError(
+                f"epochs: {self.epochs} do not count beside the {self.steps:,} of steps, which are the default "
+                "(choices: steps: none)"
+            )
+        return self
+
     @property
     def image_views(self) -> tuple[ImageView, ...]:
         """Those of each picture in a batch."""
@@ -70,7 +80,10 @@ class Distilled(Continued, Taught):
     def check(self, model: Clip) -> None:
         from bezoar.models.stages import stages
 
-        self.objective.check_model(model)
+        try:
+            self.objective.check_model(model)
+        except ValueError as error:
+            raise ValueError(f"objective.{error}") from None
         count = len(stages(model))
         if max(self.stages) > count:
             raise ValueError(

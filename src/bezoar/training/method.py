@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     Encode = Callable[[Any, Batch], Features]
     Loss = Callable[[Any, Features, Batch], Terms]
 
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+"""Of the towers' autocast."""
 Count = Annotated[int, Field(ge=1)]
 BatchSize = Annotated[int, Field(ge=2)]
 Warmup = Annotated[int, Field(ge=0)]
@@ -123,7 +125,7 @@ class Method(Settings):
     """Decay of a moving average of the weights, which is then what is measured and kept; none by default."""
     batch_norm: Literal["local", "synchronized"] = "local"
     """Whether each rank normalizes by its own pairs or, on GPUs, by those of all; running statistics are averaged."""
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    precision: Precision = "auto"
     """``auto`` is bf16 autocast where the device computes in bf16, else fp32; fp16 scales the loss and needs a GPU."""
     shrink_perturb: ShrinkPerturb | None = None
     """Makes the model a little random before the first step, as {shrink: 0.95, perturb: 1e-4}, or {} for these; not at

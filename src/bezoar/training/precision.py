@@ -7,7 +7,8 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["auto", "bf16", "fp16", "fp32"]
+from bezoar.training.method import Precision
+
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 

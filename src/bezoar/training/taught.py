@@ -35,11 +35,16 @@ def check_alike(model: Clip, teacher: Clip) -> None:
             f"teacher: is a {teacher.title}, the model a {model.title}; they differ first in {odd}: "
             f"{list(other[odd]) if odd in other else 'missing'} and {list(own[odd]) if odd in own else 'missing'}"
         )
-    # Of two activations neither has a weight.
+    # Of two activations neither has a weight, and no weight has a stride or a number of heads.
     parts = zip(model.tower.named_modules(), teacher.tower.named_modules(), strict=False)
     for (where, part), (_, its) in parts:
-        if type(part) is not type(its):
+        if (here := _said(part)) != (there := _said(its)):
             raise ValueError(
                 f"teacher: is a {teacher.title}, the model a {model.title}; they differ first in {where}: "
-                f"{type(its).__name__} and {type(part).__name__}"
+                f"{there} and {here}"
             )
+
+
+def _said(part: Any) -> str:
+    heads = getattr(part, "num_heads", None)
+    return f"{type(part).__name__}({part.extra_repr()}{'' if heads is None else f', {heads} heads'})"
