@@ -264,12 +264,22 @@ def test_a_folder_that_became_anothers_is_left(copied: Path) -> None:
 
 
 def test_while_it_is_prepared_others_wait(copied: Path, done: Done, caplog: pytest.LogCaptureFixture) -> None:
+    said = "is being prepared by another process; this one waits for it"
     held = exclusive(copied)
     held.__enter__()
-    thread = threading.Timer(1, lambda: held.__exit__(None, None, None))
+
+    def later() -> None:
+        for _ in range(600):
+            if said in caplog.text:
+                break
+            time.sleep(0.1)
+        held.__exit__(None, None, None)
+
+    thread = threading.Thread(target=later)
     thread.start()
     run_sweep(two(), copied)
-    assert "is being prepared by another process; this one waits for it" in caplog.text
+    thread.join()
+    assert said in caplog.text
     assert same(copied, done)
 
 
