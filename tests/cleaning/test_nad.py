@@ -242,12 +242,14 @@ def test_a_teacher_with_another_activation() -> None:
         check_alike(small(), small(quick_gelu=True))
 
 
-def test_a_teacher_of_other_strides() -> None:
+def test_a_teacher_of_other_strides_or_heads() -> None:
     """Weights of the same shapes all the same."""
     fast = create("micro-cnn-32-fast")
     check_alike(fast, create("micro-cnn-64"))
     with pytest.raises(ValueError, match=r"is a micro-cnn-32, .* first in visual\.trunk\.stem\.0: Conv2d\(3, 1"):
         check_alike(fast, create("micro-cnn-32"))
+    with pytest.raises(ValueError, match=r"differ first in transformer\.\S+: MultiheadAttention\(1 heads\) and "):
+        check_alike(small(), small(text={"heads": 1}))
 
 
 @pytest.mark.parametrize("kind", [NAD, ADP])

@@ -47,4 +47,5 @@ def check_alike(model: Clip, teacher: Clip) -> None:
 
 def _said(part: Any) -> str:
     heads = getattr(part, "num_heads", None)
-    return f"{type(part).__name__}({part.extra_repr()}{'' if heads is None else f', {heads} heads'})"
+    told = [part.extra_repr(), "" if heads is None else f"{heads} heads"]
+    return f"{type(part).__name__}({', '.join(filter(None, told))})"
