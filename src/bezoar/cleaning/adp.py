@@ -67,8 +67,13 @@ class ADP(Distilled):
         own = super().image_views
         return own if self.image_view is None else (self.image_view,) * len(own)
 
+    @property
+    def _attacks(self) -> bool:
+        """Whether pictures are changed in the steps of the training, against the loss of the teacher."""
+        return bool(self.repeated and self.attack_steps and self.pictures is None)
+
     def check(self, model: Clip) -> None:
-        if self.repeated and self.attack_steps and self.pictures is None:
+        if self._attacks:
             self.objective.check_changeable()
         super().check(model)
 
@@ -100,7 +105,7 @@ class ADP(Distilled):
 
     def teach(self, state: Any, teacher: Any) -> None:
         super().teach(state, teacher)
-        if self.repeated and self.attack_steps and self.pictures is None:
+        if self._attacks:
             state.tutors = [self.objective.tutor(state, teacher)]
 
     def enlarged(self, base: Encode, state: Any, batch: Batch) -> Batch:
@@ -113,7 +118,7 @@ class ADP(Distilled):
         if not count or self.pictures is not None:
             return batch
         again = batch.evenly(count)
-        tutor: Any = state.tutors[0] if self.attack_steps else None
+        tutor: Any = state.tutors[0] if self._attacks else None
 
         def loss(images: tuple[Tensor, ...]) -> Tensor:
             terms = self.objective.terms(tutor, base(tutor, replace(again, images=images)))
