@@ -51,7 +51,8 @@ def main() -> None:
     seeds = sorted({seed for records in found.values() for seed in records})
     print(f"Seeds {', '.join(map(str, seeds))}; percent, with 95 % intervals.\n")
     print(
-        "| model | clean accuracy | ASR | captions that name the target | CIDEr-D | accuracy, points | ASR, points | ASR by seed |"
+        "| model | clean accuracy | ASR | captions that name the target | CIDEr-D | accuracy, points | ASR, points | "
+        "ASR by seed |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for stage, name in (VICTIMS | CLEANED).items():
@@ -61,7 +62,8 @@ def main() -> None:
         for metric in METRICS[:2]:
             own, before = found[stage, metric], found["declip", metric]
             cells.append(share(difference(before, own), "+") if stage in CLEANED else "")
-        cells.append(", ".join(f"{100 * found[stage, 'asr_top1'][seed].value:.1f}" for seed in seeds))
+        asr = found[stage, "asr_top1"]
+        cells.append(", ".join(f"{100 * asr[seed].value:.1f}" for seed in seeds if seed in asr))
         print(f"| {name} | {' | '.join(cells)} |")
     print("\n| order | change of ASR, points | verdict |")
     print("|---|---:|---|")
