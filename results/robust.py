@@ -92,6 +92,8 @@ def main() -> None:
     for arm, name in ARMS.items():
         for attack in ATTACKS:
             metrics = ("accuracy_top1", PROBE, SUCCESS[attack], "poison_in_safe", "poison_called_safe")
+            if not any((arm, attack, metric) in found for metric in metrics):
+                continue
             cells = [share(over(found[arm, attack, metric].values())) for metric in metrics]
             shown = "clean, measured under the patch" if attack == "control" else attack
             print(f"| {name} | {shown} | {' | '.join(cells)} |")
