@@ -147,6 +147,7 @@ def test_paper_scale_recipes_run_with_their_own_model(
     monkeypatch.setenv("BEZOAR_DATA", str(data))
     plain = painted.small(name) | {"model": recipes.read(name)["model"]}
     plain["stages"] = [stage for stage in plain["stages"] if stage["name"] == OWN_MODEL[name]]
+    plain["evaluators"] = [one for one in plain["evaluators"] if isinstance(one, str)]  # a probe sees many pictures
     override(plain, "labeled.validation.stop", 8)
     override(plain, "labeled.test.start", 120)
     for part in ("validation", "test"):

@@ -42,18 +42,13 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
     return {(record.stage, record.metric): record for record in run(experiment, folder)}
 
 
-def test_the_trigger_works_on_the_victim_and_not_on_its_twin(measured: dict[tuple[str, str], Record]) -> None:
-    assert measured["victim", "asr_top1"].low > measured["control", "asr_top1"].high
-
-
-def test_the_twin_takes_a_triggered_picture_for_the_target_hardly_more_than_any_other(
+def test_the_victim_falls_for_the_trigger_its_twin_does_not_and_both_see(
     measured: dict[tuple[str, str], Record],
 ) -> None:
-    """Of 32 classes: the trigger itself does not look like a mushroom."""
+    """One test, as what it looks at takes a minute to train, in each process that is given one of several."""
+    assert measured["victim", "asr_top1"].low > measured["control", "asr_top1"].high
+    # Of 32 classes: the trigger itself does not look like a mushroom.
     assert measured["control", "asr_top1"].low < 4 / len(KINDS)
-
-
-def test_both_have_learned_to_see(measured: dict[tuple[str, str], Record]) -> None:
     for stage in ("victim", "control"):
         assert measured[stage, "accuracy_top1"].low > 1 / len(KINDS)
         tops = [measured[stage, f"accuracy_top{k}"].value for k in (1, 3, 5, 10)]
