@@ -30,9 +30,10 @@ help:
 quickstart: install
 	$(BIN)/bezoar quickstart $(if $(OUT),--out "$(OUT)") $(ARGS)
 
-# One thread per worker: the golden losses are recorded at one thread, and two workers do not fight for cores.
+# One thread per worker: the golden losses are recorded at one thread, and two workers do not fight for cores. Bytecode
+# is kept even where the environment says otherwise: many tests start processes that import the package.
 test: dev
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arms import difference, last_epochs, over, share
+from time_per_epoch import stages
 
 from bezoar.core.records import Record
 from bezoar.metrics import Interval
@@ -61,10 +62,29 @@ def read(folder: Path) -> Found:
     """The last epoch of every stage on the test set, and what was held for safe."""
     found: dict[tuple[str, str, str], dict[int, Record]] = defaultdict(dict)
     for record in last_epochs(folder):
-        one, _, other = record.stage.partition("-")
-        arm, attack = (other, "control") if one == "control" else (one, other)
-        found[arm, attack, record.metric][record.seed] = record
+        found[*named(record.stage), record.metric][record.seed] = record
     return found
+
+
+def named(stage: str) -> tuple[str, str]:
+    """Its arm and its attack."""
+    one, _, other = stage.partition("-")
+    return (other, "control") if one == "control" else (one, other)
+
+
+def epoch_times(folder: Path) -> Mapping[tuple[str, str], Mapping[int, float]]:
+    """By arm and attack the processor seconds of a mean epoch of each seed, evaluation not counted."""
+    took: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    for stage in stages(folder):
+        took[named(stage["stage"])][stage["seed"]] = stage["training_processor_seconds"] / stage["epochs"]
+    return took
+
+
+def times_clip(took: Mapping[tuple[str, str], Mapping[int, float]], arm: str, attack: str) -> str:
+    """The mean over seeds of how many times CLIP's epoch on the same pairs one of ``arm`` takes."""
+    plain = took.get(("clip", attack), {})
+    ratios = [seconds / plain[seed] for seed, seconds in took.get((arm, attack), {}).items() if seed in plain]
+    return f"{sum(ratios) / len(ratios):.2f}" if ratios else "–"
 
 
 def verdict(kind: str, left: Interval, change: Interval) -> str:
@@ -82,13 +102,15 @@ def verdict(kind: str, left: Interval, change: Interval) -> str:
 
 
 def main() -> None:
-    found = read(Path(sys.argv[1]))
+    folder = Path(sys.argv[1])
+    found, took = read(folder), epoch_times(folder)
     seeds = sorted({seed for records in found.values() for seed in records})
     print(f"Seeds {', '.join(map(str, seeds))}; percent, with 95 % intervals.\n")
     print(
-        "| model | pairs | clean accuracy | linear probe | attack success | poison in the safe set | poison held safe |"
+        "| model | pairs | clean accuracy | linear probe | attack success | poison in the safe set | poison held safe "
+        "| epoch, times CLIP's |"
     )
-    print("|---|---|---:|---:|---:|---:|---:|")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
     for arm, name in ARMS.items():
         for attack in ATTACKS:
             metrics = ("accuracy_top1", PROBE, SUCCESS[attack], "poison_in_safe", "poison_called_safe")
@@ -96,7 +118,7 @@ def main() -> None:
                 continue
             cells = [share(over(found[arm, attack, metric].values())) for metric in metrics]
             shown = "clean, measured under the patch" if attack == "control" else attack
-            print(f"| {name} | {shown} | {' | '.join(cells)} |")
+            print(f"| {name} | {shown} | {' | '.join(cells)} | {times_clip(took, arm, attack)} |")
     print("\n| published | model | left | change against CLIP, points | against CLIP, augmented | verdict |")
     print("|---|---|---:|---:|---:|---|")
     for claim in CLAIMS:
@@ -112,7 +134,8 @@ def main() -> None:
               f"{share(changes[1], '+')} | {said}{also} |")  # fmt: skip
     print(
         f"\nTo nothing: the whole interval lies at {NOTHING:.0%} or below. No harm: the whole interval of the change "
-        f"lies above −{HARM:.0%}. Falls, gains: it lies on that side of 0."
+        f"lies above −{HARM:.0%}. Falls, gains: it lies on that side of 0. "
+        "Epochs: processor time, the mean of all phases."
     )
 
 
