@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bezoar.core.records import Record, read_records
-from bezoar.metrics import Interval, student_t, unpaired_difference
+from bezoar.metrics import Interval, student_t, unpaired_difference, wilson
 
 
 def last_epochs(folder: Path) -> list[Record]:
@@ -20,8 +20,12 @@ def last_epochs(folder: Path) -> list[Record]:
 
 
 def over(records: Iterable[Record]) -> Interval | None:
-    """The mean over seeds, or the one there is."""
+    """The mean over seeds, or the one there is; of a share that is 0, or 1, in all, Wilson's of all together."""
     every = list(records)
+    values = {record.value for record in every}
+    if len(every) > 1 and (values == {0.0} or values == {1.0}):
+        total = sum(record.n for record in every)
+        return wilson(total * int(values.pop()), total)
     if len(every) > 1:
         return student_t([record.value for record in every])
     return next((Interval(one.value, one.low, one.high, one.n) for one in every if one.low is not None), None)
@@ -30,11 +34,12 @@ def over(records: Iterable[Record]) -> Interval | None:
 def difference(one: Mapping[int, Record], other: Mapping[int, Record]) -> Interval | None:
     """Of ``one`` to ``other``, over the seeds that both have, or of the one seed over its pictures."""
     seeds = sorted(set(one) & set(other))
-    if len(seeds) > 1:
-        return student_t([other[seed].value - one[seed].value for seed in seeds])
     if not seeds:
         return None
-    first, second = over([one[seeds[0]]]), over([other[seeds[0]]])
+    changes = [other[seed].value - one[seed].value for seed in seeds]
+    if len(set(changes)) > 1:
+        return student_t(changes)
+    first, second = over(one[seed] for seed in seeds), over(other[seed] for seed in seeds)
     return unpaired_difference(first, second) if first and second else None
 
 

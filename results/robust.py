@@ -2,14 +2,15 @@
 
 python results/robust.py results/robust-scenes > results/robust-scenes/claims.md
 
-Numbers are of the last epoch on the test set; seeds make a t-interval, one seed Wilson's or Newcombe's over pictures.
+Numbers are of the last epoch on the test set; seeds make a t-interval, one seed Wilson's or Newcombe's over pictures;
+where nothing, or everything, succeeds in all seeds, Wilson's over the pictures of all.
 """
 
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from arms import difference, last_epochs, over, share
 from time_per_epoch import stages
@@ -25,6 +26,8 @@ NOTHING = 0.05
 """The largest success that is taken for none, were it the whole interval."""
 HARM = 0.01
 """The largest loss of accuracy that is taken for no harm, were it the whole interval."""
+HALF = 0.5
+"""How much of a published change must be seen for it to appear, by the whole interval."""
 
 Found = Mapping[tuple[str, str, str], Mapping[int, Record]]
 """By arm, attack and metric the record of each seed."""
@@ -37,24 +40,21 @@ class Claim(NamedTuple):
     attack: str
     metric: str
     said: str
-    kind: str
-    """``falls``, ``none``, ``harmless`` or ``gains``."""
+    change: float | Literal["nothing", "harm"]
+    """By how much it changes, or that it falls to ``nothing`` or takes no ``harm``."""
 
 
-PAIRS = (("roclip", "93.75 → 12.5 %"), ("safeclip", "93.75 → 0 %"))
 CLAIMS = (
+    Claim("roclip", "targeted", "targeted_top1", "targeted success falls (93.75 → 12.5 %)", -0.8125),
+    Claim("safeclip", "targeted", "targeted_top1", "targeted success falls (93.75 → 0 %)", -0.9375),
     *(
-        Claim(arm, "targeted", "targeted_top1", f"targeted success falls ({numbers})", "falls")
-        for arm, numbers in PAIRS
-    ),
-    *(
-        Claim(arm, attack, "asr_top1", f"backdoor ({attack}): ASR falls to nothing", "none")
-        for arm, _ in PAIRS
+        Claim(arm, attack, "asr_top1", f"backdoor ({attack}): ASR falls to nothing", "nothing")
+        for arm in ("roclip", "safeclip")
         for attack in ("patch", "blended")
     ),
-    Claim("safeclip", "targeted", "targeted_top1", "targeted success falls to nothing", "none"),
-    Claim("roclip", "control", PROBE, "the linear probe gains (some 10 points)", "gains"),
-    Claim("safeclip", "control", "accuracy_top1", "no harm to clean accuracy (disputed: 15 to 20 points)", "harmless"),
+    Claim("safeclip", "targeted", "targeted_top1", "targeted success falls to nothing", "nothing"),
+    Claim("roclip", "control", PROBE, "the linear probe gains (some 10 points)", 0.1),
+    Claim("safeclip", "control", "accuracy_top1", "no harm to clean accuracy (disputed: 15 to 20 points)", "harm"),
 )
 
 
@@ -87,18 +87,23 @@ def times_clip(took: Mapping[tuple[str, str], Mapping[int, float]], arm: str, at
     return f"{sum(ratios) / len(ratios):.2f}" if ratios else "–"
 
 
-def verdict(kind: str, left: Interval, change: Interval) -> str:
+def verdict(published: float | Literal["nothing", "harm"], left: Interval, change: Interval) -> str:
     """``left`` is what the defended model has, ``change`` what it has more than the undefended one."""
-    if kind == "none":
-        low, high = left.low, left.high
-        told = "appears" if high <= NOTHING else "does not appear" if low > NOTHING else "cannot tell"
-        fallen = "falls" if change.high < 0 else "does not fall" if change.low >= 0 else "cannot tell whether it falls"
-        return told if told == "appears" else f"{told} ({fallen})"
-    edges = {"falls": (-change.high, -change.low), "gains": (change.low, change.high)}
-    if kind in edges:
-        low, high = edges[kind]
-        return "appears" if low > 0 else "does not appear" if high <= 0 else "cannot tell"
-    return "appears" if change.low >= -HARM else "does not appear" if change.high < -HARM else "cannot tell"
+    if published == "harm":
+        return _told(-change.high, -change.low, HARM)
+    if isinstance(published, str):
+        told = _told(left.low, left.high, NOTHING)
+    elif published < 0:
+        told = _told(change.low, change.high, HALF * published)
+    else:
+        told = _told(-change.high, -change.low, -HALF * published)
+    moved = "falls" if change.high < 0 else "rises" if change.low > 0 else "may not have changed"
+    return told if told == "appears" else f"{told} ({moved})"
+
+
+def _told(low: float, high: float, most: float) -> str:
+    """Whether what lies from ``low`` to ``high`` is ``most`` at most."""
+    return "appears" if high <= most else "does not appear" if low > most else "cannot tell"
 
 
 def main() -> None:
@@ -125,16 +130,18 @@ def main() -> None:
         arms = {arm: found[arm, claim.attack, claim.metric] for arm in ("clip", "views", claim.arm)}
         left, alone = over(arms[claim.arm].values()), over(arms["views"].values())
         changes = [difference(arms[arm], arms[claim.arm]) for arm in ("clip", "views")]
-        said = verdict(claim.kind, left, changes[0]) if left and changes[0] else "not measured"
+        said = verdict(claim.change, left, changes[0]) if left and changes[0] else "not measured"
         drop = difference(arms["clip"], arms["views"])
-        if said == "appears" and alone and drop and verdict(claim.kind, alone, drop) == said:
+        if said == "appears" and alone and drop and verdict(claim.change, alone, drop) == said:
             said += ", with augmentation alone too"
         also = ", one seed" if len(seeds) == 1 else ""
         print(f"| {claim.said} | {ARMS[claim.arm]} | {share(left)} | {share(changes[0], '+')} | "
               f"{share(changes[1], '+')} | {said}{also} |")  # fmt: skip
     print(
         f"\nTo nothing: the whole interval lies at {NOTHING:.0%} or below. No harm: the whole interval of the change "
-        f"lies above −{HARM:.0%}. Falls, gains: it lies on that side of 0. "
+        f"lies above −{HARM:.0%}. Falls, gains by as much: it lies beyond {HALF:.0%} of what was published. No "
+        "success on 64 pictures has an interval up to 5.7%, so one seed cannot show that a targeted attack falls to "
+        "nothing. "
         "Epochs: processor time, the mean of all phases."
     )
 

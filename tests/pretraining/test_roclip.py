@@ -502,6 +502,12 @@ def test_a_locked_image_tower_is_refused_where_nothing_would_learn(tower: str, n
     with pytest.raises(ValueError, match=said):
         train(method, tiny.clip(), tiny.data(64), seed=0)
     dataclasses.replace(method, lock=("visual.*.weight",)).check(tiny.clip())
+    within = dataclasses.replace(method, in_modal_weight=1.0)
+    if tower == "drifting":
+        within.check(tiny.clip())  # captions learn from one another
+    else:
+        with pytest.raises(ValueError, match="nothing would learn"):
+            within.check(tiny.clip())
 
 
 def test_pairs_of_which_an_attacker_leaves_fewer_than_the_pool_holds() -> None:

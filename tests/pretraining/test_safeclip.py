@@ -274,6 +274,24 @@ def test_the_share_by_adding(pairs: int, first: int) -> None:
         assert method._safe(pairs, first, epoch) == expected
 
 
+def test_on_towers_whose_captions_cannot_be_cut() -> None:
+    """SigLIP's: all phases in the full context, both towers moved."""
+    model, data = tiny.clip("micro-siglip-32"), tiny.data(24)
+    assert not model.cuts_captions
+    before = {name: value.clone() for name, value in model.tower.named_parameters()}
+    method = SafeCLIP(
+        **{**BRIEF, "epochs": 3, "warmup_steps": 1, "fallback_ratio": 0.4, "caption_view": PlainCaption()}
+    )
+    end = train(method, model, data, seed=0)
+    assert isinstance(end.state, Parted)
+    assert 8 <= int(end.state.safe.sum()) < 24
+    for tower in ("visual.", "text."):
+        moved = [
+            not torch.equal(before[n], value) for n, value in model.tower.named_parameters() if n.startswith(tower)
+        ]
+        assert set(moved) == {True}, tower
+
+
 def test_too_few_safe_pairs_become_a_batch(caplog: pytest.LogCaptureFixture) -> None:
     method, cosines = SafeCLIP(**BRIEF, fallback_ratio=0.05), torch.zeros(48)
     cosines[5] = 1.0
@@ -284,18 +302,24 @@ def test_too_few_safe_pairs_become_a_batch(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_warm_up_that_does_not_end_is_told_of_each_kind_of_pass(caplog: pytest.LogCaptureFixture) -> None:
-    """48 pairs are 6 batches; 36 safe ones, in two epochs, 8, and the 12 and 11 others 2."""
+    """48 pairs are 6 batches; 36 safe ones, in two epochs, 8, and the 12 and 11 others 2; before, 8 count as safe."""
     method = SafeCLIP(**{**BRIEF, "warmup_steps": 9, "lr": 2e-3, "in_modal_lr": 1e-3})
     state, cosines = begun(method), torch.cat([torch.linspace(0.9, 0.91, 36), torch.linspace(-0.1, 0.0, 12)])
     split(method, state, cosines, 0)
     assert "warm-up of 9 steps does not end within the 6 that are counted for 'in_modal' in all epochs" in caplog.text
     assert "ends at 0.00067 instead of 0.001" in caplog.text
+    assert "the 2 that are counted for 'safe' in all epochs if 0.15 of the pairs are safe first: its" in caplog.text
+    assert "'risky'" not in caplog.text, "as 40 pairs they make 10 steps"
     caplog.clear()
     split(method, state, cosines, 2)
     assert int(state.first) == 36
-    assert "within the 8 that are counted for 'safe'" in caplog.text
+    assert "within the 2 that are counted for 'risky' in all epochs: its" in caplog.text
+    assert "'safe'" not in caplog.text, "that was told before the first step"
+    caplog.clear()
+    at_once = dataclasses.replace(method, in_modal_epochs=0, slow_epochs=0, epochs=2)
+    split(at_once, begun(at_once), cosines, 0)
+    assert "within the 8 that are counted for 'safe' in all epochs: its" in caplog.text
     assert "ends at 0.0018 instead of 0.002" in caplog.text
-    assert "within the 2 that are counted for 'risky'" in caplog.text
     caplog.clear()
     split(method, state, cosines, 3)
     assert "warm-up" not in caplog.text, "once"
@@ -306,7 +330,7 @@ def test_of_the_released_schedules_it_is_told_by_what_they_count(caplog: pytest.
     for warmup, said in ((12, False), (13, True)):
         method = SafeCLIP(**{**BRIEF, "warmup_steps": warmup}, legacy_schedule=True)
         split(method, begun(method), torch.zeros(48), 0)
-        assert ("warm-up" in caplog.text) is said
+        assert ("'in_modal'" in caplog.text) is said
     assert "the warm-up of 13 steps does not end within the 12 that are counted for 'in_modal'" in caplog.text
 
 
@@ -614,9 +638,9 @@ def test_the_released_schedules_at_a_million_pairs() -> None:
     assert 1_953 * sum(0.15 + 0.01 * number for number in range(26)) == pytest.approx(13_963.95)
     assert safe[7][0] == 7 * 537 / 10_000 + 1 / 10_000, "starts about 27 % in: 3,759 of 13,964"
     assert min(safe[epoch][0] for epoch in range(27, 32)) < safe[32][0], "it rises again"
-    ranges = {8: (0.00, 0.11), 10: (0.53, 0.98), 26: (0.86, 1.0), 32: (0.00, 0.12)}
+    ranges = {8: (0.00, 0.11), 10: (0.53, 0.98), 26: (0.846, 1.0), 32: (0.00, 0.12)}
     for epoch, expected in ranges.items():
-        assert (min(risky[epoch]), max(risky[epoch])) == pytest.approx(expected, abs=0.015), epoch
+        assert (min(risky[epoch]), max(risky[epoch])) == pytest.approx(expected, abs=0.0055), epoch
     assert set(found["slow"]) == {6}
     assert set(found["slow"][6]) == {5e-6}
     assert set(found["in_modal"]) == {1, 2, 3, 4, 5}

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import open_clip
 import pytest
 
 from bezoar import recipes
 from bezoar.attacks import Backdoor, Labels
-from bezoar.attacks.patterns import Noise
-from bezoar.attacks.places import Random
+from bezoar.attacks.patterns import Noise, Solid
+from bezoar.attacks.places import Corner, Random
 from bezoar.attacks.triggers import Patch
 from bezoar.cleaning import CleanCLIP, Finetune, Progressive
 from bezoar.core import yaml
 from bezoar.core.frame import Frame
 from bezoar.core.settings import dump
+from bezoar.data.captions import Eda
+from bezoar.data.views import SimClr
 from bezoar.experiment.experiment import override, parse
 from bezoar.experiment.run import check
 from bezoar.pretraining import METHODS as PRETRAINING
-from bezoar.pretraining import ClipPretraining, ClipSSL
+from bezoar.pretraining import ClipPretraining, ClipSSL, RoCLIP, SafeCLIP
 
 
 def test_names() -> None:
@@ -174,6 +177,59 @@ def test_the_objectives_at_paper_scale(name: str, count: int) -> None:
         assert method.batch_size == (128 if way == "finetune" else 64)
         assert stage.grid["lr"] == ((1e-4, 5e-4, 1e-3, 5e-3) if way == "finetune" else (5e-5, 1e-4, 5e-4, 1e-3))
         assert vars(method).get("clip_weight", 1.0) == (0.0 if way == "ssl" else 1.0)
+
+
+@pytest.mark.parametrize("name", ["roclip-cc3m", "safeclip-cc3m"])
+def test_robust_methods_at_paper_scale(name: str) -> None:
+    """RoCLIP's log and SafeCLIP's parser; the undefended ones have the same budget, those with views the same views."""
+    own = recipes.read(name)
+    experiment = parse(own)
+    kind = name.partition("-")[0]
+    assert (experiment.model, own["pairs"]["train"]["stop"]) == ("RN50-quickgelu", 1_000_000)
+    arms = (("clip", "clip"), ("clip-views", "views"), (kind, kind))
+    assert {stage.name for stage in experiment.stages} == {
+        name for one, short in arms for name in (f"{one}-targeted", f"{one}-backdoor", f"control-{short}")
+    }
+    methods = {stage.name: stage.method for stage in experiment.stages}
+    budgets = {(one.epochs, one.batch_size, one.lr, one.warmup_steps) for one in methods.values()}
+    assert budgets == {(30, 512, 5e-5, 10_000) if kind == "roclip" else (32, 512, 5e-4, 10_000)}
+    defense, views = methods[f"control-{kind}"], methods["control-views"]
+    if isinstance(defense, RoCLIP):
+        assert (defense.match_every, defense.pool_size) == (3, 21_845)
+    else:
+        assert defense == SafeCLIP()
+    for method in (views, defense):
+        assert (vars(method)["image_view"], vars(method)["caption_view"]) == (SimClr(), Eda())
+    targeted: Any = experiment.attacks["targeted"]
+    assert (len(targeted.targets), targeted.images_per_target, targeted.captions_per_image) == (16, 1, 100)
+
+
+def test_the_slides_and_their_repaired_twin() -> None:
+    own, twin = recipes.read("safeclip-slides"), recipes.read("safeclip-slides-repaired")
+    experiment = parse(own)
+    train = own["pairs"]["train"]
+    assert (experiment.model, train["stop"], train["shuffle"]) == ("RN50-quickgelu", 500_000, 1610)
+    attack = experiment.attack
+    assert isinstance(attack, Backdoor)
+    assert (attack.target, attack.captions, attack.match) == ("wheelbarrow", "mined", "substring")
+    assert attack.rate * train["stop"] == 250
+    assert attack.trigger == Patch(size=50, reference=None, pattern=Solid(), place=Corner(corner="bottom_right"))
+    assert attack.stage == "file"
+    assert [stage.method.kind for stage in experiment.stages] == ["clip", "safeclip"]
+    for stage in experiment.stages:
+        method = stage.method
+        assert (method.epochs, method.batch_size, method.lr, method.warmup_steps) == (32, 128, 5e-4, 10_000)
+        assert (method.weight_decay, method.legacy_schedule) == (0.1, True)
+        assert stage.poison
+    safe = experiment.stages[1].method
+    assert isinstance(safe, SafeCLIP)
+    assert (safe.in_modal_epochs, safe.slow_epochs) == (5, 1)
+    assert (safe.cross_views, safe.score_views, safe.bank_start, safe.bank_end) == ("crossed", True, "random", "cut")
+    assert {"test", "cifar10"} <= set(experiment.labeled)
+    # What is repaired is the trigger, and nothing else.
+    trigger = own["attack"]["trigger"]
+    repaired = own["attack"] | {"stage": "model", "trigger": trigger | {"reference": 224}}
+    assert twin == own | {"name": twin["name"], "about": twin["about"], "attack": repaired}
 
 
 def test_the_epochs_that_were_picked_by_hand_are_kept() -> None:

@@ -96,7 +96,7 @@ def test_targeted_recipes_have_the_published_settings(name: str, count: int) -> 
     experiment = parse(recipes.read(name))
     attack: Any = experiment.attack
     (victim,) = experiment.stages
-    assert experiment.model == "RN50"
+    assert experiment.model == "RN50-quickgelu"
     assert (len(attack.targets), attack.images_per_target, attack.captions_per_image) == (count, 1, 100)
     assert set(attack.targets) <= set(classes_of("imagenet"))
     assert (attack.captions, attack.chosen) == ("mined", ())

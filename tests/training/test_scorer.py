@@ -13,6 +13,7 @@ from torch import Tensor
 
 import bezoar.training.scorer
 from bezoar.attacks.base import Stage
+from bezoar.attacks.plan import PoisonPlan
 from bezoar.core.seeds import stream_seed
 from bezoar.data.captions import Eda
 from bezoar.data.captions import Plain as PlainCaption
@@ -73,13 +74,16 @@ def test_cosines_under_views_are_those_of_the_views_that_are_drawn() -> None:
     assert torch.equal(batch.texts[0], model.tokenize(said))
 
 
-def test_what_an_attacker_puts_on_after_the_crop_is_scored_under_views() -> None:
-    """Under a view that crops nothing it is put on first of all, as at any other stage."""
+@pytest.mark.parametrize("viewed", [True, False])
+def test_what_an_attacker_puts_on_after_the_crop_is_scored(viewed: bool) -> None:
+    """Where nothing is cropped, under no view or under a plain one, it is put on first of all, as at other stages."""
+
+    def cosines(plan: PoisonPlan | None) -> Tensor:
+        scorer = Scorer(tiny.clip(), tiny.data(24, plan), FULL)
+        return scorer.cosines_under(Plain(), PlainCaption(), 0, 0) if viewed else scorer.cosines()
+
     plans = [dataclasses.replace(tiny.ATTACK, stage=stage).plan(tiny.data(24).pairs, 0) for stage in STAGES]
-    before, after, clean = (
-        Scorer(tiny.clip(), tiny.data(24, plan), FULL).cosines_under(Plain(), PlainCaption(), 0, 0)
-        for plan in (*plans, None)
-    )
+    before, after, clean = (cosines(plan) for plan in (*plans, None))
     assert torch.equal(before, after)
     assert (before != clean).sum() == 12
 

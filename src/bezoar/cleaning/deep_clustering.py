@@ -36,6 +36,7 @@ class DeepClustering(TwoViews):
     """
 
     kind: ClassVar[str] = "deep_clustering"
+    revision: ClassVar[int] = 2
     epochs: Count = 10
     batch_size: BatchSize = 64
     lr: Rate = 1e-4

@@ -35,6 +35,7 @@ class Progressive(Contrastive):
     """
 
     kind: ClassVar[str] = "progressive"
+    revision: ClassVar[int] = 2
     epochs: Count = 40
     """Where training ends, the released ``--stop_epoch``."""
     schedule_epochs: Count = 64

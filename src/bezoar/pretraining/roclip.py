@@ -85,7 +85,8 @@ class RoCLIP(Contrastive):
         locks.release()
         parameters = model.tower.named_parameters()
         tower = {name for name, one in parameters if name.startswith("visual.") and one.requires_grad}
-        if self.text_tower != "trained" and tower <= {*locks.names}:
+        still = self.text_tower == "frozen" or (self.text_tower == "drifting" and not self.in_modal_weight)
+        if still and tower <= {*locks.names}:
             raise ValueError(
                 f"lock: with {', '.join(map(repr, self.lock))} nothing would learn in the epochs that match, where "
                 f"text_tower is '{self.text_tower}' (choices: text_tower: trained, or another lock)"

@@ -55,6 +55,7 @@ class SafeCLIP(Method):
     """
 
     kind: ClassVar[str] = "safeclip"
+    revision: ClassVar[int] = 2
     warms_passes: ClassVar[bool] = True
     epochs: Count = 32
     batch_size: BatchSize = 512
@@ -153,8 +154,9 @@ class SafeCLIP(Method):
         from bezoar.core.seeds import stream_seed
         from bezoar.training.safe_split import first_split, later_split
 
-        if epoch == 0 and scorer.peers.lead:
-            self._say_short(state, "in_modal")
+        if epoch == 0 and self._begins and scorer.peers.lead:
+            for name, steps in self._short(state.pairs, self._fallback(state.pairs)).items():
+                self._say_short(name, steps, guessed=name != "in_modal")
         if epoch < self._begins:
             return
         if self.score_views:
@@ -173,7 +175,10 @@ class SafeCLIP(Method):
             )
         state.part(split, cosines, epoch)
         if not first and scorer.peers.lead:
-            self._say_short(state, "safe", "risky")
+            told = self._short(pairs, self._fallback(pairs)) if self._begins else {}
+            for name, steps in self._short(pairs, int(state.first)).items():
+                if name not in told:
+                    self._say_short(name, steps)
 
     def passes(self, state: Parted, epoch: int) -> Sequence[Pass]:
         """``in_modal`` or ``slow`` on all pairs; then ``risky`` and, after it, ``safe``, as in the released code."""
@@ -255,11 +260,12 @@ class SafeCLIP(Method):
         if name == "slow":
             return Schedule(shape="constant", lr=self.slow_lr, warmup=0, total=1)
         lr = self.lr if name == "safe" else self.in_modal_lr
-        legs = list(self._legs(state.pairs, int(state.first)))
+        first = int(state.first)
+        legs = list(self._legs(state.pairs, first))
         at = next(number for number, leg in enumerate(legs) if (leg.epoch, leg.name) == (epoch, name))
         begin, total, ahead = sum(leg.steps for leg in legs[:at]), 0.0, 0
         if self.legacy_schedule:
-            total, ahead = self._released(name, epoch, state, 1 + legs[-1].epoch)
+            total, ahead = self._released(name, epoch, state.pairs, first, 1 + legs[-1].epoch)
         else:
             begin -= sum(leg.steps for leg in legs[:at] if leg.name == name)
             total = sum(leg.steps for leg in legs if leg.name == name)
@@ -267,37 +273,45 @@ class SafeCLIP(Method):
             shape=self.schedule, lr=lr, warmup=self.warmup_steps, total=total, begin=begin, ahead=ahead
         )  # fmt: skip
 
-    def _say_short(self, state: Parted, *names: str) -> None:
-        """Warn of passes whose schedules, in all epochs, do not get as far as their learning rate."""
-        counted = dict.fromkeys(names, 0)
-        done = 0
-        for epoch, name, steps in self._legs(state.pairs, int(state.first)):
-            if name in counted and steps:
-                schedule = self._schedule(name, state, epoch)
-                counted[name] = max(counted[name], done + steps - schedule.begin + schedule.ahead)
-            done += steps
-        for name, steps in counted.items():
-            if 0 < steps < self.warmup_steps:
-                lr = self.lr if name == "safe" else self.in_modal_lr
-                logging.getLogger(__name__).warning(
-                    "method.warmup_steps: the warm-up of %d steps does not end within the %d that are counted for "
-                    "'%s' in all epochs: its learning rate ends at %.2g instead of %g",
-                    self.warmup_steps, steps, name, lr * steps / self.warmup_steps, lr,
-                )  # fmt: skip
+    def _short(self, pairs: int, first: int) -> Mapping[str, int]:
+        """Of passes whose schedules, in all epochs, do not get as far as their learning rate, how far they get.
 
-    def _released(self, name: str, epoch: int, state: Parted, epochs: int) -> tuple[float, int]:
+        ``first`` of the ``pairs`` are safe first.
+        """
+        counted = {"in_modal": 0, "safe": 0, "risky": 0}
+        legs = list(self._legs(pairs, first))
+        for epoch, name, steps in legs:
+            if not steps or name not in counted:
+                continue
+            if self.legacy_schedule:
+                ahead = self._released(name, epoch, pairs, first, 1 + legs[-1].epoch)[1]
+                counted[name] = max(counted[name], ahead + steps)
+            else:
+                counted[name] += steps
+        return {name: steps for name, steps in counted.items() if 0 < steps < self.warmup_steps}
+
+    def _say_short(self, name: str, steps: int, *, guessed: bool = False) -> None:
+        lr = self.lr if name == "safe" else self.in_modal_lr
+        provided = f" if {self.fallback_ratio:g} of the pairs are safe first" if guessed else ""
+        logging.getLogger(__name__).warning(
+            "method.warmup_steps: the warm-up of %d steps does not end within the %d that are counted for '%s' in all "
+            "epochs%s: its learning rate ends at %.2g instead of %g",
+            self.warmup_steps, steps, name, provided, lr * steps / self.warmup_steps, lr,
+        )  # fmt: skip
+
+    def _released(self, name: str, epoch: int, pairs: int, first: int, epochs: int) -> tuple[float, int]:
         """Of the released code: the steps over which the rate is laid out, and at which of them a pass begins.
 
         Once pairs are split, both schedules are laid out over the batches of safe pairs, without ``ratio_max``. A pass
         begins at the number of its epoch, counted from 1, times a number of batches: the mean of the safe ones, or
         those that are risky in this epoch.
         """
-        batches = self.steps_per_epoch(state.pairs)
+        batches = self.steps_per_epoch(pairs)
         if name == "in_modal":
             return batches * self._begins, batches * (epoch + 1)
-        first, rounds = int(state.first), epochs - self._begins
-        total = sum((first / state.pairs + number * self.ratio_step) * batches for number in range(rounds))
-        risky = self.steps_per_epoch(state.pairs - self._safe(state.pairs, first, epoch))
+        rounds = epochs - self._begins
+        total = sum((first / pairs + number * self.ratio_step) * batches for number in range(rounds))
+        risky = self.steps_per_epoch(pairs - self._safe(pairs, first, epoch))
         return total, (int(total // rounds) if name == "safe" else risky) * (epoch + 1)
 
     def _legs(self, pairs: int, first: int) -> Iterator[_Leg]:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 METRICS = ("safe_share", "poison_called_safe", "poison_in_safe", "poison_in_safe_by_chance", "cosine_auroc")
 """What the table has of each epoch, in its order."""
 PANELS = 8
-"""Histograms of one stage and seed at most: the first, the last, and others evenly between."""
+"""Histograms of one stage on a page at most; files have all."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +54,7 @@ def measured_splits(run: Run) -> tuple[tuple[Point, Mapping[str, Interval]], ...
 
 
 def splits(run: Run, folders: Mapping[tuple[str, int], Path]) -> Iterator[tuple[tuple[str, int], tuple[Split, ...]]]:
-    """Up to ``PANELS`` splits of each finished stage and seed; ``folders`` are theirs.
+    """The splits of each finished stage and seed; ``folders`` are theirs.
 
     Raises ``ValueError`` where a histogram cannot be read.
     """
@@ -69,7 +69,7 @@ def splits(run: Run, folders: Mapping[tuple[str, int], Path]) -> Iterator[tuple[
             if path.is_file():
                 by.setdefault(key, []).append((point, path))
     for key, found in by.items():
-        yield key, tuple(_read(path, point) for point, path in spread(found, PANELS))
+        yield key, tuple(_read(path, point) for point, path in found)
 
 
 def spread(found: Sequence[T], most: int) -> Sequence[T]:

@@ -104,7 +104,8 @@ class _Look:
     tokenize: Tokenizer
 
     def picture(self, index: int) -> Tensor:
-        return self.data.image(index)
+        picture, mark = self.data.image(index), self.data.after_crop(index)
+        return picture if mark is None else mark(picture)
 
     def caption(self, index: int) -> str:
         return self.data.caption(index)
