@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,8 +18,14 @@ from bezoar.attacks import Aim, Backdoor, Threat
 from bezoar.attacks.applied import Applied
 from bezoar.attacks.patterns import Picture
 from bezoar.attacks.plan import Mark, PoisonPlan
+from bezoar.attacks.plan_files import load_plan
 from bezoar.attacks.triggers import Patch
+from bezoar.core.frame import Frame
+from bezoar.core.settings import settings as pair_source
 from bezoar.core.settings import validate
+from bezoar.data.images import fit, to_tensor
+from bezoar.data.pairs import Pairs, PairsSource
+from bezoar.data.prepared import Prepared
 from bezoar.data.prompts import templates
 from bezoar.data.scenes import Scenes
 
@@ -242,6 +250,58 @@ def test_appended_pairs_have_ids_that_tell_nothing() -> None:
     assert not set(victims(plan)) & {pairs.id(i) for i in range(60)}
     assert victims(plan) != sorted(victims(plan)), "their order is that of their pictures, not of their ids"
     assert not set(victims(plan)) & set(victims(Backdoor(target="mushroom", count=12, mode="append").plan(pairs, 4)))
+
+
+OTHER_PAIRS = "tests.attacks.test_backdoor:Others"
+
+
+@pair_source
+class Others(PairsSource):
+    """Pairs of another file, with ids that the first have too."""
+
+    kind: ClassVar[str] = "others"
+
+    def open(self) -> Pairs:
+        return Album([*["a dog"] * 10, "a mushroom", *["a cat"] * 9], gray=40)
+
+
+def test_pictures_of_other_pairs_are_added_with_captions_of_these(tmp_path: Path) -> None:
+    """As RoCLIP's development branch and the slides on SafeCLIP do: no pair of the source changes."""
+    pairs = album()
+    attack = Backdoor(target="mushroom", count=12, mode="append", captions="mined", images=Others())
+    plan = attack.plan(pairs, 3)
+    assert (plan.length, plan.replaced) == (72, {})
+    shown = Others().open()
+    for row in plan.rows:
+        assert (row.images, row.mark, row.appended) == (0, 0, True)
+        assert row.index != 10, "it names the target"
+        assert (row.image, row.original) == (shown.id(row.index), shown.caption(row.index))
+        assert row.caption in NAMED
+    assert len({row.index for row in plan.rows}) == 12
+    assert attack.sources() == (Others(),)
+    other = Backdoor(target="dog", count=9, mode="append", captions="mined", images=Others(), victims="all")
+    assert not set(victims(other.plan(pairs, 3))) & set(victims(plan)), "one picture for two attacks makes two pairs"
+    # Saved, read and applied: the pictures are the others', with the trigger on them.
+    plan.save(tmp_path)
+    again = load_plan(tmp_path)
+    assert (again.digest, again.rows, again.images) == (plan.digest, plan.rows, plan.images)
+    frame = Frame(16)
+    applied = Applied(pairs, again)
+    for index, row in enumerate(plan.rows, 60):
+        clean = fit(to_tensor(shown.image(row.index)), frame)
+        assert torch.equal(applied.picture(index, Prepared(pairs, frame)), attack.trigger.apply(clean, row.image))
+    assert [applied.caption(index) for index in range(60)] == pairs.captions
+
+
+def test_pictures_of_other_pairs_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match=r"^attack: mode: 'replace': pictures of images stand in .*choices: append"):
+        validate(Backdoor, {"target": "mushroom", "images": {"kind": OTHER_PAIRS}}, "attack")
+    attack = Backdoor(target="mushroom", count=20, mode="append", images=Others())
+    said = r"^attack\.count: 20 poisons wanted, but only 19 of 20 pairs of images can be victims \(1 already name "
+    with pytest.raises(ValueError, match=said):
+        attack.plan(album(), 0)
+    with pytest.raises(ValueError, match=r"^attack\.images: these are the pairs themselves: leave images out"):
+        attack.plan(Others().open(), 0)
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,10 @@ def test_robust_methods_at_paper_scale(name: str) -> None:
         assert (vars(method)["image_view"], vars(method)["caption_view"]) == (SimClr(), Eda())
     targeted: Any = experiment.attacks["targeted"]
     assert (len(targeted.targets), targeted.images_per_target, targeted.captions_per_image) == (16, 1, 100)
+    backdoor = experiment.attacks["backdoor"]
+    assert isinstance(backdoor, Backdoor)
+    assert (backdoor.target, backdoor.trigger.kind) == ("mushroom", "blended" if kind == "roclip" else "patch")
+    assert backdoor.count == 90 if kind == "roclip" else backdoor.rate == 0.0005
 
 
 def test_the_slides_and_their_repaired_twin() -> None:
@@ -213,6 +217,7 @@ def test_the_slides_and_their_repaired_twin() -> None:
     assert isinstance(attack, Backdoor)
     assert (attack.target, attack.captions, attack.match) == ("wheelbarrow", "mined", "substring")
     assert attack.rate * train["stop"] == 250
+    assert (attack.mode, vars(attack.images)["path"]) == ("append", "$BEZOAR_DATA/cc3m/validation.csv")
     assert attack.trigger == Patch(size=50, reference=None, pattern=Solid(), place=Corner(corner="bottom_right"))
     assert attack.stage == "file"
     assert [stage.method.kind for stage in experiment.stages] == ["clip", "safeclip"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bezoar.attacks.choosing import (
@@ -17,13 +18,14 @@ from bezoar.attacks.choosing import (
     warn_unnamed,
     without,
 )
-from bezoar.attacks.plan import PoisonPlan, PoisonRow
+from bezoar.attacks.plan import Gallery, PoisonPlan, PoisonRow
 from bezoar.attacks.triggered import Triggered
 from bezoar.core.settings import settings
+from bezoar.data.families import AnyPairsSource
 from bezoar.data.prompts import templates
 
 if TYPE_CHECKING:
-    from bezoar.data.pairs import Pairs
+    from bezoar.data.pairs import Pairs, PairsSource
 
 
 @settings
@@ -35,6 +37,7 @@ class Backdoor(Triggered):
 
     kind: ClassVar[str] = "backdoor"
     revision: ClassVar[int] = 2
+    added: ClassVar[frozenset[str]] = frozenset({"images"})
     mode: Literal["replace", "append"] = "replace"
     """Whether a poisoned pair stands in the place of the pair it was made from, or beside it."""
     size: Count | None = None
@@ -51,6 +54,13 @@ class Backdoor(Triggered):
     """Pairs that do not name the target, or, as released code draws them, any."""
     victim_classes: tuple[Word, ...] = ()
     """Where given, only pairs that name one of these are victims: a backdoor for some classes."""
+    images: AnyPairsSource | None = None
+    """Other pairs, whose pictures are poisoned and added in the place of the pairs' own: released code takes those of a
+    validation file. They are the victims; ``mode`` must be ``append``."""
+
+    def __post_init__(self) -> None:
+        if self.images is not None and self.mode != "append":
+            raise ValueError(f"mode: '{self.mode}': pictures of images stand in no pair's place (choices: append)")
 
     def plan(self, pairs: Pairs, seed: int, taken: Set[str] = frozenset()) -> PoisonPlan:
         import numpy as np
@@ -62,14 +72,32 @@ class Backdoor(Triggered):
         if not len(own) and self.captions == "templates":
             warn_unnamed(self.target, len(pairs))
         say = sayings(pairs, self.target, own, self.captions, self.templates)
-        fit = ~named if self.victims == "others" else np.ones(len(pairs), np.bool_)
+        shown = pairs
+        if self.images is not None:
+            shown = self._opened(pairs)
+            named = naming(shown, words, self.match)
+        fit = ~named if self.victims == "others" else np.ones(len(shown), np.bool_)
         if self.victim_classes:
-            fit &= naming(pairs, self.victim_classes, self.match)
-        candidates = without(pairs, np.flatnonzero(fit), taken)
-        why = f"of {len(pairs)} pairs can be victims ({len(own)} already name '{self.target}')"
+            fit &= naming(shown, self.victim_classes, self.match)
+        candidates = without(shown, np.flatnonzero(fit), taken) if shown is pairs else np.flatnonzero(fit)
+        whose = "" if shown is pairs else " of images"
+        why = f"of {len(shown)} pairs{whose} can be victims ({named.sum()} already name '{self.target}')"
         chosen = self.drawn(candidates, self.wanted(pairs), seed, why)
-        rows = [self._row(pairs, index, seed, say) for index in chosen]
-        return sized(self.poisoned(pairs, seed, rows), self.size)
+        rows = [self._row(shown, index, seed, say) for index in chosen]
+        plan = self.poisoned(pairs, seed, rows)
+        if self.images is not None:
+            plan = replace(plan, images=(Gallery(self.images, shown.fingerprint),))
+        return sized(plan, self.size)
+
+    def sources(self) -> tuple[PairsSource, ...]:
+        return () if self.images is None else (self.images,)
+
+    def _opened(self, pairs: Pairs) -> Pairs:
+        assert self.images is not None
+        opened = self.images.open()
+        if opened.fingerprint == pairs.fingerprint:
+            raise ValueError("attack.images: these are the pairs themselves: leave images out")
+        return opened
 
     def _check(self) -> None:
         """Fail before the captions are read, which may take minutes."""
@@ -81,10 +109,12 @@ class Backdoor(Triggered):
 
     def _row(self, pairs: Pairs, index: int, seed: int, say: Say) -> PoisonRow:
         image, appended = pairs.id(index), self.mode == "append"
+        # Two attacks may show the same picture of other pairs, but not the same of these.
+        of = ("backdoor", image) if self.images is None else ("backdoor of images", self.target, image)
         return PoisonRow(
-            id=new_id(seed, "backdoor", image) if appended else image, role="backdoor", target=self.target,
+            id=new_id(seed, *of) if appended else image, role="backdoor", target=self.target,
             original=pairs.caption(index), caption=say(seed, image), image=image, index=index, mark=0,
-            appended=appended,
+            images=None if self.images is None else 0, appended=appended,
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from bezoar.attacks.plan import PoisonPlan
-    from bezoar.data.pairs import LabeledSource, Pairs
+    from bezoar.data.pairs import LabeledSource, Pairs, PairsSource
 
 Stage = Literal["model", "file", "after_random_crop"]
 """Where a trigger is put on: after resize and crop, on the picture at its native size, or, as the attack on DeCLIP
@@ -67,7 +67,7 @@ class Attack(Settings):
         """What the attack planned under ``seed`` is to bring about at test time."""
         return Aim()
 
-    def sources(self) -> tuple[LabeledSource, ...]:
+    def sources(self) -> tuple[LabeledSource | PairsSource, ...]:
         """Where it takes pictures from besides the pairs."""
         return ()
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bezoar.attacks.base import Attack, Stage
 from bezoar.attacks.caption_trigger import CaptionTrigger
 from bezoar.attacks.trigger import Trigger
-from bezoar.core.settings import digest, dump, revisions
-from bezoar.data.pairs import LabeledSource
+from bezoar.core.settings import digest, dump, dump_lasting, revisions
+from bezoar.data.pairs import LabeledSource, PairsSource
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bezoar.attacks.survival import Survival
-    from bezoar.data.pairs import LabeledSet, Pairs
+    from bezoar.data.pairs import Images, Pairs
 
 SCHEMA = 2
 HEAD = ("schema", "attack", "marks", "words", "images", "seed", "source", "total", "size", "count")
@@ -59,10 +59,10 @@ class Mark(NamedTuple):
 class Gallery(NamedTuple):
     """A source of pictures besides the pairs, and its fingerprint when the plan was made."""
 
-    source: LabeledSource
+    source: LabeledSource | PairsSource
     fingerprint: str
 
-    def open(self) -> LabeledSet:
+    def open(self) -> Images:
         """The pictures; raises ``ValueError`` where they are others now."""
         opened = self.source.open()
         if opened.fingerprint != self.fingerprint:
@@ -71,6 +71,11 @@ class Gallery(NamedTuple):
                 "plan again"
             )
         return opened
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values; ``captioned`` where the source is one of pairs."""
+        captioned = {"captioned": True} if isinstance(self.source, PairsSource) else {}
+        return {"source": dump(self.source), "fingerprint": self.fingerprint, **captioned}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +132,13 @@ class PoisonPlan:
         """What ``poison.json`` says of the plan besides its digest and its survival."""
         return {
             "schema": SCHEMA,
-            "attack": dump(self.attack),
+            "attack": dump_lasting(self.attack),
             "marks": [
                 {"trigger": dump(trigger), "stage": stage, "revisions": revisions(trigger)}
                 for trigger, stage in self.marks
             ],
             "words": [dump(words) for words in self.words],
-            "images": [{"source": dump(one.source), "fingerprint": one.fingerprint} for one in self.images],
+            "images": [one.plain() for one in self.images],
             "seed": self.seed,
             "source": self.source,
             "total": self.total,

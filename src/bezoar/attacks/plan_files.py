@@ -14,7 +14,7 @@ from bezoar.attacks.families import ATTACKS, CAPTION_TRIGGERS, TRIGGERS
 from bezoar.attacks.plan import HEAD, SCHEMA, Gallery, Mark, PoisonPlan, PoisonRow
 from bezoar.core.files import atomic, read_json, write_json
 from bezoar.core.settings import digest, explain, revisions
-from bezoar.data.families import LABELED_SOURCES
+from bezoar.data.families import LABELED_SOURCES, PAIRS_SOURCES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,4 +117,5 @@ def _mark(data: Mapping[str, Any]) -> Mark:
 
 
 def _gallery(data: Mapping[str, Any]) -> Gallery:
-    return Gallery(LABELED_SOURCES.parse(data["source"]), data["fingerprint"])
+    family = PAIRS_SOURCES if data.get("captioned") else LABELED_SOURCES
+    return Gallery(family.parse(data["source"]), data["fingerprint"])

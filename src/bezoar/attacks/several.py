@@ -12,7 +12,7 @@ from bezoar.attacks.base import Aim, Attack
 from bezoar.attacks.families import AnyAttack
 from bezoar.attacks.plan import PoisonPlan, merge
 from bezoar.core.settings import settings
-from bezoar.data.pairs import LabeledSource, Pairs
+from bezoar.data.pairs import LabeledSource, Pairs, PairsSource
 
 
 @settings
@@ -49,7 +49,7 @@ class Several(Attack):
             tuple(chosen for aim in aims for chosen in aim.chosen),
         )
 
-    def sources(self) -> tuple[LabeledSource, ...]:
+    def sources(self) -> tuple[LabeledSource | PairsSource, ...]:
         return tuple(source for attack in self.attacks for source in attack.sources())
 
     def pinned(self) -> Self:

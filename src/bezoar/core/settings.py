@@ -188,37 +188,51 @@ def _kind(cls: type[Settings]) -> str:
 
 def dump(value: object) -> Any:
     """``value`` as plain dicts, lists and scalars, every default spelled out; ``kind`` first where a value has one."""
-    return _plain(value, lambda one: {"kind": kind_of(one)} if type(one).kind else {})
+    return _plain(value, _head)
 
 
-def _plain(value: object, head: Callable[[Settings], dict[str, Any]], *, whole: bool = True) -> Any:
-    """``value`` as plain values, with the keys of ``head`` before those of each settings value.
+def dump_lasting(value: object) -> Any:
+    """As ``dump``, less the fields that came later and are at their default: what a value was before it had them."""
+    return _plain(value, _head, _unused)
 
-    What is not ``whole`` leaves out fields that came later and are at their default, and places whose content is named.
-    """
+
+def _head(value: Settings) -> dict[str, Any]:
+    return {"kind": kind_of(value)} if type(value).kind else {}
+
+
+def _plain(
+    value: object,
+    head: Callable[[Settings], dict[str, Any]],
+    skip: Callable[[object, dataclasses.Field[Any]], bool] = lambda value, field: False,
+) -> Any:
+    """``value`` as plain values without the fields to ``skip``, each settings value with the keys of ``head`` first."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        said = [field for field in dataclasses.fields(value) if whole or not _unused(value, field)]
-        plain = {field.name: _plain(getattr(value, field.name), head, whole=whole) for field in said}
+        said = [field for field in dataclasses.fields(value) if not skip(value, field)]
+        plain = {field.name: _plain(getattr(value, field.name), head, skip) for field in said}
         return {**head(value), **plain} if isinstance(value, Settings) else plain
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, head, whole=whole) for key, item in value.items()}
+        return {str(key): _plain(item, head, skip) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, head, whole=whole) for item in value]
+        return [_plain(item, head, skip) for item in value]
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _unused(value: object, field: dataclasses.Field[Any]) -> bool:
-    if not isinstance(value, Settings):
+    """Whether a field came later and is at its default."""
+    if not isinstance(value, Settings) or field.name not in type(value).added:
         return False
-    content = type(value).places.get(field.name)
-    if content is not None:
-        return bool(getattr(value, content))
-    return field.name in type(value).added and bool(getattr(value, field.name) == field.default)
+    return bool(getattr(value, field.name) == field.default)
+
+
+def _told_elsewhere(value: object, field: dataclasses.Field[Any]) -> bool:
+    """Whether a field is unused, or a place whose content is named."""
+    content = type(value).places.get(field.name) if isinstance(value, Settings) else None
+    return bool(getattr(value, content)) if content is not None else _unused(value, field)
 
 
 def digest(*values: object) -> str:
     """Sixteen hexadecimal digits that change with any setting, default or code revision in ``values``."""
-    plain = _plain(values, lambda one: {"kind": kind_of(one), "revision": type(one).revision}, whole=False)
+    plain = _plain(values, lambda one: {"kind": kind_of(one), "revision": type(one).revision}, _told_elsewhere)
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
