@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bezoar.core.records import Record, read_records
-from bezoar.metrics import Interval, student_t, unpaired_difference, wilson
+from bezoar.metrics import Interval, student_t, unpaired_difference
+from bezoar.metrics.intervals import of_share
 
 
 def last_epochs(folder: Path) -> list[Record]:
@@ -20,14 +21,13 @@ def last_epochs(folder: Path) -> list[Record]:
 
 
 def over(records: Iterable[Record]) -> Interval | None:
-    """The mean over seeds, or the one there is; of a share that is 0, or 1, in all, Wilson's of all together."""
+    """The mean over seeds, or the one there is; where all have the same share, Wilson's of all together."""
     every = list(records)
     values = {record.value for record in every}
-    if len(every) > 1 and (values == {0.0} or values == {1.0}):
-        total = sum(record.n for record in every)
-        return wilson(total * int(values.pop()), total)
-    if len(every) > 1:
+    if len(values) > 1:
         return student_t([record.value for record in every])
+    if len(every) > 1:
+        return _together(every)
     return next((Interval(one.value, one.low, one.high, one.n) for one in every if one.low is not None), None)
 
 
@@ -39,8 +39,17 @@ def difference(one: Mapping[int, Record], other: Mapping[int, Record]) -> Interv
     changes = [other[seed].value - one[seed].value for seed in seeds]
     if len(set(changes)) > 1:
         return student_t(changes)
-    first, second = over(one[seed] for seed in seeds), over(other[seed] for seed in seeds)
+    if len(seeds) > 1:
+        return unpaired_difference(_together(one[seed] for seed in seeds), _together(other[seed] for seed in seeds))
+    first, second = over([one[seeds[0]]]), over([other[seeds[0]]])
     return unpaired_difference(first, second) if first and second else None
+
+
+def _together(records: Iterable[Record]) -> Interval:
+    """Wilson's interval of the mean share over the samples of all, which is all there is where nothing varies."""
+    every = list(records)
+    total = sum(record.n for record in every)
+    return of_share(sum(record.value * record.n for record in every) / total, total)
 
 
 def share(interval: Interval | None, sign: str = "") -> str:

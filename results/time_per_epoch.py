@@ -15,11 +15,19 @@ from typing import Any
 
 
 def stages(folder: Path) -> list[dict[str, Any]]:
-    """What is written down of the finished stages of a run."""
+    """What is written down of the finished stages of a run, of each stage and seed the newest.
+
+    A run folder keeps stages of settings that it had before. Raises ``ValueError`` where committed lines have two.
+    """
     gathered = folder / "stages.jsonl"
     if gathered.exists():
-        return [json.loads(line) for line in gathered.read_text().splitlines()]
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("stages/*/stage.json"))]
+        found = [json.loads(line) for line in gathered.read_text().splitlines()]
+        if len({(stage["stage"], stage["seed"]) for stage in found}) < len(found):
+            raise ValueError(f"{gathered}: a stage of one seed stands twice")
+        return found
+    paths = sorted(folder.glob("stages/*/stage.json"), key=lambda path: path.stat().st_mtime)
+    newest = {(stage["stage"], stage["seed"]): stage for stage in (json.loads(path.read_text()) for path in paths)}
+    return [newest[key] for key in sorted(newest)]
 
 
 def main() -> None:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.album import Album
 
-from bezoar.attacks import Aim, Backdoor, Threat
+from bezoar.attacks import Aim, Backdoor, Planned, Several, Threat
 from bezoar.attacks.applied import Applied
 from bezoar.attacks.patterns import Picture
 from bezoar.attacks.plan import Mark, PoisonPlan
 from bezoar.attacks.plan_files import load_plan
-from bezoar.attacks.triggers import Patch
+from bezoar.attacks.triggers import Blended, Patch
 from bezoar.core.frame import Frame
 from bezoar.core.settings import settings as pair_source
 from bezoar.core.settings import validate
@@ -281,6 +281,7 @@ def test_pictures_of_other_pairs_are_added_with_captions_of_these(tmp_path: Path
     assert attack.sources() == (Others(),)
     other = Backdoor(target="dog", count=9, mode="append", captions="mined", images=Others(), victims="all")
     assert not set(victims(other.plan(pairs, 3))) & set(victims(plan)), "one picture for two attacks makes two pairs"
+    assert other.plan(pairs, 3).rows[0].id != other.plan(pairs, 4).rows[0].id
     # Saved, read and applied: the pictures are the others', with the trigger on them.
     plan.save(tmp_path)
     again = load_plan(tmp_path)
@@ -291,6 +292,36 @@ def test_pictures_of_other_pairs_are_added_with_captions_of_these(tmp_path: Path
         clean = fit(to_tensor(shown.image(row.index)), frame)
         assert torch.equal(applied.picture(index, Prepared(pairs, frame)), attack.trigger.apply(clean, row.image))
     assert [applied.caption(index) for index in range(60)] == pairs.captions
+
+
+def test_pictures_of_other_pairs_in_several_attacks_of_one_target() -> None:
+    first = Backdoor(target="mushroom", count=9, mode="append", images=Others())
+    second = Backdoor(target="mushroom", count=9, mode="append", images=Others(), trigger=Blended())
+    plan = Several(attacks=(first, second)).plan(album(), 3)
+    assert [row.images for row in plan.rows] == [0] * 9 + [1] * 9
+    assert len({row.index for row in plan.rows}) == 18, "each picture is taken once"
+    third = Backdoor(target="mushroom", count=2, mode="append", images=Others())
+    with pytest.raises(ValueError, match=r"^attack\.count: 2 poisons wanted, but only 1 of 20 pairs of images"):
+        Several(attacks=(first, second, third)).plan(album(), 3)
+
+
+def test_what_it_is_to_bring_about_does_not_need_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model from elsewhere is measured where the pictures are not."""
+    attack = Backdoor(target="mushroom", count=9, mode="append", images=Others())
+    attack.plan(album(), 3).save(tmp_path)
+
+    def gone(self: Others) -> Pairs:
+        raise ValueError("path: does not exist")
+
+    monkeypatch.setattr(Others, "open", gone)
+    assert Planned(folder=str(tmp_path)).aim(0) == attack.aim(3)
+
+
+def test_a_plan_is_not_moved_to_the_pairs_whose_pictures_it_adds() -> None:
+    plan = Backdoor(target="mushroom", count=9, mode="append", images=Others()).plan(album(), 3)
+    assert plan.onto(album(70)).total == 70
+    with pytest.raises(ValueError, match=r"^poison: these are the pairs [0-9a-f]+ whose pictures the plan adds"):
+        plan.onto(Others().open())
 
 
 def test_pictures_of_other_pairs_that_cannot_be() -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 from tests import tiny
+from tests.album import Album
 from tests.evaluation.test_removed_poison import PAIRS, PLAN, appending
 
 from bezoar.attacks import Aim
 from bezoar.attacks.applied import Applied
-from bezoar.attacks.plan import PoisonPlan
+from bezoar.attacks.plan import Gallery, PoisonPlan
+from bezoar.core.settings import settings
+from bezoar.data.pairs import Pairs, PairsSource
 from bezoar.evaluation import EVALUATORS, Context, Evaluation, SafeSet
 from bezoar.metrics import wilson
 from bezoar.training.precision import autocast_for
@@ -72,6 +75,38 @@ def test_counted_by_loops(plan: PoisonPlan) -> None:
     assert area.value == pytest.approx(above / len(clean) / len(poison))
     assert area.n == min(len(clean), len(poison))
     assert 0 < both < len(poison)
+
+
+@settings
+class Photographs(PairsSource):
+    """Five pairs show one picture."""
+
+    kind: ClassVar[str] = "photographs"
+
+    def open(self) -> Pairs:
+        class Shared(Album):
+            pictures = 4
+
+            def picture(self, index: int) -> int:
+                return index // 5
+
+            def first(self, picture: int) -> int:
+                return 5 * picture
+
+        return Shared([f"a dog {number}" for number in range(20)])
+
+
+def test_pictures_that_are_shown_again_count_once() -> None:
+    """By two attacks, in two pairs of one source, and of another source at the same place."""
+    gallery = Gallery(Photographs(), Photographs().open().fingerprint)
+    own = PLAN.rows[:3]
+    added = [
+        dataclasses.replace(PLAN.rows[0], id=f"new {place} {images}", index=place, images=images, appended=True)
+        for images, place in ((0, 0), (0, 4), (0, 7), (1, 1), (1, 19))
+    ]
+    plan = dataclasses.replace(PLAN, rows=(*own, *added), images=(gallery, gallery))
+    (called,) = (m for m in evaluate(told(45), plan).measures if m.metric == "poison_called_safe")
+    assert called.n == 3 + 3
 
 
 def test_everything_comes_from_the_file_again() -> None:

@@ -47,6 +47,10 @@ def test_runs(name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
             assert {(stage.name, part, metric) for part in sets} <= found
         if stage.poison:
             poisoned(experiment, stage, tmp_path / "out")
+    # What an attack takes pictures from is described beside the other sources.
+    attacks = {"attack": experiment.attack, **experiment.attacks}
+    shown = {f"{name}.images" for name, attack in attacks.items() if attack and attack.sources()}
+    assert set(read_json(tmp_path / "out" / "data.json").get("attacks", {})) == shown
 
 
 def wanted(experiment: Experiment, stage: Stage) -> set[str]:

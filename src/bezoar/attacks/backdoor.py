@@ -79,7 +79,12 @@ class Backdoor(Triggered):
         fit = ~named if self.victims == "others" else np.ones(len(shown), np.bool_)
         if self.victim_classes:
             fit &= naming(shown, self.victim_classes, self.match)
-        candidates = without(shown, np.flatnonzero(fit), taken) if shown is pairs else np.flatnonzero(fit)
+        candidates = np.flatnonzero(fit)
+        if shown is pairs:
+            candidates = without(pairs, candidates, taken)
+        elif taken:
+            ids = (self._id(shown, index, seed) for index in candidates.tolist())
+            candidates = candidates[np.array([one not in taken for one in ids], np.bool_)]
         whose = "" if shown is pairs else " of images"
         why = f"of {len(shown)} pairs{whose} can be victims ({named.sum()} already name '{self.target}')"
         chosen = self.drawn(candidates, self.wanted(pairs), seed, why)
@@ -108,14 +113,18 @@ class Backdoor(Triggered):
             raise ValueError(f"attack.victim_classes: '{both}' is the target too: its pictures already belong to it")
 
     def _row(self, pairs: Pairs, index: int, seed: int, say: Say) -> PoisonRow:
-        image, appended = pairs.id(index), self.mode == "append"
-        # Two attacks may show the same picture of other pairs, but not the same of these.
-        of = ("backdoor", image) if self.images is None else ("backdoor of images", self.target, image)
+        image = pairs.id(index)
         return PoisonRow(
-            id=new_id(seed, *of) if appended else image, role="backdoor", target=self.target,
-            original=pairs.caption(index), caption=say(seed, image), image=image, index=index, mark=0,
-            images=None if self.images is None else 0, appended=appended,
+            id=self._id(pairs, index, seed), role="backdoor", target=self.target, original=pairs.caption(index),
+            caption=say(seed, image), image=image, index=index, mark=0, images=None if self.images is None else 0,
+            appended=self.mode == "append",
         )  # fmt: skip
+
+    def _id(self, pairs: Pairs, index: int, seed: int) -> str:
+        image = pairs.id(index)
+        if self.images is not None:
+            return new_id(seed, "backdoor", pairs.fingerprint, self.target, image)
+        return new_id(seed, "backdoor", image) if self.mode == "append" else image
 
 
 if TYPE_CHECKING:

@@ -72,9 +72,14 @@ class Gallery(NamedTuple):
             )
         return opened
 
+    @property
+    def captioned(self) -> bool:
+        """Whether it is one of pairs, not a labeled set."""
+        return isinstance(self.source, PairsSource)
+
     def plain(self) -> dict[str, Any]:
-        """As plain values; ``captioned`` where the source is one of pairs."""
-        captioned = {"captioned": True} if isinstance(self.source, PairsSource) else {}
+        """As plain values."""
+        captioned = {"captioned": True} if self.captioned else {}
         return {"source": dump(self.source), "fingerprint": self.fingerprint, **captioned}
 
 
@@ -172,6 +177,8 @@ class PoisonPlan:
                 f"poison: the plan's poisoned set has {self.size} pairs, and these are {len(pairs)} with "
                 f"{len(self.appended)} to be appended"
             )
+        if pairs.fingerprint in {gallery.fingerprint for gallery in self.images}:
+            raise ValueError(f"poison: these are the pairs {pairs.fingerprint} whose pictures the plan adds to others")
         wanted = {row.image for row in self.rows if row.images is None}
         found = {pair_id: i for i in range(len(pairs)) if (pair_id := pairs.id(i)) in wanted}
         missing = next((row.image for row in self.rows if row.images is None and row.image not in found), None)

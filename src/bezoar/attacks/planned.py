@@ -45,7 +45,8 @@ class Planned(Attack):
     def aim(self, seed: int) -> Aim:
         found = self._load()
         for gallery in found.images:
-            gallery.open()  # of another set other pictures might be drawn than those that are in the plan
+            if not gallery.captioned:
+                gallery.open()  # of another set other pictures might be aimed at than those that are in the plan
         return found.attack.aim(found.seed)
 
     def pinned(self) -> Self:

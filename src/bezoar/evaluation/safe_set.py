@@ -139,8 +139,13 @@ def _poison(context: Context, total: int) -> tuple[NDArray[np.bool_] | None, int
     assert pairs is not None
     applied = Applied(pairs, context.plan)
     rows = [applied.row(index) for index in range(total)]
-    shared = pairs.picture if isinstance(pairs, SharesPictures) else None
-    pictures = {(row.images, shared(row.index) if shared and row.images is None else row.index) for row in rows if row}
+    # By what a source holds: of several attacks two may show pictures of one.
+    told = [
+        (images.fingerprint, images.picture if isinstance(images, SharesPictures) else int)
+        for images in (pairs, *(gallery.open() for gallery in context.plan.images))
+    ]
+    shown = [(told[0 if row.images is None else 1 + row.images], row.index) for row in rows if row]
+    pictures = {(name, number(index)) for (name, number), index in shown}
     return np.array([row is not None for row in rows], bool), len(pictures)
 
 

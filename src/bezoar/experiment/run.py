@@ -319,7 +319,7 @@ def sets_of(experiment: Experiment) -> list[Images]:
 
 def sources_of(experiment: Experiment) -> list[Source]:
     """Every source that a run reads."""
-    return [*_sources(experiment).values(), *_shown(experiment)]
+    return list(_sources(experiment).values())
 
 
 def _sources(experiment: Experiment) -> dict[tuple[str, str], Source]:
@@ -336,14 +336,21 @@ def _sources(experiment: Experiment) -> dict[tuple[str, str], Source]:
             for evaluator, called in zip(experiment.evaluators, names_of(experiment.evaluators), strict=True)
             for field, source in {**evaluator.sources(), **read_by(evaluator)}.items()
         },
+        "attacks": _shown(experiment),
     }
     return {(place, name): source for place, group in groups.items() for name, source in group.items()}
 
 
-def _shown(experiment: Experiment) -> list[Source]:
-    """Where attacks take pictures from besides the pairs."""
-    attacks = [attack for stage in experiment.stages if (attack := experiment.threatening(stage)) is not None]
-    return [source for attack in attacks for source in attack.sources()]
+def _shown(experiment: Experiment) -> dict[str, Source]:
+    """Where attacks take pictures from besides the pairs: by the name of the attack, numbered where it has several."""
+    used = [experiment.threatening(stage) for stage in experiment.stages]
+    named = {"attack": experiment.attack, **experiment.attacks}
+    return {
+        f"{name}.images" + (f".{number}" if number else ""): source
+        for name, attack in named.items()
+        if attack is not None and attack in used
+        for number, source in enumerate(attack.sources())
+    }
 
 
 def _describe_data(experiment: Experiment, layout: Layout) -> None:

@@ -29,7 +29,7 @@ class DataSet:
     """One source as the run found it."""
 
     kind: str
-    """``pairs``, ``labeled``, ``held_out``, or ``evaluators`` of what those read besides."""
+    """``pairs``, ``labeled``, ``held_out``, or ``evaluators`` and ``attacks`` of what those read besides."""
     name: str
     count: int
     rows: int

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BARS = 48
 """Bars of a histogram, about."""
+SHEET = 100
+"""Histograms of a file at most: a taller picture cannot be drawn."""
 STAGES = 6
 """Stages whose cosines a page shows; what is more is in the exports."""
 _COLUMNS = 4
@@ -85,7 +87,7 @@ def sheets(run: Run) -> dict[tuple[str, str], Plot]:
     """For files, by ``cosines`` and ``split`` of each stage: all panels in one figure with a legend, and the shares."""
     found: dict[tuple[str, str], Plot] = {}
     for stage, first in split_stages(run):
-        shown = run.splits.get((stage, first), ())
+        shown = spread(run.splits.get((stage, first), ()), SHEET)
         if shown:
             found["cosines", stage] = _sheet(stage, shown)
         found["split", stage] = shares(run, stage, "split")

@@ -24,7 +24,7 @@ T = TypeVar("T")
 METRICS = ("safe_share", "poison_called_safe", "poison_in_safe", "poison_in_safe_by_chance", "cosine_auroc")
 """What the table has of each epoch, in its order."""
 PANELS = 8
-"""Histograms of one stage on a page at most; files have all."""
+"""Histograms of one stage on a page at most: the first, the last, and others evenly between."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
