@@ -23,7 +23,14 @@ ATTACKS = ("control", "patch", "blended", "targeted")
 SUCCESS = {"patch": "asr_top1", "blended": "asr_top1", "targeted": "targeted_top1", "control": "asr_top1"}
 PROBE = "linear_probe_accuracy_top1"
 NOTHING = 0.05
-"""The largest success that is taken for none, were it the whole interval."""
+"""The largest success that is taken for none, were it the whole interval.
+
+A classifier of ten classes makes more such errors without any attack: where its clean twin is measured under the same
+trigger, what it has more than the twin counts as well.
+"""
+TWIN = "patch"
+"""The attack under which models trained on clean pairs are measured."""
+ORDER = ("appears", "cannot tell", "does not appear")
 HARM = 0.01
 """The largest loss of accuracy that is taken for no harm, were it the whole interval."""
 HALF = 0.5
@@ -87,12 +94,18 @@ def times_clip(took: Mapping[tuple[str, str], Mapping[int, float]], arm: str, at
     return f"{sum(ratios) / len(ratios):.2f}" if ratios else "–"
 
 
-def verdict(published: float | Literal["nothing", "harm"], left: Interval, change: Interval) -> str:
-    """``left`` is what the defended model has, ``change`` what it has more than the undefended one."""
+def verdict(
+    published: float | Literal["nothing", "harm"], left: Interval, change: Interval, more: Interval | None = None
+) -> str:
+    """``left`` is what the defended model has, ``change`` what it has more than the undefended one.
+
+    ``more`` is what it has more than the same method's model of clean pairs, where that was measured.
+    """
     if published == "harm":
         return _told(-change.high, -change.low, HARM)
     if isinstance(published, str):
-        told = _told(left.low, left.high, NOTHING)
+        tolds = [_told(one.low, one.high, NOTHING) for one in (left, more) if one]
+        told = min(tolds, key=ORDER.index)
     elif published < 0:
         told = _told(change.low, change.high, HALF * published)
     else:
@@ -104,6 +117,13 @@ def verdict(published: float | Literal["nothing", "harm"], left: Interval, chang
 def _told(low: float, high: float, most: float) -> str:
     """Whether what lies from ``low`` to ``high`` is ``most`` at most."""
     return "appears" if high <= most else "does not appear" if low > most else "cannot tell"
+
+
+def over_twin(found: Found, arm: str, claim: Claim) -> Interval | None:
+    """What ``arm`` has more than its model of clean pairs under the same trigger."""
+    if claim.attack != TWIN:
+        return None
+    return difference(found[arm, "control", claim.metric], found[arm, claim.attack, claim.metric])
 
 
 def main() -> None:
@@ -124,24 +144,29 @@ def main() -> None:
             cells = [share(over(found[arm, attack, metric].values())) for metric in metrics]
             shown = "clean, measured under the patch" if attack == "control" else attack
             print(f"| {name} | {shown} | {' | '.join(cells)} | {times_clip(took, arm, attack)} |")
-    print("\n| published | model | left | change against CLIP, points | against CLIP, augmented | verdict |")
-    print("|---|---|---:|---:|---:|---|")
+    print(
+        "\n| published | model | left | more than without poison, points | change against CLIP, points "
+        "| against CLIP, augmented | verdict |"
+    )
+    print("|---|---|---:|---:|---:|---:|---|")
     for claim in CLAIMS:
         arms = {arm: found[arm, claim.attack, claim.metric] for arm in ("clip", "views", claim.arm)}
         left, alone = over(arms[claim.arm].values()), over(arms["views"].values())
         changes = [difference(arms[arm], arms[claim.arm]) for arm in ("clip", "views")]
-        said = verdict(claim.change, left, changes[0]) if left and changes[0] else "not measured"
+        more, more_alone = (over_twin(found, arm, claim) for arm in (claim.arm, "views"))
+        said = verdict(claim.change, left, changes[0], more) if left and changes[0] else "not measured"
         drop = difference(arms["clip"], arms["views"])
-        if said == "appears" and alone and drop and verdict(claim.change, alone, drop) == said:
+        if said == "appears" and alone and drop and verdict(claim.change, alone, drop, more_alone) == said:
             said += ", with augmentation alone too"
         also = ", one seed" if len(seeds) == 1 else ""
-        print(f"| {claim.said} | {ARMS[claim.arm]} | {share(left)} | {share(changes[0], '+')} | "
+        print(f"| {claim.said} | {ARMS[claim.arm]} | {share(left)} | {share(more, '+')} | {share(changes[0], '+')} | "
               f"{share(changes[1], '+')} | {said}{also} |")  # fmt: skip
     few = "No success on 64 pictures has an interval up to 5.7%: one seed cannot show that a targeted attack is gone. "
     targeted = few if any(attack == "targeted" for _, attack, _ in found) else ""
     print(
-        f"\nTo nothing: the whole interval lies at {NOTHING:.0%} or below. No harm: the whole interval of the change "
-        f"lies above −{HARM:.0%}. Falls, gains by as much: it lies beyond {HALF:.0%} of what was published. "
+        f"\nTo nothing: the whole interval lies at {NOTHING:.0%} or below, or that of what is left beyond the same "
+        "method's model of clean pairs under the same trigger, where it was measured. No harm: the whole interval of "
+        f"the change lies above −{HARM:.0%}. Falls, gains by as much: it lies beyond {HALF:.0%} of what was published. "
         f"{targeted}Epochs: processor time, the mean of all phases."
     )
 
