@@ -23,18 +23,14 @@ ATTACKS = ("control", "patch", "blended", "targeted")
 SUCCESS = {"patch": "asr_top1", "blended": "asr_top1", "targeted": "targeted_top1", "control": "asr_top1"}
 PROBE = "linear_probe_accuracy_top1"
 NOTHING = 0.05
-"""The largest success that is taken for none, were it the whole interval.
-
-A classifier of ten classes makes more such errors without any attack: where its clean twin is measured under the same
-trigger, what it has more than the twin counts as well.
-"""
-TWIN = "patch"
-"""The attack under which models trained on clean pairs are measured."""
-ORDER = ("appears", "cannot tell", "does not appear")
+"""The largest success that is taken for none, were it the whole interval."""
+CONTROLLED = "patch"
+"""The attack under which the models of clean pairs are measured too."""
 HARM = 0.01
 """The largest loss of accuracy that is taken for no harm, were it the whole interval."""
 HALF = 0.5
 """How much of a published change must be seen for it to appear, by the whole interval."""
+APPEARS, UNKNOWN, ABSENT = "appears", "cannot tell", "does not appear"
 
 Found = Mapping[tuple[str, str, str], Mapping[int, Record]]
 """By arm, attack and metric the record of each seed."""
@@ -95,33 +91,35 @@ def times_clip(took: Mapping[tuple[str, str], Mapping[int, float]], arm: str, at
 
 
 def verdict(
-    published: float | Literal["nothing", "harm"], left: Interval, change: Interval, more: Interval | None = None
+    published: float | Literal["nothing", "harm"], left: Interval, change: Interval, more: Interval | None
 ) -> str:
     """``left`` is what the defended model has, ``change`` what it has more than the undefended one.
 
-    ``more`` is what it has more than the same method's model of clean pairs, where that was measured.
+    ``more`` is what it has more than the same method's model of clean pairs, where that was measured: a classifier of
+    few classes makes so many errors without any attack that more than nothing is left of none.
     """
     if published == "harm":
         return _told(-change.high, -change.low, HARM)
     if isinstance(published, str):
-        tolds = [_told(one.low, one.high, NOTHING) for one in (left, more) if one]
-        told = min(tolds, key=ORDER.index)
+        told = _told(left.low, left.high, NOTHING)
+        if told == ABSENT and more is not None and more.low <= NOTHING:
+            told = UNKNOWN
     elif published < 0:
         told = _told(change.low, change.high, HALF * published)
     else:
         told = _told(-change.high, -change.low, -HALF * published)
     moved = "falls" if change.high < 0 else "rises" if change.low > 0 else "may not have changed"
-    return told if told == "appears" else f"{told} ({moved})"
+    return told if told == APPEARS else f"{told} ({moved})"
 
 
 def _told(low: float, high: float, most: float) -> str:
     """Whether what lies from ``low`` to ``high`` is ``most`` at most."""
-    return "appears" if high <= most else "does not appear" if low > most else "cannot tell"
+    return APPEARS if high <= most else ABSENT if low > most else UNKNOWN
 
 
-def over_twin(found: Found, arm: str, claim: Claim) -> Interval | None:
+def beyond_control(found: Found, arm: str, claim: Claim) -> Interval | None:
     """What ``arm`` has more than its model of clean pairs under the same trigger."""
-    if claim.attack != TWIN:
+    if claim.attack != CONTROLLED:
         return None
     return difference(found[arm, "control", claim.metric], found[arm, claim.attack, claim.metric])
 
@@ -153,20 +151,21 @@ def main() -> None:
         arms = {arm: found[arm, claim.attack, claim.metric] for arm in ("clip", "views", claim.arm)}
         left, alone = over(arms[claim.arm].values()), over(arms["views"].values())
         changes = [difference(arms[arm], arms[claim.arm]) for arm in ("clip", "views")]
-        more, more_alone = (over_twin(found, arm, claim) for arm in (claim.arm, "views"))
+        more, more_alone = (beyond_control(found, arm, claim) for arm in (claim.arm, "views"))
         said = verdict(claim.change, left, changes[0], more) if left and changes[0] else "not measured"
         drop = difference(arms["clip"], arms["views"])
-        if said == "appears" and alone and drop and verdict(claim.change, alone, drop, more_alone) == said:
+        if said == APPEARS and alone and drop and verdict(claim.change, alone, drop, more_alone) == said:
             said += ", with augmentation alone too"
         also = ", one seed" if len(seeds) == 1 else ""
         print(f"| {claim.said} | {ARMS[claim.arm]} | {share(left)} | {share(more, '+')} | {share(changes[0], '+')} | "
               f"{share(changes[1], '+')} | {said}{also} |")  # fmt: skip
     few = "No success on 64 pictures has an interval up to 5.7%: one seed cannot show that a targeted attack is gone. "
-    targeted = few if any(attack == "targeted" for _, attack, _ in found) else ""
+    targeted = few if any(attack == "targeted" and records for (_, attack, _), records in found.items()) else ""
     print(
-        f"\nTo nothing: the whole interval lies at {NOTHING:.0%} or below, or that of what is left beyond the same "
-        "method's model of clean pairs under the same trigger, where it was measured. No harm: the whole interval of "
-        f"the change lies above −{HARM:.0%}. Falls, gains by as much: it lies beyond {HALF:.0%} of what was published. "
+        f"\nTo nothing: the whole interval lies at {NOTHING:.0%} or below; where it lies above, it cannot be told "
+        "unless what is left beyond the same method's model of clean pairs under the same trigger lies above, too. No "
+        f"harm: the whole interval of the change lies above −{HARM:.0%}. Falls, gains by as much: it lies beyond "
+        f"{HALF:.0%} of what was published. "
         f"{targeted}Epochs: processor time, the mean of all phases."
     )
 

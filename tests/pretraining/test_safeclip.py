@@ -22,13 +22,16 @@ from torch.nn import functional as F
 
 from bezoar.attacks import Aim
 from bezoar.core import yaml
+from bezoar.core.records import read_lines
 from bezoar.core.rows import Rows, rows
 from bezoar.core.seeds import torch_generator
-from bezoar.core.settings import validate
+from bezoar.core.settings import dump, validate
 from bezoar.data.captions import Eda
 from bezoar.data.captions import Plain as PlainCaption
 from bezoar.data.views import Light, Plain, SimClr
 from bezoar.evaluation import Context, SafeSet
+from bezoar.experiment.experiment import parse
+from bezoar.experiment.run import run as run_experiment
 from bezoar.pretraining import METHODS, SafeCLIP
 from bezoar.training import steplog
 from bezoar.training.batch import Batch, Features, apart, together
@@ -232,6 +235,27 @@ def test_a_model_that_is_trained_already_is_split_at_once() -> None:
     assert isinstance(end.state, Parted)
     assert torch.equal(end.state.cosine, cosines)
     assert set(end.state.dropped.tolist()) == {-1, 0}
+
+
+def test_where_it_is_asked_the_split_goes_by_views() -> None:
+    method = SafeCLIP(**{**BRIEF, "in_modal_epochs": 0, "slow_epochs": 0, "epochs": 1}, score_views=True)
+    model, data = tiny.clip(), tiny.data(48)
+    scorer = Scorer(model, data, autocast_for("fp32", model.device))
+    plain, viewed = scorer.cosines(), scorer.cosines_under(method.image_view, method.caption_view, 5, 0)
+    end = train(method, model, data, seed=5)
+    assert isinstance(end.state, Parted)
+    assert torch.equal(end.state.cosine, viewed)
+    assert not torch.equal(viewed, plain)
+
+
+def test_it_goes_on_from_a_stage_before(tmp_path: Path) -> None:
+    plain = tiny.experiment()
+    phases = {"epochs": 1, "in_modal_epochs": 0, "slow_epochs": 0}
+    method = dump(SafeCLIP(**{**BRIEF, **phases, "image_view": Plain(), "caption_view": PlainCaption()}))
+    plain["stages"] = [plain["stages"][0], {"name": "robust", "start": "victim", "pairs": "clean", "method": method}]
+    run_experiment(parse(plain), tmp_path / "out")
+    found = {(line["stage"], line["after"]) for line in read_lines(tmp_path / "out" / "records.jsonl")}
+    assert found == {("victim", "clip"), ("robust", "safeclip")}
 
 
 def test_with_loader_processes_the_training_itself_makes_no_picture_ready(monkeypatch: pytest.MonkeyPatch) -> None:
