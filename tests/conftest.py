@@ -1,7 +1,8 @@
-"""What holds for every test: nothing is written to the user's cache; and what many of them share."""
+"""What holds for every test: nothing is written to the user's cache, no disk is waited for; and what many share."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache of the session's own; in the environment, so that processes that tests start have it too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BEZOAR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_fails() -> Iterator[None]:
+    """A test cannot tell what has reached the disk, and waiting for it takes milliseconds a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
         yield
 
 

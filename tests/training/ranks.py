@@ -22,6 +22,7 @@ from bezoar.cleaning import METHODS as CLEANING
 from bezoar.data.captions import Eda
 from bezoar.models.clip import Clip, create
 from bezoar.pretraining import METHODS, RoCLIP, SafeCLIP
+from bezoar.training.distilled import Distilled
 from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import train
 from bezoar.training.method import Method
@@ -34,7 +35,7 @@ from bezoar.training.stepping import Stepper
 from bezoar.training.taught import Taught
 
 TOWER = "micro-vit-32"
-"""Without batch statistics."""
+"""Without batch statistics; one of its blocks is enough."""
 BATCH = 12
 BRIEF: dict[str, Any] = {"epochs": 2, "batch_size": BATCH, "lr": 1e-3, "warmup_steps": 3, "precision": "fp32"}
 CPU = torch.device("cpu")
@@ -43,9 +44,9 @@ CPU = torch.device("cpu")
 def methods() -> dict[str, Method]:
     """Every method, and what of the loop could make a difference between ranks."""
     kinds: tuple[type[Method], ...] = (*METHODS, *CLEANING)
-    found = {str(kind.kind): tiny.method(kind, **BRIEF) for kind in kinds}
+    found = {str(kind.kind): _brief(kind) for kind in kinds}
     eda = Eda(wordnet="none")
-    found["adp"] = tiny.method(ADP, **BRIEF, attack_steps=0)  # an attack is among the pairs of a process
+    found["adp"] = _brief(ADP, attack_steps=0)  # an attack is among the pairs of a process
     found["symmetric"] = CleanCLIP(**BRIEF, caption_view=eda, in_modal="symmetric")
     found["chunks"] = CleanCLIP(**BRIEF, caption_view=eda, chunk_size=2)
     found["matched"] = _roclip(match_every=1, pool_start="random")
@@ -53,6 +54,12 @@ def methods() -> dict[str, Method]:
     found["clipped"] = Finetune(**BRIEF, clip_norm=0.01)
     found["locked"] = Finetune(**BRIEF, lock=("image",))
     return found | filled()
+
+
+def _brief(kind: type[Method], **changes: Any) -> Method:
+    if issubclass(kind, Distilled):
+        changes["stages"] = (1,)  # as many as the tower has blocks
+    return tiny.method(kind, **BRIEF, **changes)
 
 
 def filled() -> dict[str, Method]:
@@ -69,10 +76,25 @@ def _roclip(**changes: Any) -> RoCLIP:
     return RoCLIP(**{**BRIEF, "caption_view": Eda(wordnet="none"), "pool_share": 0.5, **changes})
 
 
+def clip(tower: str = TOWER, seed: int = 0) -> Clip:
+    """A new model, with the same weights for the same ``seed``."""
+    model = create(tower, seed) if seed else tiny.clip(tower)
+    if tower == TOWER:
+        del model.tower.visual.transformer.resblocks[1:]  # type: ignore[union-attr, operator]
+    return model
+
+
 def step(method: Method, peers: Peers, dtype: torch.dtype, count: int = 1) -> dict[str, Tensor]:
     """Terms and gradients of step ``count``, as this rank has them."""
-    model = tiny.clip(TOWER).to(dtype)
+    model, teacher = clip().to(dtype), clip(seed=1).to(dtype).eval()
     torch.set_default_dtype(dtype)  # for what a method adds to the model
+    try:
+        return _step(method, model, teacher, peers, count)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def _step(method: Method, model: Clip, teacher: Clip, peers: Peers, count: int) -> dict[str, Tensor]:
     data = tiny.fitting(method, 2 * BATCH)
     if method.lock:
         for weights in model.tower.visual.parameters():  # type: ignore[union-attr]
@@ -81,7 +103,7 @@ def step(method: Method, peers: Peers, dtype: torch.dtype, count: int = 1) -> di
     if isinstance(method, Oracle):
         method.reveal(state, data.poisoned())
     if isinstance(method, Taught):
-        method.teach(state, create(TOWER, 1).to(dtype).eval())
+        method.teach(state, teacher)
     stepper = Stepper(
         method=method, state=state, optimizer=adamw(state, method), scaler=torch.amp.GradScaler("cpu", enabled=False),
         autocast=autocast_for("fp32", CPU), peers=peers, seed=0,
@@ -91,7 +113,6 @@ def step(method: Method, peers: Peers, dtype: torch.dtype, count: int = 1) -> di
     for number, batch in enumerate(itertools.islice(stream, count)):
         terms = [term.clone() for term in stepper(this, batch, number).values()]
     peers.average_(terms)
-    torch.set_default_dtype(torch.float32)
     grads = {name: weights.grad for name, weights in state.named_parameters() if weights.grad is not None}
     return {**grads, **{f"term {number}": term for number, term in enumerate(terms)}}
 
@@ -107,7 +128,7 @@ def trained(
         if stop is not None and len(calls) > stop:
             raise InterruptedError
 
-    model = tiny.clip(tower)
+    model = clip(tower)
     if not peers.lead:
         with torch.no_grad():  # as a rank has it whose processor draws other weights: the lead's count
             model.tower.logit_scale.add_(0.1)  # type: ignore[operator]
@@ -135,7 +156,7 @@ def parted(peers: Peers) -> dict[str, Tensor]:
 
 
 def _with_state(peers: Peers, method: Method) -> dict[str, Tensor]:
-    end = train(method, tiny.clip(TOWER), tiny.data(40), seed=0, peers=peers)
+    end = train(method, clip(), tiny.data(40), seed=0, peers=peers)
     return _seen(end.model) | {name: one.clone() for name, one in end.state.named_buffers() if "model" not in name}
 
 
@@ -150,7 +171,7 @@ def disagreement(peers: Peers) -> str:
 
 def scores(peers: Peers) -> dict[str, Tensor]:
     """What a scorer says of seven pairs, shared out unevenly."""
-    images, texts = Scorer(tiny.clip(TOWER), tiny.data(7), autocast_for("fp32", CPU), peers).features()
+    images, texts = Scorer(clip(), tiny.data(7), autocast_for("fp32", CPU), peers).features()
     return {"images": images, "texts": texts}
 
 
@@ -163,11 +184,10 @@ def every_step() -> None:
 
 def all_of_it(peers: Peers, out: Path) -> dict[str, dict[str, Tensor]]:
     """Everything that is compared with one process."""
-    dtypes = DTYPES[: 2 if peers.world < 3 else 1]  # a third rank is to change nothing that rounding could hide
     found = {
         f"{name} {dtype}": step(method, peers, dtype, 2 if name in filled() else 1)
         for name, method in methods().items()
-        for dtype in dtypes
+        for dtype in dtypes(name, peers.world)
     }
     clean = methods()["cleanclip"]
     found["trained"] = trained(peers, out / "whole", clean)
@@ -182,7 +202,10 @@ def all_of_it(peers: Peers, out: Path) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-DTYPES = (torch.float64, torch.float32)
+def dtypes(name: str, world: int) -> tuple[torch.dtype, ...]:
+    """In which a step of a method is compared: what rounding could hide, in double precision; a few as they train."""
+    as_they_train = ("clip", "cleanclip", "declip", "safeclip", "adp")
+    return (torch.float64, torch.float32) if world < 3 and name in as_they_train else (torch.float64,)
 
 
 def launch(world: int, words: Sequence[str], **environment: str) -> list[subprocess.Popen[str]]:

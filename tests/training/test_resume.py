@@ -33,9 +33,8 @@ class StopError(Exception):
 
 @pytest.fixture(autouse=True)
 def _each_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A state after every step."""
+    """A log after every step. States only where one is ``broken``: writing them takes longer than the steps."""
     monkeypatch.setattr(steplog, "LOG_EVERY", 1)
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(loop, "_SAVE_SHARE", float("inf"))
 
 
@@ -52,8 +51,10 @@ def equal(one: Found, other: Found) -> bool:
     return tiny.same(one[0], other[0]) and tiny.same(one[1], other[1]) and one[2] == other[2]
 
 
-def broken(method: Method, folder: Path, after: int, count: int = 32, **changes: Any) -> None:
-    """Run and stop in the middle of the step that follows step ``after``."""
+def broken(
+    method: Method, folder: Path, after: int, count: int = 32, save_seconds: float = 0.0, **changes: Any
+) -> None:
+    """Run and stop in the middle of the step that follows step ``after``, of which a state was written."""
     whole: Callable[..., Any] = Stepper.__call__
 
     def step(self: Stepper, this: Any, batch: Any, number: int) -> Any:
@@ -64,6 +65,7 @@ def broken(method: Method, folder: Path, after: int, count: int = 32, **changes:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stepper, "__call__", step)
+        patch.setattr(loop, "SAVE_SECONDS", save_seconds)
         with pytest.raises(StopError):
             run(method, folder, count, **changes)
 
@@ -129,8 +131,11 @@ def test_the_log_is_read_in_the_same_groups(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("steps", [3, 4, 6])
-def test_a_budget_of_steps_that_was_interrupted_at_its_end_still_ends(steps: int, tmp_path: Path) -> None:
+def test_a_budget_of_steps_that_was_interrupted_at_its_end_still_ends(
+    steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last step's state is on disk while the epoch it lies in is still open, or has just closed."""
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
     method = CleanCLIP(**BRIEF, caption_view=EDA, steps=steps)
     told: list[tuple[int, int, bool]] = []
 
@@ -199,11 +204,8 @@ def test_a_pause_changes_nothing(tmp_path: Path) -> None:
     assert equal(plain, paused)
 
 
-def test_a_state_is_written_when_a_minute_is_over_and_not_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 1e9)
-    broken(CleanCLIP(**BRIEF, caption_view=EDA), tmp_path, 3)
+def test_a_state_is_written_when_a_minute_is_over_and_not_before(tmp_path: Path) -> None:
+    broken(CleanCLIP(**BRIEF, caption_view=EDA), tmp_path, 3, save_seconds=1e9)
     assert not (tmp_path / "training_state").exists()
 
 
