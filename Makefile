@@ -30,10 +30,11 @@ help:
 quickstart: install
 	$(BIN)/bezoar quickstart $(if $(OUT),--out "$(OUT)") $(ARGS)
 
-# One thread per worker: the golden losses are recorded at one thread, and two workers do not fight for cores. Bytecode
-# is kept even where the environment says otherwise: many tests start processes that import the package.
+# One thread per worker: the golden losses are recorded at one thread, and two workers do not fight for cores; where a
+# test has more, they wait without spinning. Bytecode is kept even where the environment says otherwise: many tests start
+# processes that import the package.
 test: dev
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+	PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check .
