@@ -22,7 +22,6 @@ from bezoar.cleaning import METHODS as CLEANING
 from bezoar.data.captions import Eda
 from bezoar.models.clip import Clip, create
 from bezoar.pretraining import METHODS, RoCLIP, SafeCLIP
-from bezoar.training.distilled import Distilled
 from bezoar.training.loader import AsLeft, batches
 from bezoar.training.loop import train
 from bezoar.training.method import Method
@@ -35,7 +34,7 @@ from bezoar.training.stepping import Stepper
 from bezoar.training.taught import Taught
 
 TOWER = "micro-vit-32"
-"""Without batch statistics; one of its blocks is enough."""
+"""Without batch statistics."""
 BATCH = 12
 BRIEF: dict[str, Any] = {"epochs": 2, "batch_size": BATCH, "lr": 1e-3, "warmup_steps": 3, "precision": "fp32"}
 CPU = torch.device("cpu")
@@ -44,9 +43,9 @@ CPU = torch.device("cpu")
 def methods() -> dict[str, Method]:
     """Every method, and what of the loop could make a difference between ranks."""
     kinds: tuple[type[Method], ...] = (*METHODS, *CLEANING)
-    found = {str(kind.kind): _brief(kind) for kind in kinds}
+    found = {str(kind.kind): tiny.method(kind, **BRIEF) for kind in kinds}
     eda = Eda(wordnet="none")
-    found["adp"] = _brief(ADP, attack_steps=0)  # an attack is among the pairs of a process
+    found["adp"] = tiny.method(ADP, **BRIEF, attack_steps=0)  # an attack is among the pairs of a process
     found["symmetric"] = CleanCLIP(**BRIEF, caption_view=eda, in_modal="symmetric")
     found["chunks"] = CleanCLIP(**BRIEF, caption_view=eda, chunk_size=2)
     found["matched"] = _roclip(match_every=1, pool_start="random")
@@ -54,12 +53,6 @@ def methods() -> dict[str, Method]:
     found["clipped"] = Finetune(**BRIEF, clip_norm=0.01)
     found["locked"] = Finetune(**BRIEF, lock=("image",))
     return found | filled()
-
-
-def _brief(kind: type[Method], **changes: Any) -> Method:
-    if issubclass(kind, Distilled):
-        changes["stages"] = (1,)  # as many as the tower has blocks
-    return tiny.method(kind, **BRIEF, **changes)
 
 
 def filled() -> dict[str, Method]:
@@ -76,25 +69,17 @@ def _roclip(**changes: Any) -> RoCLIP:
     return RoCLIP(**{**BRIEF, "caption_view": Eda(wordnet="none"), "pool_share": 0.5, **changes})
 
 
-def clip(tower: str = TOWER, seed: int = 0) -> Clip:
-    """A new model, with the same weights for the same ``seed``."""
-    model = create(tower, seed) if seed else tiny.clip(tower)
-    if tower == TOWER:
-        del model.tower.visual.transformer.resblocks[1:]  # type: ignore[union-attr, operator]
-    return model
-
-
 def step(method: Method, peers: Peers, dtype: torch.dtype, count: int = 1) -> dict[str, Tensor]:
     """Terms and gradients of step ``count``, as this rank has them."""
-    model, teacher = clip().to(dtype), clip(seed=1).to(dtype).eval()
+    model = tiny.clip(TOWER).to(dtype)
     torch.set_default_dtype(dtype)  # for what a method adds to the model
     try:
-        return _step(method, model, teacher, peers, count)
-    finally:
+        return _step(method, model, peers, dtype, count)
+    finally:  # else every later test of the process has it
         torch.set_default_dtype(torch.float32)
 
 
-def _step(method: Method, model: Clip, teacher: Clip, peers: Peers, count: int) -> dict[str, Tensor]:
+def _step(method: Method, model: Clip, peers: Peers, dtype: torch.dtype, count: int) -> dict[str, Tensor]:
     data = tiny.fitting(method, 2 * BATCH)
     if method.lock:
         for weights in model.tower.visual.parameters():  # type: ignore[union-attr]
@@ -103,7 +88,7 @@ def _step(method: Method, model: Clip, teacher: Clip, peers: Peers, count: int) 
     if isinstance(method, Oracle):
         method.reveal(state, data.poisoned())
     if isinstance(method, Taught):
-        method.teach(state, teacher)
+        method.teach(state, create(TOWER, 1).to(dtype).eval())
     stepper = Stepper(
         method=method, state=state, optimizer=adamw(state, method), scaler=torch.amp.GradScaler("cpu", enabled=False),
         autocast=autocast_for("fp32", CPU), peers=peers, seed=0,
@@ -128,7 +113,7 @@ def trained(
         if stop is not None and len(calls) > stop:
             raise InterruptedError
 
-    model = clip(tower)
+    model = tiny.clip(tower)
     if not peers.lead:
         with torch.no_grad():  # as a rank has it whose processor draws other weights: the lead's count
             model.tower.logit_scale.add_(0.1)  # type: ignore[operator]
@@ -156,7 +141,7 @@ def parted(peers: Peers) -> dict[str, Tensor]:
 
 
 def _with_state(peers: Peers, method: Method) -> dict[str, Tensor]:
-    end = train(method, clip(), tiny.data(40), seed=0, peers=peers)
+    end = train(method, tiny.clip(TOWER), tiny.data(40), seed=0, peers=peers)
     return _seen(end.model) | {name: one.clone() for name, one in end.state.named_buffers() if "model" not in name}
 
 
@@ -171,7 +156,7 @@ def disagreement(peers: Peers) -> str:
 
 def scores(peers: Peers) -> dict[str, Tensor]:
     """What a scorer says of seven pairs, shared out unevenly."""
-    images, texts = Scorer(clip(), tiny.data(7), autocast_for("fp32", CPU), peers).features()
+    images, texts = Scorer(tiny.clip(TOWER), tiny.data(7), autocast_for("fp32", CPU), peers).features()
     return {"images": images, "texts": texts}
 
 
@@ -184,10 +169,11 @@ def every_step() -> None:
 
 def all_of_it(peers: Peers, out: Path) -> dict[str, dict[str, Tensor]]:
     """Everything that is compared with one process."""
+    dtypes = DTYPES[: 2 if peers.world < 3 else 1]  # a third rank is to change nothing that rounding could hide
     found = {
         f"{name} {dtype}": step(method, peers, dtype, 2 if name in filled() else 1)
         for name, method in methods().items()
-        for dtype in dtypes(name, peers.world)
+        for dtype in dtypes
     }
     clean = methods()["cleanclip"]
     found["trained"] = trained(peers, out / "whole", clean)
@@ -202,10 +188,7 @@ def all_of_it(peers: Peers, out: Path) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-def dtypes(name: str, world: int) -> tuple[torch.dtype, ...]:
-    """In which a step of a method is compared: what rounding could hide, in double precision; a few as they train."""
-    as_they_train = ("clip", "cleanclip", "declip", "safeclip", "adp")
-    return (torch.float64, torch.float32) if world < 3 and name in as_they_train else (torch.float64,)
+DTYPES = (torch.float64, torch.float32)
 
 
 def launch(world: int, words: Sequence[str], **environment: str) -> list[subprocess.Popen[str]]:
